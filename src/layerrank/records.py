@@ -1,0 +1,109 @@
+"""The frozen records that every stage speaks in. No third-party imports: this module is the ground floor."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from layerrank.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A topic of a collection."""
+
+    qid: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A retrieved unit of text; `text` is as truncated for the study, `title` may be empty."""
+
+    pid: str
+    text: str
+    title: str = ""
+
+    @property
+    def content(self) -> str:
+        """Title and text as prompts show them (semantics.md §1): `(title + "\\n" + text).strip()`."""
+        return f"{self.title}\n{self.text}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """One query with its candidates in input order, best first; `scores` are the first stage's (higher is better)."""
+
+    query: Query
+    passages: tuple[Passage, ...]
+    scores: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.passages) != len(self.scores):
+            raise ValueError(f"query {self.query.qid}: {len(self.passages)} passages, {len(self.scores)} scores")
+
+    def __len__(self) -> int:
+        return len(self.passages)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class LayerWindow:
+    """Layers `start` to `end`, 0-based, both ends inclusive."""
+
+    start: int
+    end: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start <= self.end:
+            raise UserError(f"window {self.start}-{self.end}: must be 0 <= start <= end (0-based layers, inclusive)")
+
+    @classmethod
+    def parse(cls, text: str, layers: int) -> LayerWindow:
+        """Read `all`, `10-13`, `L10-13` or a single layer (`12`) for a model of `layers` layers."""
+        if text == "all":
+            return cls(0, layers - 1)
+        match = re.fullmatch(r"L?(\d+)(?:-(\d+))?", text)
+        if match is None:
+            raise UserError(f"window {text!r}: expected 'all', 'START-END' or a layer, such as 10-13")
+        window = cls(int(match[1]), int(match[2] or match[1]))
+        if window.end >= layers:
+            raise UserError(f"window {text!r}: the model has layers 0 to {layers - 1}")
+        return window
+
+    @property
+    def width(self) -> int:
+        """Number of layers in the window."""
+        return self.end - self.start + 1
+
+    def __str__(self) -> str:
+        return f"L{self.start}-{self.end}"
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """A query's passages best first. `scores` fall strictly, so no evaluator's tie rule can reorder them."""
+
+    qid: str
+    pids: tuple[str, ...]
+    scores: tuple[float, ...]
+
+    @classmethod
+    def from_order(cls, qid: str, pids: Sequence[str]) -> Ranking:
+        """A ranking whose order is all that is known: scores n, n - 1, … 1."""
+        return cls(qid, tuple(pids), tuple(float(n) for n in range(len(pids), 0, -1)))
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one query cost. Counts are exact; seconds are wall-clock, device synchronised."""
+
+    qid: str
+    groups: int = 0
+    memo_hits: int = 0
+    forward_passes: int = 0
+    prompt_tokens: int = 0
+    generated_tokens: int = 0
+    seconds: float = 0.0
+    truncated_passages: int = 0
+    outcomes: dict[str, int] = field(default_factory=dict)
