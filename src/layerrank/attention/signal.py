@@ -1,0 +1,62 @@
+"""What one query's forward pass leaves behind: the attention that its passages receive, by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+
+SUMS = ("query", "na", "query_last", "na_last")
+
+
+@dataclass(frozen=True, eq=False)
+class Signal:
+    """The attention signal of one query over N passages in L layers (semantics.md §2).
+
+    Attributes:
+        qid: the query.
+        pids: the N passages in input order, the first stage's best first.
+        lengths: int32[N], tokens of each passage's span, input order.
+        signal: float32[L, T], `(q − n)[l, t]`: attention from the query's span less that from `N/A`'s, averaged over
+            the span's rows and summed over heads. T = lengths.sum(): passages in input order, tokens in text order.
+        sums: float32[L, H, N] under each key of `SUMS`: attention summed over a passage's tokens, by head; of the query
+            and of `N/A`, averaged over the whole span (`query`, `na`) or from its last token (`query_last`, `na_last`).
+        prompt_tokens: tokens of the whole prompt with the query (the branch for `N/A` not counted).
+        seconds: wall-clock seconds of the forward pass, device synchronised; shared by tokens among prompts read
+            together.
+    """
+
+    qid: str
+    pids: tuple[str, ...]
+    lengths: npt.NDArray[np.int32]
+    signal: Floats
+    sums: Mapping[str, Floats]
+    prompt_tokens: int
+    seconds: float
+
+    def __post_init__(self) -> None:
+        if self.lengths.shape != (len(self.pids),):
+            raise ValueError(f"query {self.qid}: {len(self.pids)} passages, lengths of shape {self.lengths.shape}")
+        if self.signal.ndim != 2 or self.signal.shape[1] != int(self.lengths.sum()):
+            raise ValueError(
+                f"query {self.qid}: signal of shape {self.signal.shape} for {int(self.lengths.sum())} passage tokens"
+            )
+        if sorted(self.sums) != sorted(SUMS):
+            raise ValueError(f"query {self.qid}: sums {sorted(self.sums)}, expected {sorted(SUMS)}")
+        for name, values in self.sums.items():
+            if values.ndim != 3 or (values.shape[0], values.shape[2]) != (self.layers, len(self.pids)):
+                raise ValueError(f"query {self.qid}: sums[{name!r}] of shape {values.shape}")
+
+    @property
+    def layers(self) -> int:
+        """Number of layers read, L: layers 0 to L - 1."""
+        return int(self.signal.shape[0])
+
+    @property
+    def heads(self) -> int:
+        """Number of query heads, H."""
+        return int(self.sums["query"].shape[1])

@@ -1,0 +1,340 @@
+"""The signal on disk: Arrow IPC, one record batch a query, readable with memory mapping.
+
+While it grows, a store is a stream beside its final name (`.NAME.partial`): Snakemake deletes a failed job's declared
+output, never that. Each record is flushed when whole, so a killed job loses the query in hand; on the next start a torn
+last record is cut off and the rest is kept, if it was made with the same settings. `close` puts the records into the
+order asked for, writes the final file, and renames it into place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from layerrank.attention.signal import SUMS, Signal
+from layerrank.errors import UserError
+from layerrank.files import replacing, text_digest
+
+FORMAT = 1
+"""Version of the record's layout and of what its numbers mean; it goes up when either changes."""
+
+DTYPES = ("float32", "float16")
+COMPRESSIONS = ("none", "lz4", "zstd")
+NOT_COMPARED = ("device",)
+"""Metadata that may differ between the start of an extraction and its continuation."""
+
+_KEY = b"layerrank"
+_log = logging.getLogger(__name__)
+
+
+def _schema(metadata: Mapping[str, Any]) -> pa.Schema:
+    floats = pa.list_(pa.float16() if metadata["store_dtype"] == "float16" else pa.float32())
+    fields = [
+        pa.field("qid", pa.string()),
+        pa.field("pids", pa.list_(pa.string())),
+        pa.field("lengths", pa.list_(pa.int32())),
+        pa.field("layers", pa.int32()),
+        pa.field("heads", pa.int32()),
+        pa.field("scale", pa.list_(pa.float32())),
+        pa.field("signal", floats),
+        *(pa.field(f"sums_{name}", pa.list_(pa.float32())) for name in SUMS),
+        pa.field("prompt_tokens", pa.int32()),
+        pa.field("seconds", pa.float64()),
+        pa.field("digest", pa.binary(32)),
+    ]
+    text = json.dumps(metadata, sort_keys=True, ensure_ascii=False)
+    return pa.schema(fields, metadata={_KEY: text.encode()})
+
+
+def _digest(batch: pa.RecordBatch) -> bytes:
+    """SHA-256 over every column of a record but the digest, names and lengths included."""
+    digest = hashlib.sha256()
+    for field in batch.schema:
+        if field.name == "digest":
+            continue
+        column = batch.column(field.name)
+        if pa.types.is_list(field.type) and not pa.types.is_string(field.type.value_type):
+            raw = memoryview(column.flatten().to_numpy(zero_copy_only=False)).cast("B")
+        else:
+            raw = memoryview(json.dumps(column.to_pylist()).encode())
+        digest.update(f"{field.name}:{len(raw)}:".encode())
+        digest.update(raw)
+    return digest.digest()
+
+
+def _batch(signal: Signal, schema: pa.Schema) -> pa.RecordBatch:
+    values = signal.signal
+    scale = np.ones(0, dtype=np.float32)
+    if pa.types.is_float16(schema.field("signal").type.value_type):  # each layer by its own largest value: [−1, 1]
+        largest = np.abs(values).max(axis=1, initial=0.0)
+        scale = np.where(largest > 0, largest, 1.0).astype(np.float32)
+        values = (values / scale[:, None]).astype(np.float16)
+    columns: dict[str, Any] = {
+        "qid": signal.qid,
+        "pids": list(signal.pids),
+        "lengths": signal.lengths,
+        "layers": signal.layers,
+        "heads": signal.heads,
+        "scale": scale,
+        "signal": values.reshape(-1),
+        **{f"sums_{name}": signal.sums[name].reshape(-1) for name in SUMS},
+        "prompt_tokens": signal.prompt_tokens,
+        "seconds": signal.seconds,
+        "digest": bytes(32),
+    }
+
+    def column(field: pa.Field, value: Any) -> pa.Array:
+        if isinstance(value, np.ndarray):
+            flat = pa.array(value, type=field.type.value_type)
+            return pa.ListArray.from_arrays(pa.array([0, len(flat)], type=pa.int32()), flat)
+        return pa.array([value], type=field.type)
+
+    batch = pa.RecordBatch.from_arrays([column(field, columns[field.name]) for field in schema], schema=schema)
+    where = schema.get_field_index("digest")
+    return batch.set_column(where, schema.field(where), pa.array([_digest(batch)], type=pa.binary(32)))
+
+
+class SignalWriter:
+    """Appends signals to a store and survives being killed.
+
+        with SignalWriter(path, metadata) as store:
+            for prompt in prompts:
+                if prompt.qid not in store.finished:
+                    store.append(read(prompt))
+            store.close(order)
+
+    `finished` holds the query ids that a former run left behind. Leaving the block without `close` keeps the partial
+    file.
+
+    Args:
+        path: the final file.
+        metadata: JSON-able facts of the whole store. A partial file with others (`NOT_COMPARED` excepted) is set aside,
+            not mixed. `format`, `store_dtype` and `compression` are added.
+        dtype: "float32", or "float16" with one scale a layer, for the per-token signal; passage sums stay float32.
+        compression: "none", "lz4" or "zstd", of the final file; a compressed file is not memory-mapped without a copy.
+
+    Raises:
+        UserError: another process is writing the same store, or an unknown dtype or compression.
+    """
+
+    def __init__(
+        self, path: Path, metadata: Mapping[str, Any], *, dtype: str = "float32", compression: str = "none"
+    ) -> None:
+        if dtype not in DTYPES:
+            raise UserError(f"store dtype {dtype!r}: one of {', '.join(DTYPES)}")
+        if compression not in COMPRESSIONS:
+            raise UserError(f"store compression {compression!r}: one of {', '.join(COMPRESSIONS)}")
+        self.path = path
+        self.metadata: dict[str, Any] = {
+            **metadata,
+            "format": FORMAT,
+            "store_dtype": dtype,
+            "compression": compression,
+        }
+        self.schema = _schema(self.metadata)
+        self.partial = path.with_name(f".{path.name}.partial")
+        self.finished: dict[str, int] = {}
+        self._file = self._open()
+
+    def _open(self) -> BinaryIO:
+        self.partial.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.partial, os.O_RDWR | os.O_CREAT, 0o644)
+        file = os.fdopen(descriptor, "r+b")
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            raise UserError(f"{self.partial}: another process is writing this store") from None
+        except OSError:  # a file system without locks
+            _log.debug("%s: no lock", self.partial)
+        size = os.fstat(descriptor).st_size
+        whole = self._recover() if size else 0
+        if whole is None:
+            aside = self.partial.with_name(f"{self.partial.name}.aside-{_tag(self.partial)}")
+            self.partial.rename(aside)
+            _log.warning("%s: made with other settings, set aside as %s", self.path, aside.name)
+            file.close()
+            return self._open()
+        if whole == 0:
+            file.truncate(0)
+            file.write(self.schema.serialize())
+            file.flush()
+        else:
+            if whole < size:
+                _log.warning("%s: a torn last record of %d bytes is dropped", self.path, size - whole)
+            file.truncate(whole)
+            file.seek(whole)
+            _log.info("%s: %d finished queries are kept", self.path, len(self.finished))
+        return file
+
+    def _recover(self) -> int | None:
+        """Bytes of the partial file that hold whole, intact records; None where it was made with other settings."""
+        source = pa.memory_map(str(self.partial))
+        try:
+            try:
+                schema = pa.ipc.read_schema(source)
+            except (pa.ArrowInvalid, OSError):
+                return 0
+            if not schema.equals(self.schema) or _compared(schema) != _compared(self.schema):
+                return None
+            whole = source.tell()
+            while True:
+                try:
+                    message = pa.ipc.read_message(source)
+                    batch = pa.ipc.read_record_batch(message, schema)
+                    batch.validate(full=True)
+                    qid = batch.column("qid")[0].as_py()
+                    intact = batch.column("digest")[0].as_py() == _digest(batch)
+                except (EOFError, pa.ArrowInvalid, OSError, UnicodeDecodeError):
+                    return whole
+                if not intact:
+                    return whole
+                self.finished[qid] = whole
+                whole = source.tell()
+        finally:
+            source.close()
+
+    def append(self, signal: Signal) -> None:
+        """Write one query's record and flush it to the disk."""
+        if signal.qid in self.finished:
+            raise ValueError(f"{self.path}: query {signal.qid} is already in the store")
+        where = self._file.tell()
+        self._file.write(_batch(signal, self.schema).serialize())
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self.finished[signal.qid] = where
+
+    def close(self, order: Iterable[str] | None = None) -> None:
+        """Move the finished store into place: the records of `order`, or all in the order of their arrival.
+
+        Raises:
+            KeyError: a query of `order` has no record.
+        """
+        qids = list(self.finished if order is None else order)
+        offsets = [self.finished[qid] for qid in qids]
+        metadata = {**self.metadata, "qids": qids}
+        schema = _schema(metadata)
+        compression = None if self.metadata["compression"] == "none" else self.metadata["compression"]
+        options = pa.ipc.IpcWriteOptions(compression=compression)
+        with (
+            replacing(self.path) as temporary,
+            pa.memory_map(str(self.partial)) as source,
+            pa.OSFile(str(temporary), "wb") as sink,
+            pa.ipc.new_file(sink, schema, options=options) as writer,
+        ):
+            for offset in offsets:
+                source.seek(offset)
+                batch = pa.ipc.read_record_batch(pa.ipc.read_message(source), self.schema)
+                writer.write_batch(batch.replace_schema_metadata(schema.metadata))
+        self.partial.unlink()
+        self._file.close()
+
+    def __enter__(self) -> SignalWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """Return the facts that a store was written with, `qids` (in record order) among them."""
+    with _opened(path) as reader:
+        return _metadata(reader.schema, path)
+
+
+def read_signals(paths: Path | Sequence[Path], qids: Iterable[str] | None = None) -> Iterator[Signal]:
+    """Yield the signals of one store, or of several shards in turn; only those of `qids` where given.
+
+    Arrays are read-only views of the memory-mapped file where it holds uncompressed float32; one record is in hand at a
+    time.
+
+    Raises:
+        UserError: a missing, torn or foreign file, or a record that fails its digest: file and query are named.
+    """
+    wanted = None if qids is None else set(qids)
+    for path in [paths] if isinstance(paths, Path) else paths:
+        with _opened(path) as reader:
+            names = _metadata(reader.schema, path)["qids"]
+            if len(names) != reader.num_record_batches:
+                raise UserError(f"{path}: {reader.num_record_batches} records for {len(names)} queries")
+            for index, qid in enumerate(names):
+                if wanted is None or qid in wanted:
+                    yield _signal(reader, index, qid, path)
+
+
+def _signal(reader: Any, index: int, qid: str, path: Path) -> Signal:
+    try:
+        batch = reader.get_batch(index)
+        batch.validate(full=True)
+        intact = batch.num_rows == 1 and batch.column("digest")[0].as_py() == _digest(batch)
+    except (pa.ArrowInvalid, OSError, UnicodeDecodeError, ValueError):
+        intact = False
+    if not intact or batch.column("qid")[0].as_py() != qid:
+        raise UserError(f"{path}: the record of query {qid} fails its digest; delete the file to extract it again")
+    layers, heads = batch.column("layers")[0].as_py(), batch.column("heads")[0].as_py()
+    pids = tuple(batch.column("pids")[0].as_py())
+
+    def flat(name: str) -> npt.NDArray[Any]:
+        return batch.column(name).flatten().to_numpy(zero_copy_only=False)
+
+    values = flat("signal").reshape(layers, -1) if layers else np.zeros((0, 0), dtype=np.float32)
+    if values.dtype == np.float16:
+        values = values.astype(np.float32) * flat("scale")[:, None]
+    return Signal(
+        qid=qid,
+        pids=pids,
+        lengths=flat("lengths"),
+        signal=values,
+        sums={name: flat(f"sums_{name}").reshape(layers, heads, len(pids)) for name in SUMS},
+        prompt_tokens=batch.column("prompt_tokens")[0].as_py(),
+        seconds=batch.column("seconds")[0].as_py(),
+    )
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        source = pa.memory_map(str(path))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    with source:
+        try:
+            reader = pa.ipc.open_file(source)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise UserError(f"{path}: not a whole Arrow file ({error}); delete it to extract it again") from None
+        yield reader
+
+
+def _metadata(schema: pa.Schema, path: Path) -> dict[str, Any]:
+    raw = (schema.metadata or {}).get(_KEY)
+    if raw is None:
+        raise UserError(f"{path}: an Arrow file, but not a signal store of layerrank")
+    metadata: dict[str, Any] = json.loads(raw)
+    if metadata.get("format") != FORMAT:
+        raise UserError(f"{path}: signal format {metadata.get('format')!r}, this layerrank reads format {FORMAT}")
+    return metadata
+
+
+def _compared(schema: pa.Schema) -> dict[str, Any]:
+    metadata = json.loads((schema.metadata or {}).get(_KEY, b"{}"))
+    return {key: value for key, value in metadata.items() if key not in NOT_COMPARED}
+
+
+def _tag(path: Path) -> str:
+    """Eight digits that name a set-aside file by its beginning."""
+    with path.open("rb") as file:
+        return text_digest([file.read(1 << 16).hex()])[:8]

@@ -1,0 +1,26 @@
+"""Random signals, for tests that need no model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from layerrank.attention.signal import SUMS, Signal
+
+
+def random_signal(
+    qid: str = "q1", lengths: Sequence[int] = (5, 1, 9), layers: int = 4, heads: int = 3, seed: int = 0
+) -> Signal:
+    """A signal of normal deviates; passage i is called `{qid}-d{i}`."""
+    random = np.random.default_rng(seed)
+    passages = len(lengths)
+    return Signal(
+        qid=qid,
+        pids=tuple(f"{qid}-d{index}" for index in range(passages)),
+        lengths=np.array(lengths, dtype=np.int32),
+        signal=random.normal(size=(layers, int(np.sum(lengths)))).astype(np.float32),
+        sums={name: random.random((layers, heads, passages)).astype(np.float32) for name in SUMS},
+        prompt_tokens=int(np.sum(lengths)) + 20,
+        seconds=0.25,
+    )

@@ -1,0 +1,220 @@
+"""The store on disk: what is written comes back, a killed writer goes on, damage is named."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal as signals
+
+import numpy as np
+import pytest
+from support.signals import random_signal
+
+from layerrank.attention.signal import SUMS
+from layerrank.attention.store import SignalWriter, read_metadata, read_signals
+from layerrank.errors import UserError
+
+METADATA = {"model": "tiny", "layers": 4}
+
+
+def same(left, right):
+    assert (left.qid, left.pids, left.prompt_tokens, left.seconds) == (
+        right.qid,
+        right.pids,
+        right.prompt_tokens,
+        right.seconds,
+    )
+    np.testing.assert_array_equal(left.lengths, right.lengths)
+    np.testing.assert_array_equal(left.signal, right.signal)
+    for name in SUMS:
+        np.testing.assert_array_equal(left.sums[name], right.sums[name])
+
+
+def write(path, records, metadata=METADATA, order=None, **options):
+    with SignalWriter(path, metadata, **options) as store:
+        for record in records:
+            store.append(record)
+        store.close(order)
+
+
+@pytest.fixture
+def records():
+    return [random_signal(f"q{index}", lengths=(3, 1, 5 + index), seed=index) for index in range(4)]
+
+
+@pytest.mark.parametrize("compression", ["none", "lz4", "zstd"])
+def test_round_trip(tmp_path, records, compression):
+    path = tmp_path / "R" / "base.arrow"
+    write(path, records, compression=compression)
+    for left, right in zip(read_signals(path), records, strict=True):
+        same(left, right)
+    assert read_metadata(path)["model"] == "tiny"
+    assert read_metadata(path)["qids"] == ["q0", "q1", "q2", "q3"]
+    assert [path.name for path in path.parent.iterdir()] == ["base.arrow"]
+
+
+def test_uncompressed_values_are_views_of_the_file(tmp_path, records):
+    path = tmp_path / "base.arrow"
+    write(path, records)
+    record = next(read_signals(path))
+    assert not record.signal.flags.owndata and not record.signal.flags.writeable
+
+
+def test_empty_store_and_empty_record(tmp_path):
+    write(tmp_path / "none.arrow", [])
+    assert list(read_signals(tmp_path / "none.arrow")) == []
+    record = random_signal("q", lengths=())
+    write(tmp_path / "empty.arrow", [record])
+    same(next(read_signals(tmp_path / "empty.arrow")), record)
+
+
+def test_order_shards_and_choice(tmp_path, records):
+    write(tmp_path / "a.arrow", records[:2][::-1], order=["q0", "q1"])
+    write(tmp_path / "b.arrow", records[2:])
+    paths = [tmp_path / "a.arrow", tmp_path / "b.arrow"]
+    assert [record.qid for record in read_signals(paths)] == ["q0", "q1", "q2", "q3"]
+    assert [record.qid for record in read_signals(paths, qids=["q3", "q1"])] == ["q1", "q3"]
+
+
+def test_bytes_do_not_depend_on_interruption(tmp_path, records):
+    write(tmp_path / "once.arrow", records)
+    with SignalWriter(tmp_path / "twice.arrow", METADATA) as store:
+        store.append(records[1])
+    with SignalWriter(tmp_path / "twice.arrow", METADATA) as store:
+        for index in (0, 3, 2):
+            store.append(records[index])
+        store.close([record.qid for record in records])
+    assert (tmp_path / "once.arrow").read_bytes() == (tmp_path / "twice.arrow").read_bytes()
+
+
+def _append_and_die(path, records):
+    with SignalWriter(path, METADATA) as store:
+        for record in records:
+            store.append(record)
+        os.kill(os.getpid(), signals.SIGKILL)
+
+
+def test_resume_after_kill(tmp_path, records):
+    path = tmp_path / "base.arrow"
+    process = multiprocessing.get_context("spawn").Process(target=_append_and_die, args=(path, records[:2]))
+    process.start()
+    process.join()
+    assert process.exitcode == -signals.SIGKILL
+    assert not path.exists()
+    with SignalWriter(path, METADATA) as store:
+        assert list(store.finished) == ["q0", "q1"]
+        for record in records[2:]:
+            store.append(record)
+        store.close()
+    for left, right in zip(read_signals(path), records, strict=True):
+        same(left, right)
+
+
+@pytest.mark.parametrize("lost", [1, 7, 64, 500])
+def test_torn_last_record_is_dropped(tmp_path, records, lost):
+    path = tmp_path / "base.arrow"
+    with SignalWriter(path, METADATA) as store:
+        for record in records[:3]:
+            store.append(record)
+    partial = store.partial
+    os.truncate(partial, partial.stat().st_size - lost)
+    with SignalWriter(path, METADATA) as store:
+        assert list(store.finished) == ["q0", "q1"]
+        store.append(records[2])
+        store.close()
+    same(list(read_signals(path))[2], records[2])
+
+
+@pytest.mark.parametrize("size", [0, 1, 100])
+def test_torn_schema_starts_afresh(tmp_path, records, size):
+    path = tmp_path / "base.arrow"
+    with SignalWriter(path, METADATA) as store:
+        store.append(records[0])
+    os.truncate(store.partial, size)
+    with SignalWriter(path, METADATA) as store:
+        assert not store.finished
+        store.append(records[0])
+        store.close()
+    same(next(read_signals(path)), records[0])
+
+
+def test_other_settings_are_set_aside(tmp_path, records):
+    path = tmp_path / "base.arrow"
+    with SignalWriter(path, METADATA) as store:
+        store.append(records[0])
+    kept = store.partial.read_bytes()
+    with SignalWriter(path, {**METADATA, "model": "other"}) as store:
+        assert not store.finished
+        store.append(records[1])
+        store.close()
+    (aside,) = tmp_path.glob(".base.arrow.partial.aside-*")
+    assert aside.read_bytes() == kept
+    assert [record.qid for record in read_signals(path)] == ["q1"]
+
+
+def test_another_device_goes_on(tmp_path, records):
+    path = tmp_path / "base.arrow"
+    with SignalWriter(path, {**METADATA, "device": "cuda"}) as store:
+        store.append(records[0])
+    with SignalWriter(path, {**METADATA, "device": "cpu"}) as store:
+        assert list(store.finished) == ["q0"]
+
+
+def test_one_writer_at_a_time(tmp_path):
+    with (
+        SignalWriter(tmp_path / "base.arrow", METADATA),
+        pytest.raises(UserError, match="another process"),
+    ):
+        SignalWriter(tmp_path / "base.arrow", METADATA)
+
+
+def test_a_query_twice_is_a_defect(tmp_path, records):
+    with SignalWriter(tmp_path / "base.arrow", METADATA) as store:
+        store.append(records[0])
+        with pytest.raises(ValueError, match="q0"):
+            store.append(records[0])
+
+
+def test_every_flipped_byte_of_a_record_is_noticed(tmp_path, records):
+    path = tmp_path / "base.arrow"
+    write(path, records[:2])
+    whole = path.read_bytes()
+    start = whole.index(records[1].signal.tobytes())
+    for offset in (start, start + 41, whole.index(records[1].sums["na_last"].tobytes()) + 3):
+        broken = bytearray(whole)
+        broken[offset] ^= 0x10
+        path.write_bytes(broken)
+        with pytest.raises(UserError, match=r"base\.arrow: the record of query q1 fails its digest"):
+            list(read_signals(path))
+        assert [record.qid for record in read_signals(path, qids=["q0"])] == ["q0"]
+
+
+def test_files_that_are_no_stores(tmp_path, records):
+    path = tmp_path / "base.arrow"
+    with pytest.raises(UserError, match="no such file"):
+        list(read_signals(path))
+    path.write_bytes(b"not arrow at all")
+    with pytest.raises(UserError, match=r"base\.arrow: not a whole Arrow file"):
+        list(read_signals(path))
+    write(path, records)
+    os.truncate(path, path.stat().st_size // 2)
+    with pytest.raises(UserError, match="not a whole Arrow file"):
+        list(read_signals(path))
+
+
+def test_float16_keeps_each_layer_to_its_own_scale(tmp_path, records):
+    path = tmp_path / "half.arrow"
+    record = records[0]
+    record.signal[0] *= 1e-9  # far below what float16 alone can hold
+    write(path, [record], dtype="float16")
+    back = next(read_signals(path))
+    assert back.signal.dtype == np.float32
+    largest = np.abs(record.signal).max(axis=1, keepdims=True)
+    assert (np.abs(back.signal - record.signal) <= largest * 2**-11).all()
+
+
+def test_unknown_options(tmp_path):
+    with pytest.raises(UserError, match="store dtype 'float8': one of float32, float16"):
+        SignalWriter(tmp_path / "x.arrow", METADATA, dtype="float8")
+    with pytest.raises(UserError, match="compression 'gzip'"):
+        SignalWriter(tmp_path / "x.arrow", METADATA, compression="gzip")
