@@ -1,0 +1,161 @@
+"""Systems against baselines, query by query: paired tests, corrected within families, with sizes and intervals.
+
+Nothing is pooled over collections: each collection is an experiment of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from layerrank import intervals
+from layerrank.errors import UserError
+from layerrank.frames import CELL
+from layerrank.systems import parse_system
+
+TIE = 1e-9
+FAMILY = (*CELL, "measure")
+COMPARISON = (
+    *FAMILY,
+    "baseline",
+    "system",
+    "queries",
+    "baseline_mean",
+    "mean",
+    "difference",
+    "low",
+    "high",
+    "effect_size",
+    "wins",
+    "ties",
+    "losses",
+    "p_randomisation",
+    "p_t",
+    "p_randomisation_holm",
+    "p_t_holm",
+    "tests",
+)
+BATCH = 4_000_000
+
+Values = NDArray[np.float64]
+
+
+def compare(values: pd.DataFrame, baselines: Sequence[str], seed: int, resamples: int = 9999) -> pd.DataFrame:
+    """Every system against each baseline that its collection, model and variant has.
+
+    A family of tests is all comparisons of one collection, model, variant and measure: Holm's correction covers it.
+    Upper bounds (the ceiling, oracle windows) have seen the test queries' judgements and are not tested.
+
+    Args:
+        values: per-query values, columns `frames.VALUES`.
+        baselines: names of systems to test the others against.
+        seed: of the bootstrap and of the randomisation test; each comparison draws afresh from it.
+        resamples: of both; the randomisation test is exact where 2^queries is no more.
+
+    Returns:
+        Columns `COMPARISON`: `difference` is system minus baseline, in means over all judged queries, with its 95 %
+        bootstrap interval `low` to `high`; `effect_size` is Cohen's dz; `wins`, `ties`, `losses` count queries; `tests`
+        is the size of the family.
+
+    Raises:
+        UserError: a baseline is no system of the study, or two systems were measured on different queries.
+    """
+    known = list(dict.fromkeys(values["system"]))
+    for baseline in baselines:
+        if baseline not in known:
+            raise UserError(f"baseline {baseline!r}: not a system of this study; known: {', '.join(known)}")
+    rows: list[dict[str, Any]] = []
+    for names, group in values.groupby(list(FAMILY), sort=False):
+        wide = group.pivot(index="qid", columns="system", values="value")
+        if wide.isna().any(axis=None):
+            lacking = wide.columns[wide.isna().any()][0]
+            raise UserError(f"{', '.join(map(str, names))}: {lacking} lacks queries that other systems have")
+        family = [
+            _pair(wide[system].to_numpy(np.float64), wide[baseline].to_numpy(np.float64), seed, resamples)
+            | {"baseline": baseline, "system": system}
+            for baseline in baselines
+            if baseline in wide.columns
+            for system in dict.fromkeys(group["system"])
+            if system not in baselines[: baselines.index(baseline) + 1] and not parse_system(system).upper_bound
+        ]
+        for test in ("randomisation", "t"):
+            for row, p in zip(family, holm([row[f"p_{test}"] for row in family]), strict=True):
+                row[f"p_{test}_holm"] = p
+        rows += [dict(zip(FAMILY, names, strict=True)) | row | {"tests": len(family)} for row in family]
+    return pd.DataFrame(rows, columns=list(COMPARISON))
+
+
+def randomisation_test(differences: Values, seed: int, resamples: int = 9999) -> float:
+    """Two-sided p of Fisher's paired randomisation test on the mean of `differences` float64[Q] (scipy's).
+
+    Each difference's sign is equally likely under the null hypothesis. Exact where 2^Q <= resamples.
+    """
+    if not np.abs(differences).max(initial=0.0) > TIE:
+        return 1.0
+    return float(
+        stats.permutation_test(
+            (differences,),
+            lambda sample, axis: np.mean(sample, axis=axis),
+            permutation_type="samples",
+            vectorized=True,
+            n_resamples=resamples,
+            batch=max(1, BATCH // len(differences)),
+            rng=np.random.default_rng(seed),
+        ).pvalue
+    )
+
+
+def t_test(differences: Values) -> float:
+    """Two-sided p of the paired t-test (scipy's); 1 where nothing differs, or where one query leaves it undefined."""
+    if len(differences) < 2 or not np.abs(differences).max() > TIE:
+        return 1.0
+    if np.ptp(differences) <= TIE:
+        return 0.0
+    return float(stats.ttest_1samp(differences, 0.0).pvalue)
+
+
+def effect_size(differences: Values) -> float:
+    """Cohen's dz: mean over standard deviation (n − 1) of differences; 0 where nothing differs, NaN if undefined."""
+    if not np.abs(differences).max(initial=0.0) > TIE:
+        return 0.0
+    if len(differences) < 2 or np.ptp(differences) <= TIE:
+        return float("nan")
+    return float(differences.mean() / differences.std(ddof=1))
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """Holm's step-down adjustment (Holm 1979) of one family's p-values, in their order.
+
+    The i-th smallest of m is multiplied by m − i + 1, made no smaller than the one before it, and cut at 1.
+    """
+    adjusted = [0.0] * len(ps)
+    last = 0.0
+    for rank, place in enumerate(sorted(range(len(ps)), key=lambda index: ps[index])):
+        last = max(last, min(1.0, (len(ps) - rank) * ps[place]))
+        adjusted[place] = last
+    return adjusted
+
+
+def _pair(system: Values, baseline: Values, seed: int, resamples: int) -> dict[str, Any]:
+    differences = system - baseline
+    interval = intervals.mean_interval(differences, resamples=resamples, seed=seed)
+    wins, losses = int((differences > TIE).sum()), int((differences < -TIE).sum())
+    return {
+        "queries": len(differences),
+        "baseline_mean": baseline.mean(),
+        "mean": system.mean(),
+        "difference": differences.mean(),
+        "low": float(interval.low),
+        "high": float(interval.high),
+        "effect_size": effect_size(differences),
+        "wins": wins,
+        "ties": len(differences) - wins - losses,
+        "losses": losses,
+        "p_randomisation": randomisation_test(differences, seed, resamples),
+        "p_t": t_test(differences),
+    }

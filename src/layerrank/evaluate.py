@@ -1,0 +1,118 @@
+"""Runs against judgements: per-query values of every system, and their means (semantics.md §5)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from layerrank import files, intervals, measures
+from layerrank.errors import UserError
+from layerrank.frames import CELL, MEANS, VALUES
+from layerrank.records import Candidates, Ranking
+from layerrank.systems import CEILING, FIRST_STAGE
+
+log = logging.getLogger(__name__)
+
+
+def evaluate(
+    qrels: files.Qrels,
+    candidates: Sequence[Candidates],
+    runs: Mapping[str, Sequence[Ranking]],
+    measure_names: Sequence[str],
+) -> pd.DataFrame:
+    """Value of each measure for each judged query and system.
+
+    Args:
+        qrels: grades of judged queries; a grade below 0 counts as judged and not relevant.
+        candidates: the one candidate list of all systems, a row for every query of the study, without passages where
+            the first stage found none. Ranked by its scores it is the system `bm25`, in ideal order `ceiling`.
+        runs: each system's rankings of the candidates.
+        measure_names: measures in the syntax of ir_measures.
+
+    Returns:
+        Columns system, qid, measure, value, has_relevant_candidate (1 where a candidate's grade is above 0, else 0).
+        Every judged query of the study comes for every system; one that a system did not rank has the value of an empty
+        ranking.
+
+    Raises:
+        UserError: a measure is unknown; no query of the candidates is judged; a run has a reserved name, or ranks a
+            query or a passage that is not among the candidates.
+    """
+    measures.check(measure_names)
+    rows = {row.query.qid: row for row in candidates}
+    grades = {qid: {pid: max(grade, 0) for pid, grade in qrels[qid].items()} for qid in qrels if qid in rows}
+    if not grades:
+        raise UserError("evaluate: none of the candidates' queries is judged")
+    if outside := len(qrels) - len(grades):
+        log.info("%d judged queries are not in the candidates: outside this study's query limit", outside)
+    systems: dict[str, Sequence[Ranking]] = {FIRST_STAGE: [first_stage(row) for row in candidates]}
+    for system, rankings in runs.items():
+        if system in (FIRST_STAGE, CEILING):
+            raise UserError(f"run {system}: this name is reserved for what the candidates themselves give")
+        _check(system, rankings, rows)
+        if missing := len(grades.keys() - {ranking.qid for ranking in rankings}):
+            log.warning("%s: %d judged queries are not ranked and count as empty rankings", system, missing)
+        systems[system] = rankings
+    systems[CEILING] = [ideal(row, grades.get(row.query.qid, {})) for row in candidates]
+    values = pd.DataFrame(
+        [
+            (system, qid, measure, value)
+            for system, rankings in systems.items()
+            for measure, by_query in measures.per_query(measure_names, grades, rankings).items()
+            for qid, value in by_query.items()
+        ],
+        columns=["system", "qid", "measure", "value"],
+    )
+    reachable = {qid for qid in grades if any(grades[qid].get(passage.pid, 0) > 0 for passage in rows[qid].passages)}
+    values["has_relevant_candidate"] = values["qid"].isin(reachable).astype(int)
+    return values
+
+
+def first_stage(row: Candidates) -> Ranking:
+    """The candidates by falling first-stage score, whatever their input order; ties in input order."""
+    order = sorted(range(len(row)), key=lambda place: -row.scores[place])
+    return Ranking.from_order(row.query.qid, [row.passages[place].pid for place in order])
+
+
+def ideal(row: Candidates, grades: Mapping[str, int]) -> Ranking:
+    """The candidates by falling grade: what no re-ranking of them can beat."""
+    pids = [passage.pid for passage in row.passages]
+    return Ranking.from_order(row.query.qid, sorted(pids, key=lambda pid: -grades.get(pid, 0)))
+
+
+def named(values: pd.DataFrame, collection: str, model: str, variant: str) -> pd.DataFrame:
+    """What `evaluate` returned with its collection, model and variant in every row: columns `frames.VALUES`."""
+    return values.assign(collection=collection, model=model, variant=variant)[list(VALUES)]
+
+
+def aggregate(values: pd.DataFrame, seed: int, resamples: int = 1000) -> pd.DataFrame:
+    """Means over queries of `frames.VALUES`, in order of first appearance: columns `frames.MEANS`.
+
+    `mean` is over all judged queries, `low` to `high` its 95 % bootstrap interval; `mean_with_relevant_candidate` is
+    over those with a relevant passage among the candidates (the published denominator; NaN where there is none);
+    `ceiling` is the mean of an ideal re-ranking over all judged queries.
+    """
+    key = [*CELL, "system", "measure"]
+    rows = []
+    for names, group in values.groupby(key, sort=False):
+        value = group["value"].to_numpy(np.float64)
+        reachable = value[group["has_relevant_candidate"].to_numpy() == 1]
+        found = intervals.mean_interval(value, resamples=resamples, seed=seed)
+        published = reachable.mean() if len(reachable) else np.nan
+        rows.append((*names, value.mean(), float(found.low), float(found.high), len(value), published, len(reachable)))
+    means = pd.DataFrame(rows, columns=list(MEANS[:-1]))
+    cell = [*CELL, "measure"]
+    ceilings = means[means["system"] == CEILING].set_index(cell)["mean"].rename("ceiling")
+    return means.join(ceilings, on=cell)[list(MEANS)]
+
+
+def _check(system: str, rankings: Sequence[Ranking], rows: Mapping[str, Candidates]) -> None:
+    for ranking in rankings:
+        if ranking.qid not in rows:
+            raise UserError(f"run {system}: query {ranking.qid} is not among the candidates' queries")
+        known = {passage.pid for passage in rows[ranking.qid].passages}
+        if stranger := next((pid for pid in ranking.pids if pid not in known), None):
+            raise UserError(f"run {system}: query {ranking.qid} ranks {stranger}, which is not one of its candidates")

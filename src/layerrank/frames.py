@@ -1,0 +1,83 @@
+"""Tables of numbers as TSV: names stay text whatever they look like, floats are written with fixed decimals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+import pandas as pd
+
+from layerrank import files
+from layerrank.errors import UserError
+
+CELL = ("collection", "model", "variant")
+VALUES = (*CELL, "system", "qid", "measure", "value", "has_relevant_candidate")
+MEANS = (
+    *CELL,
+    "system",
+    "measure",
+    "mean",
+    "low",
+    "high",
+    "queries",
+    "mean_with_relevant_candidate",
+    "queries_with_relevant_candidate",
+    "ceiling",
+)
+TEXT = (*CELL, "system", "baseline", "measure", "qid", "pid", "rule", "family", "chosen_by", "outcomes")
+
+
+def write_frame(path: Path, frame: pd.DataFrame, digits: int = 6) -> None:
+    """Write a TSV with a header, floats at `digits` decimals, nothing where a value is missing; atomic."""
+    files.write_text(path, frame.to_csv(sep="\t", index=False, float_format=f"%.{digits}f", lineterminator="\n"))
+
+
+def read_frame(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """Read a TSV that has at least `columns`; columns of names (`TEXT`) are text, and empty fields elsewhere are NaN.
+
+    Raises:
+        UserError: the file is absent, is no table, or lacks one of `columns`.
+    """
+    names: Mapping[str, type] = MappingProxyType(dict.fromkeys(TEXT, str))
+    try:
+        frame = pd.read_csv(
+            path,
+            sep="\t",
+            dtype=dict(names),
+            keep_default_na=False,
+            na_values={name: [""] for name in _header(path) if name not in names},
+            float_precision="round_trip",
+        )
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, ValueError) as error:
+        raise UserError(f"{path}: not a table ({error})") from None
+    if missing := [name for name in columns if name not in frame.columns]:
+        raise UserError(f"{path}: lacks the column {missing[0]} (has {', '.join(map(str, frame.columns))})")
+    return frame
+
+
+def read_frames(paths: Iterable[Path], columns: Sequence[str], key: Sequence[str] = ()) -> pd.DataFrame:
+    """Read and join several such files; `UserError` where two rows agree in all of `key`."""
+    frame = pd.concat([read_frame(path, columns) for path in paths], ignore_index=True)
+    if key and len(repeated := frame[frame.duplicated(list(key))]):
+        row = repeated.iloc[0]
+        raise UserError(f"given twice: {', '.join(f'{name} {row[name]}' for name in key)}")
+    return frame
+
+
+def read_values(paths: Iterable[Path]) -> pd.DataFrame:
+    """Read and join what `evaluate` wrote: per-query values, columns `VALUES`."""
+    return read_frames(paths, VALUES, (*CELL, "system", "measure", "qid"))
+
+
+def read_means(paths: Iterable[Path]) -> pd.DataFrame:
+    """Read and join what `aggregate` wrote: means, columns `MEANS`."""
+    return read_frames(paths, MEANS, (*CELL, "system", "measure"))
+
+
+def _header(path: Path) -> list[str]:
+    try:
+        with path.open(encoding="utf-8") as lines:
+            return lines.readline().rstrip("\n").split("\t")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
