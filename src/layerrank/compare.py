@@ -93,9 +93,10 @@ def compare(values: pd.DataFrame, baselines: Sequence[str], seed: int, resamples
 def randomisation_test(differences: Values, seed: int, resamples: int = 9999) -> float:
     """Two-sided p of Fisher's paired randomisation test on the mean of `differences` float64[Q] (scipy's).
 
-    Each difference's sign is equally likely under the null hypothesis. Exact where 2^Q <= resamples.
+    Each difference's sign is equally likely under the null hypothesis. Exact where 2^Q <= resamples; 1 where nothing
+    differs, or where one query is all there is.
     """
-    if not np.abs(differences).max(initial=0.0) > TIE:
+    if len(differences) < 2 or not np.abs(differences).max() > TIE:
         return 1.0
     return float(
         stats.permutation_test(
@@ -111,7 +112,10 @@ def randomisation_test(differences: Values, seed: int, resamples: int = 9999) ->
 
 
 def t_test(differences: Values) -> float:
-    """Two-sided p of the paired t-test (scipy's); 1 where nothing differs, or where one query leaves it undefined."""
+    """Two-sided p of the paired t-test (scipy's); 1 where nothing differs or one query leaves it undefined.
+
+    0, the limit, where all queries differ by one and the same amount.
+    """
     if len(differences) < 2 or not np.abs(differences).max() > TIE:
         return 1.0
     if np.ptp(differences) <= TIE:
