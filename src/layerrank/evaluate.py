@@ -26,9 +26,9 @@ def evaluate(
     """Value of each measure for each judged query and system.
 
     Args:
-        qrels: grades of judged queries; a grade below 0 counts as judged and not relevant.
-        candidates: the one candidate list of all systems, a row for every query of the study, without passages where
-            the first stage found none. Ranked by its scores it is the system `bm25`, in ideal order `ceiling`.
+        qrels: grades of the study's judged queries; a grade below 0 counts as judged and not relevant.
+        candidates: the one candidate list of all systems. Ranked by its scores it is the system `bm25`, in ideal order
+            `ceiling`. A judged query without candidates stays in every mean.
         runs: each system's rankings of the candidates.
         measure_names: measures in the syntax of ir_measures.
 
@@ -38,23 +38,23 @@ def evaluate(
         ranking.
 
     Raises:
-        UserError: a measure is unknown; no query of the candidates is judged; a run has a reserved name, or ranks a
+        UserError: a measure is unknown; no query is judged; a run has a reserved name, or ranks a
             query or a passage that is not among the candidates.
     """
     measures.check(measure_names)
+    if not qrels:
+        raise UserError("evaluate: no query is judged")
     rows = {row.query.qid: row for row in candidates}
-    grades = {qid: {pid: max(grade, 0) for pid, grade in qrels[qid].items()} for qid in qrels if qid in rows}
-    if not grades:
-        raise UserError("evaluate: none of the candidates' queries is judged")
-    if outside := len(qrels) - len(grades):
-        log.info("%d judged queries are not in the candidates: outside this study's query limit", outside)
+    grades = {qid: {pid: max(grade, 0) for pid, grade in judged.items()} for qid, judged in qrels.items()}
+    if missing := len(grades.keys() - rows.keys()):
+        log.warning("%d judged queries have no candidates and count as empty rankings", missing)
     systems: dict[str, Sequence[Ranking]] = {FIRST_STAGE: [first_stage(row) for row in candidates]}
     for system, rankings in runs.items():
         if system in (FIRST_STAGE, CEILING):
             raise UserError(f"run {system}: this name is reserved for what the candidates themselves give")
         _check(system, rankings, rows)
-        if missing := len(grades.keys() - {ranking.qid for ranking in rankings}):
-            log.warning("%s: %d judged queries are not ranked and count as empty rankings", system, missing)
+        if missing := len(grades.keys() & rows.keys() - {ranking.qid for ranking in rankings}):
+            log.warning("%s: %d judged queries with candidates are not ranked: empty rankings", system, missing)
         systems[system] = rankings
     systems[CEILING] = [ideal(row, grades.get(row.query.qid, {})) for row in candidates]
     values = pd.DataFrame(
@@ -66,7 +66,9 @@ def evaluate(
         ],
         columns=["system", "qid", "measure", "value"],
     )
-    reachable = {qid for qid in grades if any(grades[qid].get(passage.pid, 0) > 0 for passage in rows[qid].passages)}
+    reachable = {
+        qid for qid, row in rows.items() if any(grades.get(qid, {}).get(passage.pid, 0) > 0 for passage in row.passages)
+    }
     values["has_relevant_candidate"] = values["qid"].isin(reachable).astype(int)
     return values
 

@@ -69,9 +69,10 @@ def test_first_stage_goes_by_its_scores_and_not_by_the_input_order():
     assert evaluate.first_stage(shuffled).pids == tuple("cabu")
 
 
-def test_queries_beyond_the_study_are_left_out():
-    values = evaluate.evaluate(QRELS, CANDIDATES[:2], {}, ["nDCG@10"])
-    assert set(values["qid"]) == {"q1", "q2"}
+def test_query_without_candidates_counts_and_query_without_judgements_does_not():
+    values = evaluate.evaluate(QRELS, [*CANDIDATES[:2], row("unjudged", "a")], {}, ["nDCG@10"])
+    assert set(values["qid"]) == set(QRELS)
+    assert value(values, "bm25", "007") == value(values, "ceiling", "007") == 0.0
 
 
 @pytest.mark.parametrize(
@@ -92,7 +93,7 @@ def test_unknown_measure_and_unjudged_queries_are_refused():
     with pytest.raises(UserError, match="nDGC"):
         evaluate.evaluate(QRELS, CANDIDATES, {}, ["nDGC@10"])
     with pytest.raises(UserError, match="judged"):
-        evaluate.evaluate({"other": {"a": 1}}, CANDIDATES, {}, ["nDCG@10"])
+        evaluate.evaluate({}, CANDIDATES, {}, ["nDCG@10"])
 
 
 def test_means_give_both_denominators_and_the_ceiling():
