@@ -1,0 +1,106 @@
+"""Every system's mean with its interval, collection by collection, against a baseline."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from layerrank.frames import CELL
+from layerrank.plots.style import GREY, NOTE_SIZE, encoding_handles, look_of, new_figure, styled, value_limits
+from layerrank.systems import CEILING, parse_system
+
+
+def panels_of(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """The table by collection, model and variant in order of appearance, each with a title that names what differs."""
+    several = [column for column in CELL[1:] if table[column].nunique() > 1]
+    return [
+        (" · ".join([str(key[0]), *(str(rows[column].iloc[0]) for column in several)]), rows)
+        for key, rows in table.groupby(list(CELL), sort=False)
+    ]
+
+
+@styled
+def draw_effectiveness(
+    table: pd.DataFrame,
+    *,
+    baseline: str = "bm25",
+    title: str = "",
+    subtitle: str = "",
+    confidence: float = 95.0,
+) -> Figure:
+    """A panel a collection (and model), a row a system, a dot at the mean with its interval; a line at the baseline.
+
+    `table` has the columns `frames.MEANS`, one measure. Rows stand in one order in all panels: by the system's distance
+    from the panel's mean, averaged over the panels, best on top. A system that a panel lacks leaves its row empty.
+    The ceiling is written, not drawn, so that it does not press the systems together.
+    """
+    table = table[table["system"] != CEILING]
+    panels = panels_of(table)
+    distance = table["mean"] - table.groupby(list(CELL))["mean"].transform("mean")
+    order = list(distance.groupby(table["system"]).mean().sort_values(ascending=False, kind="stable").index)
+    columns = min(len(panels), 4 if len(panels) > 6 else 3)
+    rows = -(-len(panels) // columns)
+    body = rows * (0.215 * len(order) + 0.75) + 0.35
+    if not subtitle:
+        level = parse_system(baseline).label
+        subtitle = f"bars: {confidence:g} % bootstrap interval of the mean over queries · vertical line: {level}"
+    figure = new_figure(max(7.2, 3.2 + 2.0 * columns), body, title, subtitle)
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
+    for axes, (name, part) in zip(grid.flat, panels, strict=False):
+        _draw_panel(axes, part, order, baseline)
+        axes.set_title("\n".join(textwrap.wrap(name, 32)), pad=13)
+        axes.text(0, 1.0, _about(part), transform=axes.transAxes, size=NOTE_SIZE - 0.5, color=GREY, va="bottom")
+    for axes in grid.flat[len(panels) :]:
+        axes.set_axis_off()
+    for axes in grid[:, 0]:
+        axes.set_yticks(range(len(order)), ["\n".join(textwrap.wrap(parse_system(name).label, 46)) for name in order])
+    for index in range(len(panels)):
+        if index + columns >= len(panels):
+            grid.flat[index].set_xlabel(f"{table['measure'].iloc[0]}")
+    handles = encoding_handles(order)
+    if handles:
+        figure.legend(
+            handles=handles, loc="outside lower center", ncols=len(handles), handletextpad=0.3, columnspacing=1.4
+        )
+    return figure
+
+
+def _about(part: pd.DataFrame) -> str:
+    low, high = int(part["queries"].min()), int(part["queries"].max())
+    queries = f"{low} quer{'y' if low == 1 else 'ies'}" if low == high else f"{low}–{high} queries"
+    ceiling = float(part["ceiling"].iloc[0])
+    return f"{queries}, ceiling {ceiling:.3f}" if np.isfinite(ceiling) else queries
+
+
+def _draw_panel(axes: Axes, part: pd.DataFrame, order: list[str], baseline: str) -> None:
+    axes.set_ylim(len(order) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.grid(axis="x")
+    for row in range(0, len(order), 2):
+        axes.axhspan(row - 0.5, row + 0.5, color="#F6F6F6", zorder=0, linewidth=0)
+    means = {
+        str(name): (float(mean), float(low), float(high))
+        for name, mean, low, high in zip(part["system"], part["mean"], part["low"], part["high"], strict=True)
+    }
+    if baseline in means:
+        axes.axvline(means[baseline][0], color=GREY, linewidth=1.0, linestyle=(0, (2.5, 1.5)), zorder=1)
+    axes.set_xlim(value_limits([value for triple in means.values() for value in triple]))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
+    for row, name in enumerate(order):
+        mean, low, high = means.get(name, (np.nan, np.nan, np.nan))
+        if not np.isfinite(mean):
+            place: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "ha": "center", "va": "center"}
+            axes.text(0.5, row, "no result", size=NOTE_SIZE - 1, color=GREY, **place)
+            continue
+        look = look_of(name)
+        dash = (0, (1, 1)) if parse_system(name).upper_bound else "-"
+        if np.isfinite(low) and np.isfinite(high):
+            axes.hlines(row, low, high, color=look.colour, linestyle=dash, linewidth=1.4, zorder=2)
+        axes.plot(mean, row, zorder=3, **look.marker)

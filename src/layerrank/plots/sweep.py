@@ -1,0 +1,131 @@
+"""The measure of every window: first layer against last layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from layerrank.plots.inputs import Level, Selection
+from layerrank.plots.style import INK, NOTE_SIZE, VERMILION, new_figure, span_label, styled
+
+COLOURS = "viridis"
+_MARKERS = "sDo^vP<>X*"
+
+
+@styled
+def draw_sweep(
+    sweep: pd.DataFrame,
+    levels: Sequence[Level] = (),
+    selections: Sequence[Selection] = (),
+    windows: Sequence[tuple[int, int]] = (),
+    *,
+    title: str = "",
+    subtitle: str = "",
+) -> Figure:
+    """Heat map of one measure (`inputs.SWEEP` columns) over windows, with the best, selected and fixed ones marked.
+
+    A line borders the windows that are at least as good as all layers together (the corner of the map). `levels`
+    are ticked beside the colour bar.
+    """
+    layers = int(sweep["end"].max()) + 1
+    values = np.full((layers, layers), np.nan)
+    values[sweep["start"], sweep["end"]] = sweep["mean"]
+    if not subtitle:
+        subtitle = f"{int(np.isfinite(values).sum())} windows of {layers} layers; the top right corner is all layers"
+    figure = new_figure(7.4, 5.4, title, subtitle)
+    axes = figure.add_subplot()
+    image = axes.imshow(
+        np.ma.masked_invalid(values), cmap=COLOURS, origin="upper", interpolation="nearest", aspect="equal"
+    )
+    axes.set_xlabel("Last layer of the window (0-based, inclusive)")
+    axes.set_ylabel("First layer of the window (0-based)")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(nbins=10, integer=True, steps=[1, 2, 5, 10]))
+    handles = [*_draw_border(axes, values), *_draw_marks(axes, values, selections, windows)]
+    bar = figure.colorbar(image, ax=axes, shrink=0.9, aspect=28, pad=0.06)
+    bar.set_label(f"{sweep['measure'].iloc[0]}, mean over queries")
+    bar.outline.set_visible(False)  # type: ignore[operator]
+    low, high = image.get_clim()
+    for level in levels:
+        inside = low <= level.value <= high
+        bar.ax.annotate(
+            f"{level.label} {level.value:.3f}" + ("" if inside else " (off the scale)"),
+            xy=(0.0, min(max(level.value, low), high)), xycoords=("axes fraction", "data"),
+            xytext=(-5, 0), textcoords="offset points", ha="right", va="center", size=NOTE_SIZE,
+            arrowprops={"arrowstyle": "-", "lw": 0.8, "color": INK, "shrinkA": 0, "shrinkB": 0},
+        )  # fmt: skip
+    if handles:
+        axes.legend(
+            handles=handles, loc="lower left", bbox_to_anchor=(0.015, 0.015), borderaxespad=0, handletextpad=0.5
+        )
+    return figure
+
+
+def border_segments(values: NDArray[np.float64], level: float) -> list[list[tuple[float, float]]]:
+    """Edges, as (end, start) points, between windows at or above `level` and the others; `values` float64[start, end]."""
+    above = values >= level
+    known = np.isfinite(values)
+    segments = []
+    for start, end in np.argwhere(known):
+        for other, edge in (
+            ((start, end + 1), [(end + 0.5, start - 0.5), (end + 0.5, start + 0.5)]),
+            ((start + 1, end), [(end - 0.5, start + 0.5), (end + 0.5, start + 0.5)]),
+        ):
+            inside = max(other) < len(values) and known[other]
+            if inside and above[other] != above[start, end]:
+                segments.append(edge)
+    return segments
+
+
+def _draw_border(axes: Axes, values: NDArray[np.float64]) -> list[Line2D]:
+    level = values[0, -1]
+    segments = border_segments(values, level) if np.isfinite(level) else []
+    if not segments:
+        return []
+    axes.add_collection(LineCollection(segments, colors=INK, linewidths=3.2, capstyle="projecting"))
+    axes.add_collection(LineCollection(segments, colors="white", linewidths=1.5, capstyle="projecting"))
+    better = int((values >= level).sum()) - 1
+    total = int(np.isfinite(values).sum()) - 1
+    stroke = [withStroke(linewidth=3.2, foreground=INK)]
+    label = f"border: as good as all layers or better ({better} of {total} windows)"
+    return [Line2D([], [], color="white", linewidth=1.5, path_effects=stroke, label=label)]
+
+
+def _draw_marks(
+    axes: Axes, values: NDArray[np.float64], selections: Sequence[Selection], windows: Sequence[tuple[int, int]]
+) -> list[Line2D]:
+    marks: list[tuple[str, list[tuple[int, int]], str, str]] = []
+    if np.isfinite(values).any():
+        start, end = np.unravel_index(int(np.nanargmax(values)), values.shape)
+        marks.append(
+            (
+                f"best of all: {span_label(int(start), int(end))} ({values[start, end]:.3f})",
+                [(int(start), int(end))],
+                "*",
+                VERMILION,
+            )
+        )
+    for marker, selection in zip(_MARKERS, (s for s in selections if s.family != "oracle"), strict=False):
+        spans = selection.spans
+        many = f"{len(spans)} windows" if len(spans) > 1 else span_label(*spans[0])
+        marks.append((f"{selection.label}: {many}", spans, marker, "white"))
+    if windows:
+        marks.append((f"fixed: {', '.join(span_label(*window) for window in windows)}", list(windows), "X", "#E69F00"))
+    handles = []
+    for label, spans, marker, colour in marks:
+        size = 13 if marker == "*" else 6.5
+        (line,) = axes.plot(
+            [end for _, end in spans], [start for start, _ in spans], linestyle="none", marker=marker, markersize=size,
+            markerfacecolor=colour, markeredgecolor=INK, markeredgewidth=0.9, zorder=5, label=label, clip_on=False,
+        )  # fmt: skip
+        handles.append(line)
+    return handles
