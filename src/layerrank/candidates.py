@@ -1,0 +1,93 @@
+"""The one candidate list of a study: the first stage cut to a depth, its texts cut to a length, in input order."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from layerrank.errors import UserError
+from layerrank.files import read_numbered_jsonl
+from layerrank.records import Candidates, Passage, Query, Ranking
+
+logger = logging.getLogger(__name__)
+
+
+def _shuffled(places: list[int], qid: str, seed: int) -> list[int]:
+    random.Random(f"{seed}\0{qid}").shuffle(places)
+    return places
+
+
+ORDERS: Mapping[str, Callable[[list[int], str, int], list[int]]] = {
+    "first-stage": lambda places, qid, seed: places,
+    "reversed": lambda places, qid, seed: places[::-1],
+    "shuffled": _shuffled,
+}
+"""Input orders: (places in the first stage, query id, seed) -> the same places in input order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Candidates a query, words a text, input order and its seed, and whether passages keep their titles."""
+
+    depth: int
+    words: int
+    order: str = "first-stage"
+    seed: int = 0
+    titles: bool = True
+
+    def __post_init__(self) -> None:
+        if self.depth < 1:
+            raise UserError(f"depth is {self.depth}; it must be at least 1")
+        if self.words < 1:
+            raise UserError(f"passages words is {self.words}; it must be at least 1")
+        if self.order not in ORDERS:
+            raise UserError(f"order {self.order!r} is unknown; known are {', '.join(ORDERS)}")
+
+
+def cut_words(text: str, words: int) -> str:
+    """Return the first `words` space-separated words of a text (semantics.md §1)."""
+    return " ".join(text.split(" ")[:words])
+
+
+def make_candidates(
+    queries: Iterable[Query], run: Sequence[Ranking], passages: Mapping[str, Passage], settings: Settings
+) -> list[Candidates]:
+    """Return the candidates of every query that the first stage found something for, in the topics' order.
+
+    Scores are the first stage's. `UserError` names a passage of the run that has no text.
+    """
+    rankings = {ranking.qid: ranking for ranking in run}
+    rows = []
+    truncated = total = 0
+    for query in queries:
+        if query.qid not in rankings:
+            logger.warning("Query %s has no candidates and is left out; evaluation counts it as 0", query.qid)
+            continue
+        ranking = rankings[query.qid]
+        places = ORDERS[settings.order](list(range(min(settings.depth, len(ranking.pids)))), query.qid, settings.seed)
+        chosen = []
+        for place in places:
+            pid = ranking.pids[place]
+            if pid not in passages:
+                raise UserError(f"query {query.qid!r}: passage {pid!r} of the run has no text")
+            whole = passages[pid]
+            text = cut_words(whole.text, settings.words)
+            truncated += text != whole.text
+            chosen.append(Passage(pid, text, whole.title if settings.titles else ""))
+        total += len(chosen)
+        rows.append(Candidates(query, tuple(chosen), tuple(ranking.scores[place] for place in places)))
+    logger.info("%d queries, %d candidates, %d cut to %d words", len(rows), total, truncated, settings.words)
+    return rows
+
+
+def read_passages(path: Path) -> dict[str, Passage]:
+    """Read texts {pid, title, text} by id; a text that comes twice is a `UserError`."""
+    passages: dict[str, Passage] = {}
+    for number, row in read_numbered_jsonl(path):
+        if row["pid"] in passages:
+            raise UserError(f"{path}:{number}: passage {row['pid']!r} comes twice")
+        passages[row["pid"]] = Passage(row["pid"], row["text"], row["title"])
+    return passages

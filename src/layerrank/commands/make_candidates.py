@@ -1,0 +1,30 @@
+"""Cut the first stage to the study's depth and passage length: the one candidate list that all systems re-rank."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--topics", required=True, type=Path, help="topics.jsonl of prepare-collection")
+    parser.add_argument("--run", required=True, type=Path, help="first-stage run")
+    parser.add_argument("--passages", required=True, type=Path, help="texts of the run's passages")
+    parser.add_argument("--depth", required=True, type=int, help="candidates to keep for a query")
+    parser.add_argument("--words", required=True, type=int, help="words to keep of a text, its title not counted")
+    parser.add_argument("--order", required=True, help="input order: first-stage, reversed or shuffled")
+    parser.add_argument("--seed", required=True, type=int, help="seed of the shuffle")
+    parser.add_argument("--titles", choices=["true", "false"], default="true", help="whether passages keep titles")
+    parser.add_argument("--output", required=True, type=Path, help="candidates to write (JSON lines, .gz)")
+
+
+def run(options: argparse.Namespace) -> None:
+    from layerrank import candidates, files
+
+    rows = candidates.make_candidates(
+        files.read_topics(options.topics),
+        files.read_run(options.run),
+        candidates.read_passages(options.passages),
+        candidates.Settings(options.depth, options.words, options.order, options.seed, options.titles == "true"),
+    )
+    files.write_candidates(options.output, rows)

@@ -1,0 +1,194 @@
+"""The first stage: a Lucene index and BM25 over it, through pyserini's bridge to Anserini.
+
+Only the parts of pyserini that stand on Lucene are imported: its searcher classes would load torch and transformers.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from layerrank import files
+from layerrank.collections.prepared import Collection
+from layerrank.errors import UserError
+from layerrank.java import java_class, start
+from layerrank.records import Passage, Query, Ranking
+
+BATCH = 1000
+"""Documents handed to the indexer, and hits asked for beyond the depth at most, at a time."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """BM25's parameters, candidates to keep for a query, search threads."""
+
+    k1: float = 0.9
+    b: float = 0.4
+    depth: int = 100
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        if self.k1 < 0:
+            raise UserError(f"first_stage k1 is {self.k1}; it must not be negative")
+        if not 0 <= self.b <= 1:
+            raise UserError(f"first_stage b is {self.b}; it must lie between 0 and 1")
+        if self.depth < 1:
+            raise UserError(f"first_stage depth is {self.depth}; it must be at least 1")
+        if self.threads < 1:
+            raise UserError(f"threads is {self.threads}; it must be at least 1")
+
+
+Search = Callable[[Sequence[Query], int], Mapping[str, Sequence[tuple[str, float]]]]
+"""(queries, hits) -> by query id, at most so many (passage id, score), best first, ties by id."""
+
+
+def build_index(collection: Collection, cache: Path, threads: int, output: Path) -> None:
+    """Make the folder `output`: index.json, and beside it the Lucene index where the source has texts to index."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as name:
+        folder = Path(name) / "index"
+        source = collection.source
+        if source.passages is None:
+            raise UserError(f"source {collection.entry['source']} has no texts to index")
+        documents = write_lucene(source.passages(collection.entry, cache), folder / "lucene", threads)
+        expected = collection.description["statistics"]["documents"]
+        if expected is not None and documents != expected:
+            raise UserError(f"collection {collection.name!r}: {documents} documents, {expected} when it was prepared")
+        files.write_json(folder / "index.json", {"kind": "lucene", "documents": documents})
+        if output.exists():
+            shutil.rmtree(output)
+        folder.replace(output)
+
+
+def write_lucene(passages: Iterable[Passage], folder: Path, threads: int) -> int:
+    """Index title and text of each passage, store both, and return how many there were.
+
+    A passage without a word is counted but not indexed: no query finds it. Analysis is Anserini's English default
+    (Porter's stemmer, Lucene's stop words), contents are `title + "\\n" + text`, as in pyserini's BEIR indexes.
+    """
+    start()
+    from pyserini.index.lucene import LuceneIndexer, LuceneIndexReader
+
+    indexer = LuceneIndexer(args=["-index", str(folder), "-storeRaw"], threads=threads)
+    total = indexed = 0
+    rows = iter(tqdm(passages, desc="index", unit=" passages", disable=None))
+    while batch := list(itertools.islice(rows, BATCH)):
+        total += len(batch)
+        stored = [_stored(passage) for passage in batch if passage.content]
+        indexed += len(stored)
+        indexer.add_batch_raw(stored)
+    indexer.close()
+    if not total:
+        raise UserError("the corpus is empty: there is nothing to index")
+    written = LuceneIndexReader(str(folder)).stats()["documents"]
+    if written != indexed:
+        raise RuntimeError(f"Lucene took {written} of {indexed} passages")
+    logger.info("Indexed %d passages; %d are empty", indexed, total - indexed)
+    return total
+
+
+def _stored(passage: Passage) -> str:
+    contents = f"{passage.title}\n{passage.text}"
+    return json.dumps({"id": passage.pid, "contents": contents, "title": passage.title}, ensure_ascii=False)
+
+
+def retrieve(collection: Collection, index: Path, settings: Settings) -> tuple[list[Ranking], list[Passage]]:
+    """Return every query's candidates, best first, and the retrieved passages, untruncated, sorted by id.
+
+    Passages that must not be candidates are taken out before the cut to depth (semantics.md §5). Ties in score are
+    broken by passage id. A query that finds nothing has no ranking.
+    """
+    description = files.read_json(index / "index.json")
+    folder = lucene_folder(index, description)
+    searcher = _Searcher(folder, settings, collection.description["first_stage"] == "bm25-query-side")
+    rankings = search_all(collection, searcher.search, settings.depth)
+    pids = sorted({pid for ranking in rankings for pid in ranking.pids})
+    parse = collection.source.parse
+    passages = [parse(pid, raw, collection.entry) for pid, raw in searcher.texts(pids)]
+    return rankings, passages
+
+
+def lucene_folder(index: Path, description: Mapping[str, Any]) -> Path:
+    """Where the Lucene index lies that `build_index` made or fetched."""
+    return index / "lucene"
+
+
+def search_all(collection: Collection, search: Search, depth: int) -> list[Ranking]:
+    """Search for every query, deeper where forbidden passages take up places, and cut to `depth`."""
+    found: dict[str, list[tuple[str, float]]] = {}
+    pending = list(collection.queries)
+    hits = depth + 1
+    while pending:
+        results = search(pending, hits)
+        short = []
+        for query in pending:
+            forbidden = collection.forbidden(query.qid)
+            kept = [(pid, score) for pid, score in results[query.qid] if pid not in forbidden]
+            found[query.qid] = kept[:depth]
+            if len(kept) < depth and len(results[query.qid]) == hits:
+                short.append(query)
+        pending = short
+        hits += max(depth, BATCH)
+    nothing = [query.qid for query in collection.queries if not found[query.qid]]
+    if nothing:
+        logger.warning("%d queries find no passage: %s", len(nothing), " ".join(nothing[:10]))
+    return [
+        Ranking(query.qid, tuple(pid for pid, _ in found[query.qid]), tuple(score for _, score in found[query.qid]))
+        for query in collection.queries
+        if found[query.qid]
+    ]
+
+
+class _Searcher:
+    """BM25 over a Lucene index; query-side where asked for.
+
+    Query-side BM25 (Anserini's QuerySideBm25QueryGenerator) weighs each query term t by
+    idf(t) · tf / (tf + k1 · (1 − b + b · |query| / avgdl)), tf counted in the query, and multiplies its BM25 score.
+    """
+
+    def __init__(self, folder: Path, settings: Settings, query_side: bool) -> None:
+        self._searcher = java_class("io.anserini.search.SimpleSearcher")(str(folder))
+        self._searcher.set_bm25(settings.k1, settings.b)
+        self._threads = settings.threads
+        if query_side:
+            reader = java_class("io.anserini.index.IndexReaderUtils").getReader(str(folder))
+            generator = java_class("io.anserini.search.query.QuerySideBm25QueryGenerator")
+            self._generator = generator(settings.k1, settings.b, reader)
+        else:
+            self._generator = java_class("io.anserini.search.query.BagOfWordsQueryGenerator")()
+
+    def search(self, queries: Sequence[Query], hits: int) -> dict[str, list[tuple[str, float]]]:
+        """Return by query id at most `hits` (passage id, score), best first; Anserini breaks ties by id."""
+        array = java_class("java.util.ArrayList")
+        texts, qids = array(), array()
+        for query in queries:
+            texts.add(query.text)
+            qids.add(query.qid)
+        found = self._searcher.batch_search(self._generator, texts, qids, hits, self._threads)
+        return {query.qid: [(hit.docid, hit.score) for hit in found.get(query.qid)] for query in queries}
+
+    def texts(self, pids: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """Yield (passage id, stored text) of each passage."""
+        for pid in pids:
+            raw = self._searcher.doc_raw(pid)
+            if raw is None:
+                raise UserError(
+                    f"the index stores no text for passage {pid!r}: it must be built with its raw documents"
+                )
+            yield pid, raw
+
+
+def write_passages(path: Path, passages: Iterable[Passage]) -> None:
+    """Write passages as JSON lines {pid, title, text}."""
+    files.write_jsonl(path, ({"pid": row.pid, "title": row.title, "text": row.text} for row in passages))
