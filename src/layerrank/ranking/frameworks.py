@@ -101,7 +101,10 @@ def setwise_heapsort(n: int, c: int = 2, k: int = 10) -> Steps:
 
 
 def setwise_bubblesort(n: int, c: int = 2, k: int = 10) -> Steps:
-    """k passes of a window of c + 1 from the bottom, stepping c: its winner changes places with its first. The others follow."""
+    """k passes of a window of c + 1 from the bottom, stepping c; its winner changes places with its first passage.
+
+    The top k, then the others in input order.
+    """
     order = list(range(n))
     for top in range(min(k, n - 1)):
         end = n

@@ -1,0 +1,93 @@
+"""What a mechanism is: it makes a group ready, and scores batches of what it made ready. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from layerrank.records import Passage, Query
+
+Returns = Literal["scores", "winner", "order"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One group of one query: its passages in the order in which the prompt presents them, best so far first."""
+
+    query: Query
+    passages: tuple[Passage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A request made ready.
+
+    tokens: what the model reads and may write, the measure of its share of a batch.
+    positions: the longest sequence that it can grow to, which the model's context must hold.
+    batch: only works that are equal here share a batch.
+    prompt: the mechanism's own.
+    """
+
+    request: Request
+    tokens: int
+    positions: int
+    prompt: Any
+    batch: Hashable = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A group scored.
+
+    scores: one a passage of the group, higher is better; all equal where the model decided nothing.
+    forward_passes: times that the model ran over this group, whatever else was in the batch.
+    """
+
+    scores: tuple[float, ...]
+    prompt_tokens: int
+    generated_tokens: int = 0
+    forward_passes: int = 1
+    outcomes: Mapping[str, int] = field(default_factory=dict)
+
+
+class Mechanism(Protocol):
+    """Scores groups of one kind of framework.
+
+    returns: what its scores tell: `scores` of meaning, only the `winner` (it has the highest), or only the `order`.
+    padded: whether a batch costs its longest work times its size, rather than the sum of its works.
+    context: positions that the model has room for.
+    """
+
+    returns: Returns
+    padded: bool
+    context: int
+
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text by itself."""
+        ...
+
+    def prepare(self, request: Request) -> Work:
+        """Render and tokenise a request, once."""
+        ...
+
+    def score(self, works: Sequence[Work]) -> list[Answer]:
+        """Run the model over works of one batch; the device is done when it returns."""
+        ...
+
+    def release(self) -> None:
+        """Hand back memory kept in store, before a smaller batch is tried."""
+        ...
+
+
+def winner_scores(size: int, winner: int | None) -> tuple[float, ...]:
+    """1 for the winner and 0 for the others; all 0 where there is none."""
+    return tuple(float(place == winner) for place in range(size))
+
+
+def order_scores(places: Sequence[int]) -> tuple[float, ...]:
+    """n for the first of the n places, n - 1 for the next, … as scores in the group's order."""
+    scores = [0.0] * len(places)
+    for rank, place in enumerate(places):
+        scores[place] = float(len(places) - rank)
+    return tuple(scores)
