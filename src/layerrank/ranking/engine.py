@@ -44,7 +44,7 @@ class Ranked:
 
 
 class _Sort:
-    """One query at work: its generator, the groups that it waits for, all answers so far, and its costs."""
+    """One query at work: its generator, its step's groups, those still waiting, all scores so far, and its costs."""
 
     def __init__(self, candidates: Candidates, steps: Steps, truncated: int) -> None:
         self.candidates = candidates
@@ -52,35 +52,34 @@ class _Sort:
         self.truncated = truncated
         self.memo: dict[Group, Scores] = {}
         self.groups: list[Group] = []
+        self.waiting: dict[Group, None] = {}
         self.done: Order | None = None
         self.counts: Counter[str] = Counter()
         self.outcomes: Counter[str] = Counter()
         self.seconds = 0.0
         self._advance(first=True)
 
-    def waiting(self) -> list[Group]:
-        """Groups that have no answer yet, each once."""
-        return list(dict.fromkeys(group for group in self.groups if group not in self.memo))
-
     def receive(self, group: Group, answer: Answer, seconds: float) -> None:
         """Keep an answer; with the last one that is waited for, the framework goes on."""
+        del self.waiting[group]
         self.memo[group] = answer.scores
         self.counts["forward_passes"] += answer.forward_passes
         self.counts["prompt_tokens"] += answer.prompt_tokens
         self.counts["generated_tokens"] += answer.generated_tokens
         self.outcomes.update(answer.outcomes)
         self.seconds += seconds
-        if not self.waiting():
+        if not self.waiting:
             self._advance()
 
     def _advance(self, first: bool = False) -> None:
         try:
-            while first or not self.waiting():
+            while first or not self.waiting:
                 received = [self.memo[group] for group in self.groups]
                 self.groups = next(self.steps) if first else self.steps.send(received)
                 first = False
+                self.waiting = {group: None for group in self.groups if group not in self.memo}
                 self.counts["groups"] += len(self.groups)
-                self.counts["memo_hits"] += len(self.groups) - len(self.waiting())
+                self.counts["memo_hits"] += len(self.groups) - len(self.waiting)
         except StopIteration as stop:
             self.groups = []
             self.done = stop.value
@@ -192,7 +191,7 @@ class Engine:
         passages = sort.candidates.passages
         ready = []
         started = time.perf_counter()
-        for group in sort.waiting():
+        for group in sort.waiting:
             request = Request(sort.candidates.query, tuple(passages[index] for index in group))
             ready.append((self._fits(self.mechanism.prepare(request)), sort, group))
         sort.seconds += time.perf_counter() - started
@@ -213,7 +212,8 @@ class Engine:
         """The next batch of a pool sorted longest first, and the rest: the longest work, and what fits beside it."""
         longest = pool[0][0]
         total = 0
-        batch, rest = [], []
+        batch: list[tuple[Work, _Sort, Group]] = []
+        rest: list[tuple[Work, _Sort, Group]] = []
         for item in pool:
             tokens = longest.tokens if self.mechanism.padded else item[0].tokens
             if item[0].batch == longest.batch and (not batch or total + tokens <= self.batch_tokens):
@@ -261,9 +261,7 @@ def check_failures(name: str, costs: Sequence[Cost], most: float) -> None:
         for cost in costs:
             total.update(cost.outcomes)
         words = ", ".join(f"{outcome} {total[outcome]}" for outcome in sorted(total))
-        raise UserError(
-            f"{name}: {rate:.1%} of its answers are not well-formed, max_failure_rate is {most:g} ({words})"
-        )
+        raise UserError(f"{name}: {rate:.1%} of its answers are not well-formed ({words}); max_failure_rate: {most:g}")
 
 
 def _out_of_memory(error: BaseException) -> bool:
