@@ -11,7 +11,7 @@ POCKET = Path(__file__).resolve().parents[2] / "workflow" / "collections" / "poc
 
 
 def _jsonl(name):
-    with open(POCKET / name, encoding="utf-8") as handle:
+    with (POCKET / name).open(encoding="utf-8") as handle:
         return [json.loads(line) for line in handle]
 
 
@@ -28,7 +28,7 @@ def queries():
 @pytest.fixture(scope="module")
 def qrels():
     """The judgements as a list of (query id, passage id, score)."""
-    with open(POCKET / "qrels" / "test.tsv", encoding="utf-8", newline="") as handle:
+    with (POCKET / "qrels" / "test.tsv").open(encoding="utf-8", newline="") as handle:
         rows = list(csv.reader(handle, delimiter="\t"))
     assert rows[0] == ["query-id", "corpus-id", "score"]
     return [(query, passage, int(score)) for query, passage, score in rows[1:]]
