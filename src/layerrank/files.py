@@ -22,6 +22,16 @@ from layerrank.records import Candidates, Cost, Passage, Query, Ranking
 Qrels = dict[str, dict[str, int]]
 
 
+def located(name: str) -> Path:
+    """The path that a configuration names: from the working directory, else from the checkout.
+
+    The workflow says where its checkout lies in LAYERRANK_BASE; results hold the name as configured, never that path.
+    """
+    path = Path(name)
+    base = os.environ.get("LAYERRANK_BASE")
+    return path if base is None or path.exists() else Path(base) / path
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is flushed to disk and renamed to `path`, else removed."""

@@ -11,13 +11,13 @@ from typing import Any
 
 from layerrank.collections.source import Entry, Material, Source, check_ids, parse_stored
 from layerrank.errors import UserError
-from layerrank.files import Qrels, file_digest, read_numbered_jsonl
+from layerrank.files import Qrels, file_digest, located, read_numbered_jsonl
 from layerrank.records import Passage, Query
 
 
 def inputs(entry: Entry) -> list[Path]:
     """Return the paths of corpus, queries and judgements; `UserError` names a file that is missing."""
-    folder = Path(entry["path"])
+    folder = located(entry["path"])
     if not folder.is_dir():
         raise UserError(f"collection path {str(folder)!r}: no such folder")
     split = entry.get("split", "test")
@@ -39,7 +39,7 @@ def read(entry: Entry, cache: Path) -> Material:
         for pid in grades:
             if pid not in pids:
                 raise UserError(f"{judgements}: query {qid!r} judges document {pid!r}, which is not in {corpus.name}")
-    digests = {str(path.relative_to(entry["path"])): file_digest(path) for path in paths}
+    digests = {str(path.relative_to(located(entry["path"]))): file_digest(path) for path in paths}
     return Material(topics, qrels, digests, documents=len(pids))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--topics", required=True, type=Path, help="topics.jsonl of prepare-collection")
+    parser.add_argument("--qrels", required=True, type=Path, help="judgements of the topics")
     parser.add_argument("--run", required=True, type=Path, help="first-stage run")
     parser.add_argument("--passages", required=True, type=Path, help="texts of the run's passages")
     parser.add_argument("--depth", required=True, type=int, help="candidates to keep for a query")
@@ -15,16 +16,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--order", required=True, help="input order: first-stage, reversed or shuffled")
     parser.add_argument("--seed", required=True, type=int, help="seed of the shuffle")
     parser.add_argument("--titles", choices=["true", "false"], default="true", help="whether passages keep titles")
+    parser.add_argument("--query-limit", type=int, help="take a sample of so many of the topics (default: all)")
+    parser.add_argument("--query-seed", type=int, default=42, help="seed of that sample")
     parser.add_argument("--output", required=True, type=Path, help="candidates to write (JSON lines, .gz)")
+    parser.add_argument("--output-qrels", required=True, type=Path, help="judgements of the queries taken, to write")
 
 
 def run(options: argparse.Namespace) -> None:
     from layerrank import candidates, files
+    from layerrank.collections.source import sample
 
+    topics = {query.qid: query for query in files.read_topics(options.topics)}
+    chosen = sample(topics, options.query_limit, options.query_seed)
     rows = candidates.make_candidates(
-        files.read_topics(options.topics),
+        [topics[qid] for qid in chosen],
         files.read_run(options.run),
         candidates.read_passages(options.passages),
         candidates.Settings(options.depth, options.words, options.order, options.seed, options.titles == "true"),
     )
     files.write_candidates(options.output, rows)
+    qrels = files.read_qrels(options.qrels)
+    files.write_qrels(options.output_qrels, {qid: qrels[qid] for qid in chosen})

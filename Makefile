@@ -1,0 +1,44 @@
+# Two commands do everything on a fresh machine: `make run` and `make test`. PYTHON names an interpreter, 3.11 or newer.
+
+PYTHON ?= python3
+VENV ?= .venv
+CORES ?= 2
+STAMP := $(VENV)/.installed
+
+.PHONY: run test lint report fetch plan bench clean
+
+run: $(STAMP)  ## the embedded study and its report
+	$(VENV)/bin/snakemake --cores $(CORES)
+	$(VENV)/bin/snakemake --report report.zip
+	rm -rf report && $(VENV)/bin/python -m zipfile -e report.zip .
+	@echo "The report: report/report.html"
+
+test: $(STAMP)  ## the whole test suite
+	$(VENV)/bin/python -m pytest -q -n $(CORES) --dist worksteal
+
+lint: $(STAMP)  ## formats, types, and Snakemake's own checks
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/snakefmt --check Snakefile workflow/Snakefile rules
+	$(VENV)/bin/snakemake --lint
+
+fetch: $(STAMP)  ## all models, indexes and data of a study, on a connected node: make fetch CONFIG=config/paper.yaml
+	$(VENV)/bin/snakemake --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG)) fetch
+
+plan: $(STAMP)  ## jobs and estimated GPU hours by rule: make plan CONFIG=config/paper.yaml
+	$(VENV)/bin/python -m layerrank plan $(if $(CONFIG),--configfile $(CONFIG))
+
+bench: $(STAMP)  ## every performance figure of docs/performance.md, in one run
+	$(VENV)/bin/python -m benchmarks
+
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "layerrank needs Python 3.11 or newer: make PYTHON=python3.11 …")'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet torch==2.13.0
+	$(VENV)/bin/python -m pip install --quiet -r requirements.lock
+	$(VENV)/bin/python -m pip install --quiet --no-deps -e .
+	touch $@
+
+clean:  ## what the embedded study computed (models and downloads stay)
+	rm -rf results report report.zip .snakemake

@@ -1,0 +1,35 @@
+# Where in a language model's layers does relevance emerge? The study at a glance: README.md, config/README.md.
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: workflow.source_path("config/config.yaml")
+
+
+include: "rules/common.smk"
+include: "rules/collections.smk"
+include: "rules/retrieve.smk"
+include: "rules/models.smk"
+include: "rules/attention.smk"
+include: "rules/windows.smk"
+include: "rules/rerank.smk"
+include: "rules/evaluate.smk"
+include: "rules/report.smk"
+
+
+report: "workflow/report/workflow.rst"
+
+
+rule all:
+    default_target: True
+    input:
+        study_figures(),
+        study_tables(),
+        "<results>/manifest.json",
+
+
+rule fetch:
+    input:
+        study_downloads(),

@@ -1,0 +1,121 @@
+# Names, paths and settings that the stages share. No rules; the logic behind it is layerrank.study and layerrank.code.
+
+import json
+import shlex
+import sys
+from pathlib import Path
+
+BASE = Path(workflow.current_basedir).parent
+sys.path.insert(0, str(BASE / "src"))
+
+from layerrank import study as studies
+from layerrank.code import code_digest
+from layerrank.errors import UserError
+from snakemake.exceptions import WorkflowError
+
+try:
+    STUDY = studies.load_study(config, BASE)
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
+CONFIG = STUDY.config
+COLLECTIONS = CONFIG["collections"]
+MODELS = CONFIG["models"]
+VARIANTS = ["base", *CONFIG["variants"]]
+SELECTIONS = list(CONFIG["layers"]["selection"])
+LEAD_MEASURE = CONFIG["evaluation"]["measures"][0]
+
+
+pathvars:
+    results=CONFIG["results"],
+    resources=CONFIG["cache"],
+    logs=CONFIG["results"] + "/logs",
+
+
+wildcard_constraints:
+    collection="[A-Za-z0-9][A-Za-z0-9._-]*",
+    model="[A-Za-z0-9][A-Za-z0-9._-]*",
+    variant="[a-z0-9][a-z0-9_-]*",
+    selection="[a-z0-9][a-z0-9-]*",
+    system="[a-zA-Z0-9-]+",
+    shard=r"\d+",
+    shards=r"\d+",
+
+
+# Every rule's shell line is a subcommand that can be run by hand: `python -m layerrank …` with src/ on the path.
+shell.prefix(
+    "set -euo pipefail; "
+    f"export PYTHONPATH={shlex.quote(str(BASE / 'src'))}${{PYTHONPATH:+:$PYTHONPATH}} LAYERRANK_BASE={shlex.quote(str(BASE))}; "
+)
+
+
+def as_json(value):
+    """A setting as one shell word, with sorted keys, so that equal settings are equal parameters."""
+    return json.dumps(value, sort_keys=True)
+
+
+def collection_entry(wildcards):
+    return as_json(STUDY.collections[wildcards.collection])
+
+
+def collection_sources(wildcards):
+    """Files of a collection that lie in a folder: a change of theirs is a change of the study."""
+    entry = STUDY.collections[wildcards.collection]
+    return studies.source_files(entry, BASE)
+
+
+def instruction_of(wildcards):
+    return STUDY.collections[wildcards.collection]["instruction"]
+
+
+def titles_of(wildcards):
+    return as_json(STUDY.collections[wildcards.collection].get("titles", True))
+
+
+def model_entry(wildcards):
+    """What fetching a model depends on: where it comes from, not how it is prompted."""
+    return as_json(studies.model_source(STUDY.models[wildcards.model]))
+
+
+def variant_setting(key):
+    def get(wildcards):
+        return studies.variant_settings(STUDY, wildcards.variant)[key]
+
+    return get
+
+
+def variant_query_limit(wildcards):
+    limit = studies.variant_settings(STUDY, wildcards.variant)["queries"]
+    return "" if limit is None else f"--query-limit {limit} --query-seed {CONFIG['queries']['seed']}"
+
+
+def prompt_settings(wildcards):
+    """Flags of everything that shapes a prompt and the forward pass, for a collection, model and variant."""
+    settings = studies.prompt_settings(STUDY, wildcards.collection, wildcards.model, wildcards.variant)
+    return " ".join(f"--{key.replace('_', '-')} {shlex.quote(str(value))}" for key, value in sorted(settings.items()))
+
+
+def shards_of(collection):
+    return STUDY.collections[collection].get("shards", 1)
+
+
+def signal_of(collection, model, variant):
+    """The files of one stored signal, by shard."""
+    n = shards_of(collection)
+    return [f"<results>/{collection}/{model}/attention/{variant}.shard-{i}-of-{n}.arrow" for i in range(n)]
+
+
+def gpus_of(wildcards):
+    return STUDY.models[wildcards.model].get("gpus", 0)
+
+
+def model_memory(wildcards, attempt):
+    return STUDY.models[wildcards.model].get("mem_mb", 8000) * attempt
+
+
+def model_runtime(wildcards, attempt):
+    return STUDY.models[wildcards.model].get("runtime", 120) * attempt
+
+
+def system_of(wildcards):
+    return studies.systems(STUDY, wildcards.variant)[wildcards.system]

@@ -1,0 +1,106 @@
+# The first stage: an index, BM25, and the one candidate list that every system ranks.
+
+
+rule build_index:
+    input:
+        about="<results>/{collection}/collection/collection.json",
+        sources=collection_sources,
+    output:
+        directory("<results>/{collection}/index"),
+    params:
+        code=code_digest("build-index"),
+    log:
+        "<logs>/{collection}/build_index.log",
+    conda:
+        "../envs/retrieve.yaml"
+    threads: 4
+    priority: 90
+    resources:
+        mem_mb=8000,
+        runtime=240,
+    shell:
+        "python -m layerrank build-index --collection $(dirname {input.about}) --cache <resources>"
+        " --threads {threads} --output {output} 2> {log}"
+
+
+rule retrieve:
+    input:
+        topics="<results>/{collection}/collection/topics.jsonl",
+        about="<results>/{collection}/collection/collection.json",
+        index="<results>/{collection}/index",
+        sources=collection_sources,
+    output:
+        run="<results>/{collection}/first_stage/run.txt",
+        passages="<results>/{collection}/first_stage/passages.jsonl.gz",
+    params:
+        k1=CONFIG["first_stage"]["k1"],
+        b=CONFIG["first_stage"]["b"],
+        depth=CONFIG["first_stage"]["depth"],
+        code=code_digest("retrieve"),
+    log:
+        "<logs>/{collection}/retrieve.log",
+    conda:
+        "../envs/retrieve.yaml"
+    threads: 4
+    priority: 90
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    shell:
+        "python -m layerrank retrieve --collection $(dirname {input.topics}) --index {input.index}"
+        " --k1 {params.k1} --b {params.b} --depth {params.depth} --threads {threads}"
+        " --output {output.run} --passages {output.passages} 2> {log}"
+
+
+rule check_first_stage:
+    input:
+        run="<results>/{collection}/first_stage/run.txt",
+        qrels="<results>/{collection}/collection/qrels.txt",
+        about="<results>/{collection}/collection/collection.json",
+    output:
+        "<results>/{collection}/first_stage/check.json",
+    params:
+        policy=CONFIG["first_stage"]["check"],
+        k1=CONFIG["first_stage"]["k1"],
+        b=CONFIG["first_stage"]["b"],
+        depth=CONFIG["first_stage"]["depth"],
+        entry=collection_entry,
+        code=code_digest("check-first-stage"),
+    log:
+        "<logs>/{collection}/check_first_stage.log",
+    conda:
+        "../envs/analysis.yaml"
+    priority: 90
+    shell:
+        "python -m layerrank check-first-stage --run {input.run} --qrels {input.qrels} --entry {params.entry:q}"
+        " --k1 {params.k1} --b {params.b} --depth {params.depth} --policy {params.policy} --output {output} 2> {log}"
+
+
+rule make_candidates:
+    input:
+        topics="<results>/{collection}/collection/topics.jsonl",
+        qrels="<results>/{collection}/collection/qrels.txt",
+        run="<results>/{collection}/first_stage/run.txt",
+        passages="<results>/{collection}/first_stage/passages.jsonl.gz",
+        check="<results>/{collection}/first_stage/check.json",
+    output:
+        candidates="<results>/{collection}/candidates/{variant}.jsonl.gz",
+        qrels="<results>/{collection}/candidates/{variant}.qrels.txt",
+    params:
+        depth=variant_setting("depth"),
+        words=variant_setting("words"),
+        order=variant_setting("order"),
+        seed=variant_setting("seed"),
+        queries=variant_query_limit,
+        titles=titles_of,
+        code=code_digest("make-candidates"),
+    log:
+        "<logs>/{collection}/make_candidates.{variant}.log",
+    conda:
+        "../envs/analysis.yaml"
+    priority: 80
+    shell:
+        "python -m layerrank make-candidates --topics {input.topics} --qrels {input.qrels} --run {input.run}"
+        " --passages {input.passages} --depth {params.depth} --words {params.words} --order {params.order}"
+        " --seed {params.seed} --titles {params.titles} {params.queries}"
+        " --output {output.candidates} --output-qrels {output.qrels} 2> {log}"

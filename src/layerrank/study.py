@@ -1,0 +1,307 @@
+"""A study's configuration: schemas, defaults, catalogues and cross-checks, before anything runs."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from layerrank.errors import UserError
+
+Entry = dict[str, Any]
+SNAKEMAKE_KEYS = ("pathvars",)
+
+
+@dataclass(frozen=True)
+class Study:
+    """A checked study: `config` with all defaults filled in, and the catalogue entries that it uses, by name."""
+
+    config: Entry
+    collections: dict[str, Entry]
+    models: dict[str, Entry]
+
+
+def load_study(config: Mapping[str, Any], base: Path) -> Study:
+    """Check a study's configuration and gather the catalogue entries that it names.
+
+    `base` is the folder that holds workflow/schemas; catalogue files are sought in the working directory, then in `base`.
+    Raises `UserError` in one line that names the key, the value and what is allowed.
+    """
+    schemas = base / "workflow" / "schemas"
+    own = _without_nulls({key: copy.deepcopy(value) for key, value in config.items() if key not in SNAKEMAKE_KEYS})
+    checked = validated(own, _read_yaml(schemas / "config.schema.yaml"), "config")
+    entries = {}
+    for kind in ("collections", "models"):
+        catalogue: Entry = {}
+        for name in checked["catalogues"][kind]:
+            catalogue |= _read_yaml(_found(name, base, f"config key catalogues.{kind}"))
+        catalogue |= checked["define"][kind]
+        schema = _read_yaml(schemas / f"{kind}.schema.yaml")
+        for name in checked[kind]:
+            _known(name, catalogue, f"config key {kind}")
+        entries[kind] = {name: validated(catalogue[name], schema, f"{kind} entry {name}") for name in checked[kind]}
+    study = Study(checked, entries["collections"], entries["models"])
+    _cross_check(study)
+    return study
+
+
+def validated(value: Any, schema: Entry, what: str) -> Any:
+    """`value` with the schema's defaults filled in, at any depth; `UserError` names the first key that is wrong."""
+    validator = jsonschema.Draft202012Validator(schema)
+    filled = _with_defaults(value, schema)
+    errors = sorted(validator.iter_errors(filled), key=lambda error: [str(part) for part in error.absolute_path])
+    if errors:
+        raise UserError(_one_line(jsonschema.exceptions.best_match(errors), what))
+    return filled
+
+
+NAMED = (
+    ("variants",),
+    ("layers", "selection"),
+    ("systems", "frameworks"),
+    ("systems", "mechanisms"),
+    ("systems", "cells"),
+    ("define", "collections"),
+    ("define", "models"),
+)
+
+
+def _without_nulls(config: Entry) -> Entry:
+    """Drop named entries set to null: how a study takes out what the configuration that it lies over defines."""
+    for path in NAMED:
+        *parents, last = path
+        at: Any = config
+        for key in parents:
+            at = at.get(key) if isinstance(at, dict) else None
+        if isinstance(at, dict) and isinstance(at.get(last), dict):
+            at[last] = {name: entry for name, entry in at[last].items() if entry is not None}
+    return config
+
+
+def _with_defaults(value: Any, schema: Any) -> Any:
+    if not isinstance(schema, Mapping) or not isinstance(value, Mapping):
+        return value
+    filled = dict(value)
+    properties = schema.get("properties", {})
+    for key, inner in properties.items():
+        if key not in filled and isinstance(inner, Mapping) and "default" in inner:
+            filled[key] = copy.deepcopy(inner["default"])
+        if key in filled:
+            filled[key] = _with_defaults(filled[key], inner)
+    extra = schema.get("additionalProperties")
+    if isinstance(extra, Mapping):
+        for key in filled.keys() - properties.keys():
+            filled[key] = _with_defaults(filled[key], extra)
+    return filled
+
+
+def _one_line(error: jsonschema.ValidationError, what: str) -> str:
+    """What is wrong, as `config key first_stage.depht: …`."""
+    path = ".".join(str(part) for part in error.absolute_path)
+    schema = error.schema if isinstance(error.schema, Mapping) else {}
+    if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
+        allowed = sorted(schema.get("properties", {}))
+        unknown = sorted(str(key) for key in error.instance.keys() - set(allowed))[0]
+        full = f"{path}.{unknown}" if path else unknown
+        return f"{what} key {full}: no such key{_nearest(unknown, allowed)}; known: {', '.join(allowed)}"
+    where = f"{what} key {path}" if path else what
+    if error.validator == "required":
+        missing = [key for key in error.validator_value if key not in error.instance]
+        return f"{where}: {missing[0]!r} is missing"
+    return f"{where}: {' '.join(error.message.split())}"
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f", did you mean {close[0]!r}" if close else ""
+
+
+def _known(name: str, known: Mapping[str, Any] | Iterable[str], where: str) -> None:
+    names = sorted(known)
+    if name not in names:
+        raise UserError(f"{where}: unknown name {name!r}{_nearest(name, names)}; known: {', '.join(names)}")
+
+
+def _read_yaml(path: Path) -> Entry:
+    try:
+        with path.open(encoding="utf-8") as stream:
+            content = yaml.load(stream, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not valid YAML ({error})") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: expected a mapping of names to entries")
+    return content
+
+
+def _found(name: str, base: Path, where: str) -> Path:
+    for path in (Path(name), base / name):
+        if path.is_file():
+            return path
+    raise UserError(f"{where}: no file {name!r} in the working directory or in the checkout")
+
+
+def variant_settings(study: Study, variant: str) -> Entry:
+    """Settings of one variant: depth, words, order, seed, queries, and where given dtype, query_span and family."""
+    config = study.config
+    settings: Entry = {
+        "depth": config["first_stage"]["depth"],
+        "words": config["passages"]["words"],
+        "order": config["passages"]["order"],
+        "seed": config["passages"]["seed"],
+        "queries": None,
+    }
+    return settings | (config["variants"][variant] if variant != "base" else {})
+
+
+def prompt_settings(study: Study, collection: str, model: str, variant: str) -> Entry:
+    """What shapes a prompt and its forward pass: family, query_span (where one is set), instruction and dtype."""
+    entry = study.models[model]
+    own = variant_settings(study, variant)
+    settings = {
+        "family": own.get("family", entry["family"]),
+        "query_span": own.get("query_span", entry.get("query_span")),
+        "instruction": study.collections[collection]["instruction"],
+        "dtype": own.get("dtype", entry["dtype"]),
+    }
+    return {key: value for key, value in settings.items() if value is not None}
+
+
+# What a model entry says of prompting, scheduling and display: none of it changes the fetched folder.
+NOT_SOURCE = ("family", "query_span", "dtype", "gpus", "mem_mb", "runtime", "label", "gpu_memory_gb", "description")
+
+
+def model_source(entry: Entry) -> Entry:
+    """The part of a model entry that its fetched folder depends on."""
+    return {key: value for key, value in entry.items() if key not in NOT_SOURCE}
+
+
+def source_files(entry: Entry, base: Path) -> list[str]:
+    """Files of a collection that lies in a folder or a run file, sought in the working directory and then in `base`."""
+    found: list[str] = []
+    for key in ("path", "run"):
+        if key not in entry:
+            continue
+        named = Path(entry[key])
+        path = named if named.exists() or named.is_absolute() else base / named
+        if not path.exists():
+            raise UserError(f"collections entry key {key}: {entry[key]!r}: no such file or folder")
+        files = sorted(path.rglob("*")) if path.is_dir() else [path]
+        found += [str(file) for file in files if file.suffix in {".jsonl", ".gz", ".tsv", ".txt", ".json", ".parquet"}]
+    return found
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of the grid as it runs: its system name, what it is made of, and the window of an attention cell."""
+
+    name: str
+    framework: str
+    framework_settings: Entry
+    mechanism: str
+    mechanism_settings: Entry
+    window: str | None
+    cached: bool
+
+
+def systems(study: Study, variant: str) -> dict[str, Cell]:
+    """Every system that a variant runs, by name, in the order of the configuration.
+
+    Each variant ranks its whole list by attention with each of `cached_windows`; the grid's own variant runs the grid too.
+    A grid cell is `cached` where it asks for just what the stored signal answers: one prompt, whole list, attention.
+    """
+    config = study.config["systems"]
+    depth = variant_settings(study, variant)["depth"]
+    strategy = {"strategy": study.config["layers"]["strategy"]}
+    found: dict[str, Cell] = {}
+
+    def add(framework: str, mechanism: str, windows: Iterable[str]) -> None:
+        cell = config["cells"].get(f"{framework}-{mechanism}", {})
+        if cell is False:
+            return
+        own_framework = config["frameworks"].get(framework, {}) | cell.get("framework", {})
+        own_mechanism = config["mechanisms"].get(mechanism, {}) | cell.get("mechanism", {})
+        kind = own_framework.pop("framework", framework)
+        way = own_mechanism.pop("mechanism", mechanism)
+        attention = way == "attention"
+        if attention:
+            own_mechanism = strategy | own_mechanism
+        size = own_framework.get("window")
+        cached = attention and kind == "listwise" and (size is None or size >= depth)
+        for window in windows if attention else [None]:
+            name = f"{framework}-{mechanism}" + (f"-{window}" if window else "")
+            found[name] = Cell(name, kind, own_framework, way, own_mechanism, window, cached)
+
+    whole = config["cells"].get("listwise-attention", {})
+    whole = {} if whole is False else whole
+    for window in config["cached_windows"]:
+        name = f"listwise-attention-{window}"
+        settings = strategy | config["mechanisms"].get("attention", {}) | whole.get("mechanism", {})
+        settings.pop("mechanism", None)
+        found[name] = Cell(name, "listwise", {}, "attention", settings, window, True)
+    if variant == config["variant"]:
+        for framework in config["frameworks"]:
+            for mechanism in config["mechanisms"]:
+                add(framework, mechanism, config["windows"])
+    return found
+
+
+def _cross_check(study: Study) -> None:
+    config = study.config
+    systems_config = config["systems"]
+    selection = config["layers"]["selection"]
+    for key in ("cached_windows", "windows"):
+        for window in systems_config[key]:
+            _check_window(window, selection, f"config key systems.{key}")
+    for window in config["latency"]["windows"]:
+        _check_window(window, selection, "config key latency.windows")
+    _known(systems_config["variant"], ["base", *config["variants"]], "config key systems.variant")
+    for name, variant in config["variants"].items():
+        if variant.get("depth", 0) > config["first_stage"]["depth"]:
+            raise UserError(
+                f"config key variants.{name}.depth: {variant['depth']} is more than first_stage.depth, {config['first_stage']['depth']}"
+            )
+    for name, rule in selection.items():
+        where = f"config key layers.selection.{name}"
+        if rule["rule"] == "fixed" and "window" not in rule:
+            raise UserError(f"{where}: the rule 'fixed' needs a window, such as 10-13")
+        on = rule.get("on")
+        if on == "others" and len(config["collections"]) < 2:
+            raise UserError(f"{where}.on: 'others' needs a study of at least two collections")
+        for collection in on if isinstance(on, list) else []:
+            _known(collection, config["collections"], f"{where}.on")
+    cells = [f"{a}-{b}" for a in systems_config["frameworks"] for b in systems_config["mechanisms"]]
+    for cell in systems_config["cells"]:
+        _known(cell, cells or [cell], "config key systems.cells")
+    for name, framework in systems_config["frameworks"].items():
+        _known(
+            framework.get("framework", name),
+            ("pointwise", "pairwise", "setwise", "listwise"),
+            f"config key systems.frameworks.{name}",
+        )
+    for name, mechanism in systems_config["mechanisms"].items():
+        _known(
+            mechanism.get("mechanism", name),
+            ("generation", "likelihood", "attention"),
+            f"config key systems.mechanisms.{name}",
+        )
+    every = {"bm25", *(name for variant in ("base", *config["variants"]) for name in systems(study, variant))}
+    _known(config["evaluation"]["baseline"], every, "config key evaluation.baseline")
+
+
+def _check_window(window: str, selection: Mapping[str, Any], where: str) -> None:
+    if window.startswith("selected-"):
+        _known(window.removeprefix("selected-"), selection, where)
+    elif window != "all":
+        start, _, end = window.removeprefix("L").partition("-")
+        if not (window.startswith("L") and start.isdigit() and end.isdigit() and int(start) <= int(end)):
+            raise UserError(f"{where}: window {window!r}: expected 'all', 'L<start>-<end>' or 'selected-<name>'")

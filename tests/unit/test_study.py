@@ -1,0 +1,109 @@
+from pathlib import Path
+
+import pytest
+import yaml
+from layerrank import study as studies
+from layerrank.errors import UserError
+
+BASE = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def config():
+    return yaml.safe_load((BASE / "config/config.yaml").read_text())
+
+
+def load(config):
+    return studies.load_study(config, BASE)
+
+
+def test_defaults_are_filled_at_any_depth():
+    study = load({"collections": ["pocket"], "models": ["smollm2-135m-instruct"]})
+    assert study.config["first_stage"] == {"depth": 100, "k1": 0.9, "b": 0.4, "check": "warn"}
+    assert study.config["catalogues"]["models"] == ["config/models.yaml"]
+    assert list(studies.systems(study, "base")) == ["listwise-attention-all"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"colections": ["pocket"]}, ["key colections", "did you mean 'collections'"]),
+        ({"first_stage": {"depht": 3}}, ["key first_stage.depht", "did you mean 'depth'"]),
+        ({"first_stage": {"depth": 0}}, ["first_stage.depth", "0 is less than the minimum of 1"]),
+        ({"first_stage": {"depth": "many"}}, ["first_stage.depth", "'many' is not of type 'integer'"]),
+        ({"collections": ["pockt"]}, ["collections", "'pockt'", "did you mean 'pocket'"]),
+        ({"models": ["gpt"]}, ["models", "'gpt'", "smollm2-135m-instruct"]),
+        ({"collections": []}, ["collections"]),
+        ({"variants": {"deep": {"depth": 500}}}, ["variants.deep.depth", "500", "first_stage.depth"]),
+        ({"variants": {"none": {}}}, ["variants.none"]),
+        ({"systems": {"windows": ["10..13"]}}, ["systems.windows", "10..13"]),
+        ({"systems": {"windows": ["selected-pek"]}}, ["systems.windows", "'pek'", "did you mean 'peak'"]),
+        ({"systems": {"variant": "small"}}, ["systems.variant", "'small'"]),
+        ({"systems": {"frameworks": {"triplewise": {}}}}, ["systems.frameworks.triplewise", "pointwise"]),
+        ({"systems": {"mechanisms": {"magic": {}}}}, ["systems.mechanisms.magic", "likelihood"]),
+        ({"systems": {"cells": {"setwise-atention": False}}}, ["systems.cells", "did you mean 'setwise-attention'"]),
+        ({"evaluation": {"baseline": "bm26"}}, ["evaluation.baseline", "did you mean 'bm25'"]),
+        ({"layers": {"selection": {"given": {"rule": "fixed"}}}}, ["layers.selection.given", "needs a window"]),
+        ({"layers": {"selection": {"away": {"rule": "best", "on": "others"}}}}, ["selection.away.on", "two collections"]),
+        ({"define": {"collections": {"pocket": {"source": "beir"}}}}, ["collections entry pocket", "path"]),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_the_key(config, change, words):
+    from snakemake.utils import update_config
+
+    update_config(config, change)
+    with pytest.raises(UserError) as caught:
+        load(config)
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message, message
+
+
+def test_null_takes_out_a_named_entry(config):
+    config["variants"]["order-reversed"] = None
+    config["systems"]["mechanisms"]["generation"] = None
+    study = load(config)
+    assert "order-reversed" not in study.config["variants"]
+    assert not any("generation" in name for name in studies.systems(study, "grid"))
+
+
+def test_the_grid_has_every_cell_once_and_knows_what_the_signal_answers(config):
+    cells = studies.systems(load(config), "grid")
+    pairs = {(cell.framework, cell.mechanism) for cell in cells.values()}
+    assert len(pairs) == 12
+    assert cells["listwise-attention-all"].cached
+    assert not cells["setwise-attention-all"].cached
+    assert cells["setwise-generation"].window is None
+    assert cells["pairwise-attention-selected-peak"].window == "selected-peak"
+
+
+def test_a_sliding_listwise_attention_cell_is_not_cached(config):
+    config["systems"]["frameworks"]["sliding"] = {"framework": "listwise", "window": 4, "step": 2}
+    cells = studies.systems(load(config), "grid")
+    assert not cells["sliding-attention-all"].cached
+    assert cells["sliding-attention-all"].framework == "listwise"
+
+
+def test_cells_can_be_left_out_or_changed(config):
+    config["systems"]["cells"] = {
+        "pointwise-generation": False,
+        "setwise-likelihood": {"framework": {"children": 9}},
+    }
+    cells = studies.systems(load(config), "grid")
+    assert "pointwise-generation" not in cells
+    assert cells["setwise-likelihood"].framework_settings["children"] == 9
+    assert cells["setwise-generation"].framework_settings["children"] == 2
+
+
+def test_every_key_of_every_schema_has_a_description():
+    def walk(schema, path):
+        for key, inner in schema.get("properties", {}).items():
+            assert inner.get("description"), f"{path}.{key}"
+            walk(inner, f"{path}.{key}")
+        for side in ("additionalProperties", "items"):
+            if isinstance(schema.get(side), dict):
+                walk(schema[side], f"{path}.*")
+
+    for path in sorted((BASE / "workflow/schemas").glob("*.yaml")):
+        walk(yaml.safe_load(path.read_text()), path.name)
