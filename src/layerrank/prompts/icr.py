@@ -1,0 +1,246 @@
+"""In-context re-ranking's prompt (semantics.md §1): text → tokens → exact spans.
+
+The whole prompt is tokenised once with the query and once with `N/A` in its place; spans are read off character offsets of
+that one tokenisation, so they are right for any tokenizer, however it splits separators in context.
+
+Passages and queries cannot forge special tokens. Where their text contains the name of one (`<|im_end|>`, say), what lies
+between the template's own special tokens is tokenised with special tokens switched off. On any other text this changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import yaml
+
+from layerrank.attention.pack import Tree
+from layerrank.errors import UserError
+from layerrank.records import Passage, Query
+
+OPENING = " Here are some paragraphs:"
+INSTRUCTIONS: Mapping[str, str] = {
+    "QA": "Please answer the following question based on the information in the paragraphs above.",
+    "IE": "Please find information that are relevant to the following query in the paragraphs above.",
+}
+CONTENT_FREE = "N/A"
+QUERY_SPANS = ("instruction_to_end", "query_only")
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """The strings that a model's chat format puts around the prompt, and the span whose attention is read."""
+
+    name: str
+    prefix: str
+    suffix: str
+    separator: str
+    bos: bool
+    query_span: str
+
+
+def _families() -> dict[str, Family]:
+    text = resources.files("layerrank.prompts").joinpath("families.yaml").read_text(encoding="utf-8")
+    return {name: Family(name=name, **fields) for name, fields in yaml.safe_load(text).items()}
+
+
+FAMILIES: Mapping[str, Family] = _families()
+
+
+@dataclass(frozen=True, eq=False)
+class IcrPrompt:
+    """One query over N passages, as tokens.
+
+    Attributes:
+        qid: the query.
+        pids: passages in input order, the first stage's best first.
+        tree: the passages as prefix, the query and `N/A` as its two branches; both start at the same position.
+        spans: int[N, 2], [begin, end) of each passage's tokens in the prefix, `[i] ` and title included; input order.
+        rows: for the query and for `N/A`: [begin, end) of the span whose attention is read, within its branch.
+        prompt_tokens: tokens of the whole prompt with the query, of the longer one if `N/A` makes it longer.
+    """
+
+    qid: str
+    pids: tuple[str, ...]
+    tree: Tree
+    spans: npt.NDArray[np.int64]
+    rows: tuple[tuple[int, int], tuple[int, int]]
+    prompt_tokens: int
+
+
+def family_named(name: str) -> Family:
+    """Return the family; `UserError` lists the known ones."""
+    try:
+        return FAMILIES[name]
+    except KeyError:
+        raise UserError(f"prompt family {name!r}: one of {', '.join(FAMILIES)}") from None
+
+
+def build_icr(
+    tokenizer: Any,
+    family: str | Family,
+    query: Query,
+    passages: Sequence[Passage],
+    instruction: str = "IE",
+    query_span: str | None = None,
+) -> IcrPrompt:
+    """Build the prompt of one query. `passages` come best first; the prompt shows them reversed, numbered from 1.
+
+    Args:
+        tokenizer: a fast tokenizer of transformers (it knows character offsets).
+        family: name of a prompt family, or one of your own.
+        query: stripped before use.
+        passages: N ≥ 0 passages, texts already truncated.
+        instruction: "IE" or "QA".
+        query_span: overrides the family's.
+
+    Raises:
+        UserError: an unknown family, instruction or span, or a tokenizer without offsets.
+    """
+    family = family_named(family) if isinstance(family, str) else family
+    span_rule = family.query_span if query_span is None else query_span
+    if span_rule not in QUERY_SPANS:
+        raise UserError(f"query_span {span_rule!r}: one of {', '.join(QUERY_SPANS)}")
+    if instruction not in INSTRUCTIONS:
+        raise UserError(f"instruction {instruction!r}: one of {', '.join(INSTRUCTIONS)}")
+    if not getattr(tokenizer, "is_fast", False):
+        raise UserError(
+            f"tokenizer {type(tokenizer).__name__}: it has no character offsets; a fast tokenizer is needed"
+        )
+
+    shared, bounds = _shared_text(family, passages)
+    tails = [_Tail.of(family, INSTRUCTIONS[instruction], text, len(shared)) for text in (query.text, CONTENT_FREE)]
+    start = _start_tokens(tokenizer) if family.bos else []
+    encoded = [_encode(tokenizer, shared + tail.text, len(family.prefix), tail.trusted) for tail in tails]
+    spans = _spans(bounds, encoded[0])
+
+    begins, ends = [], []
+    for tail, tokens in zip(tails, encoded, strict=True):
+        characters = (tail.instruction, tail.end) if span_rule == "instruction_to_end" else tail.query
+        begin, end = _covering(*characters, tokens)
+        begins.append(begin)
+        ends.append(len(tokens.ids) if span_rule == "instruction_to_end" else end)
+    branch = min(_common(encoded[0].ids, encoded[1].ids), *begins)
+    if len(spans) and branch < spans.max():
+        raise UserError(
+            f"query {query.qid}: the tokenizer merges the last passage with what follows it; "
+            f"family {family.name!r} cannot be used with this model"
+        )
+    branches = tuple(tokens.ids[branch:end] for tokens, end in zip(encoded, ends, strict=True))
+    return IcrPrompt(
+        qid=query.qid,
+        pids=tuple(passage.pid for passage in passages),
+        tree=Tree(start + encoded[0].ids[:branch], branches),
+        spans=spans[::-1] + len(start),
+        rows=(
+            (begins[0] - branch, ends[0] - branch),
+            (begins[1] - branch, ends[1] - branch),
+        ),
+        prompt_tokens=len(start) + max(len(tokens.ids) for tokens in encoded),
+    )
+
+
+@dataclass(frozen=True)
+class _Tokens:
+    """Token ids with the characters [begin, end) that each one covers."""
+
+    ids: list[int]
+    begins: npt.NDArray[np.int64]
+    ends: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Tail:
+    """What follows the passages, with its places as character offsets in the whole prompt."""
+
+    text: str
+    instruction: int
+    query: tuple[int, int]
+    trusted: int
+    end: int
+
+    @classmethod
+    def of(cls, family: Family, instruction: str, query: str, offset: int) -> _Tail:
+        head = f"{instruction}{family.separator}Query:"
+        asked = f" {query.strip()}"
+        text = f"{head}{asked}{family.suffix}"
+        begin = offset + len(head)
+        return cls(text, offset, (begin, begin + len(asked)), begin + len(asked), offset + len(text))
+
+
+def _shared_text(family: Family, passages: Sequence[Passage]) -> tuple[str, list[tuple[int, int]]]:
+    """The prompt up to the instruction, and [begin, end) of each passage's characters, in prompt order."""
+    text = family.prefix + OPENING + family.separator
+    bounds = []
+    for number, passage in enumerate(reversed(passages), 1):
+        shown = f"[{number}] {passage.content}"
+        bounds.append((len(text), len(text) + len(shown)))
+        text += shown + family.separator
+    return text, bounds
+
+
+def _start_tokens(tokenizer: Any) -> list[int]:
+    """The start token, if the tokenizer puts one before a text of its own accord."""
+    added = list(tokenizer("", add_special_tokens=True)["input_ids"])
+    return added[:1] if added and added[0] == tokenizer.bos_token_id else []
+
+
+def _encode(tokenizer: Any, text: str, trusted_until: int, trusted_from: int) -> _Tokens:
+    """Tokenise a whole prompt. Special tokens count only in the template: before `trusted_until`, from `trusted_from`."""
+    tokens = _plain(tokenizer, text)
+    special = np.isin(np.array(tokens.ids, dtype=np.int64), tokenizer.all_special_ids) & (tokens.ends > tokens.begins)
+    forged = special & (tokens.ends > trusted_until) & (tokens.begins < trusted_from)
+    if not forged.any():
+        return tokens
+    parts: list[_Tokens] = []
+    at = 0
+    for index in [*np.flatnonzero(special & ~forged).tolist(), None]:
+        begin, end = (len(text),) * 2 if index is None else (int(tokens.begins[index]), int(tokens.ends[index]))
+        if begin > at:
+            parts.append(_plain(tokenizer, text[at:begin], at, split_special_tokens=True))
+        if index is not None:
+            kept = np.array([begin]), np.array([end])
+            parts.append(_Tokens([tokens.ids[index]], *kept))
+        at = end
+    return _Tokens(
+        [token for part in parts for token in part.ids],
+        np.concatenate([part.begins for part in parts]),
+        np.concatenate([part.ends for part in parts]),
+    )
+
+
+def _plain(tokenizer: Any, text: str, offset: int = 0, **options: Any) -> _Tokens:
+    encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False, **options)
+    offsets = np.array(encoding["offset_mapping"], dtype=np.int64).reshape(-1, 2) + offset
+    return _Tokens(list(encoding["input_ids"]), offsets[:, 0], offsets[:, 1])
+
+
+def _covering(begin: int, end: int, tokens: _Tokens) -> tuple[int, int]:
+    """[first, past) of the tokens that carry a character of [begin, end); offsets rise with the tokens."""
+    first = int(np.searchsorted(np.maximum.accumulate(tokens.ends), begin, side="right"))
+    past = int(np.searchsorted(np.maximum.accumulate(tokens.begins), end, side="left"))
+    return first, max(first, past)
+
+
+def _spans(bounds: Sequence[tuple[int, int]], tokens: _Tokens) -> npt.NDArray[np.int64]:
+    """int[N, 2] in prompt order. A token across two passages would count for the first."""
+    spans = np.zeros((len(bounds), 2), dtype=np.int64)
+    last = 0
+    for index, (begin, end) in enumerate(bounds):
+        first, past = _covering(begin, end, tokens)
+        first = max(first, last)
+        last = max(first, past)
+        spans[index] = first, last
+    return spans
+
+
+def _common(left: Sequence[int], right: Sequence[int]) -> int:
+    """Number of tokens that two sequences share from the start."""
+    for index, (one, other) in enumerate(zip(left, right, strict=False)):
+        if one != other:
+            return index
+    return min(len(left), len(right))
