@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from layerrank.frames import CELL
-from layerrank.plots.style import GREY, NOTE_SIZE, encoding_handles, look_of, new_figure, styled, value_limits
+from layerrank.plots.style import GREY, NOTE_SIZE, encoding_handles, grid_of, look_of, new_figure, styled, value_limits
 from layerrank.systems import CEILING, parse_system
 
 
@@ -44,8 +44,7 @@ def draw_effectiveness(
     panels = panels_of(table)
     distance = table["mean"] - table.groupby(list(CELL))["mean"].transform("mean")
     order = list(distance.groupby(table["system"]).mean().sort_values(ascending=False, kind="stable").index)
-    columns = min(len(panels), 4 if len(panels) > 6 else 3)
-    rows = -(-len(panels) // columns)
+    rows, columns = grid_of(len(panels))
     body = rows * (0.215 * len(order) + 0.75) + 0.35
     if not subtitle:
         level = parse_system(baseline).label

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
+from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -169,7 +169,8 @@ def look_of(name: str) -> Look:
         return Look(FIRST_STAGE, FIRST_STAGE)
     system = systems.parse_system(name)
     framework = next((known for known in FRAMEWORK_MARKERS if system.framework.startswith(known)), OTHER)
-    return Look(framework, system.mechanism if system.mechanism in MECHANISM_COLOURS else OTHER)
+    mechanism = next((known for known in MECHANISM_COLOURS if system.mechanism.startswith(known)), OTHER)
+    return Look(framework, mechanism)
 
 
 def span_label(start: int, end: int) -> str:
@@ -265,6 +266,20 @@ def layer_axis(axes: Axes, layers: Sequence[int]) -> None:
     """Put integer ticks and half a layer of air on the x axis."""
     axes.set_xlim(min(layers) - 0.6, max(layers) + 0.6)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=12, integer=True, steps=[1, 2, 5, 10]))
+
+
+def shades(number: int) -> list[str]:
+    """`number` shades of the attention's hue, dark to light, for lines that differ in something else than mechanism."""
+    if number == 1:
+        return [BLUE]
+    ramp = LinearSegmentedColormap.from_list("attention", ["#06284A", BLUE, "#7CC0EA"])
+    return [to_hex(ramp(place)) for place in np.linspace(0, 1, number)]
+
+
+def grid_of(number: int, wide: int = 4) -> tuple[int, int]:
+    """Rows and columns of `number` panels, at most `wide` a row."""
+    columns = min(number, wide if number > 2 * 3 else 3)
+    return -(-number // columns), columns
 
 
 def value_limits(values: Sequence[float], *, floor: float | None = 0.0) -> tuple[float, float]:

@@ -71,7 +71,7 @@ def draw_sweep(
 
 
 def border_segments(values: NDArray[np.float64], level: float) -> list[list[tuple[float, float]]]:
-    """Edges, as (end, start) points, between windows at or above `level` and the others; `values` float64[start, end]."""
+    """Edges, as (end, start) points, between windows at or above `level` and the rest; `values` float64[start, end]."""
     above = values >= level
     known = np.isfinite(values)
     segments = []
