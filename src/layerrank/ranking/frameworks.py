@@ -83,14 +83,15 @@ def setwise_heapsort(n: int, c: int = 2, k: int = 10) -> Steps:
     """A c-ary heap; one group is a parent with its children, and only its winner matters. The others follow.
 
     Subtrees on one level of the heap share no candidate: while the heap is built, they are sifted side by side, with
-    the comparisons (and so the result) of building it one parent after the other.
+    the comparisons (and so the result) of building it one parent after the other. Equal scores are decided by the input
+    order: the place of a passage in the heap says nothing, once the last one was put in the extracted one's place.
     """
 
     def sift(heap: list[int], root: int, size: int) -> Part[None]:
         while c * root + 1 < size:
             places = [root, *range(c * root + 1, min(c * (root + 1) + 1, size))]
             (scores,) = yield [tuple(heap[place] for place in places)]
-            best = places[_winner(scores)]
+            best = max(zip(scores, places, strict=True), key=lambda pair: (pair[0], -heap[pair[1]]))[1]
             if best == root:
                 return
             heap[root], heap[best] = heap[best], heap[root]
