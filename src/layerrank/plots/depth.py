@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from layerrank.plots.inputs import Profile
 from layerrank.plots.style import (
     GREY,
     INK,
@@ -27,15 +27,6 @@ from layerrank.plots.style import (
 )
 
 BANDS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """One measure's layer profile (`inputs.PROFILE` columns) of a model on a collection."""
-
-    collection: str
-    model: str
-    rows: pd.DataFrame
 
 
 @styled

@@ -2,20 +2,62 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import pandas as pd
 
+from layerrank import files, frames
 from layerrank.errors import UserError
-from layerrank.files import read_json
-from layerrank.frames import read_frame
+from layerrank.records import Cost
+from layerrank.systems import FIRST_STAGE
 
 PROFILE = ("measure", "layer", "relative_depth", "mean", "low", "high", "queries")
 SWEEP = ("start", "end", "measure", "mean")
 EVALUATION = ("system", "qid", "measure", "value")
+COSTS = tuple(field.name for field in fields(Cost) if field.name not in ("qid", "outcomes"))
 LEVEL_LABELS = {"first stage": "BM25", "all layers": "all layers", "ceiling": "ceiling"}
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One measure's layer profile (`PROFILE` columns) of a model on a collection."""
+
+    collection: str
+    model: str
+    rows: pd.DataFrame
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A value to read a curve against: `kind` is a key of `LEVEL_LABELS`."""
+
+    label: str
+    value: float
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """A rule's windows: `windows` as (start, end, number of queries judged by it), and the window for all others."""
+
+    name: str
+    family: str
+    upper_bound: bool
+    windows: tuple[tuple[int, int, int], ...]
+    default: tuple[int, int]
+
+    @property
+    def label(self) -> str:
+        """The rule's name for readers; an upper bound is marked as one."""
+        return f"{self.name} (upper bound)" if self.upper_bound else self.name
+
+    @property
+    def spans(self) -> list[tuple[int, int]]:
+        """The distinct windows in use, by layer; the default where no query has a window of its own."""
+        return sorted({(start, end) for start, end, _ in self.windows}) or [self.default]
 
 
 def pick_measure(table: pd.DataFrame, measure: str | None, path: Path) -> str:
@@ -46,6 +88,61 @@ def only_values(table: pd.DataFrame, column: str, wanted: Sequence[str], path: P
     return pd.concat([table[table[column] == name] for name in wanted], ignore_index=True)
 
 
+def read_means(
+    path: Path, measure: str | None, collections: Sequence[str], models: Sequence[str], variant: str | None
+) -> pd.DataFrame:
+    """Means of one measure (`frames.MEANS`) of the named collections, models and variant; all where none is named."""
+    table = only_measure(frames.read_means([path]), measure, path)
+    for column, wanted in (("model", models), ("collection", collections), ("variant", [variant] if variant else [])):
+        table = only_values(table, column, wanted, path)
+    return table
+
+
+def read_first_stage(path: Path, measure: str, variant: str) -> dict[str, float]:
+    """The first stage's mean by collection, from a file of `aggregate`."""
+    table = read_means(path, measure, [], [], variant)
+    first = table[table["system"] == FIRST_STAGE].drop_duplicates("collection")
+    return {str(name): float(mean) for name, mean in zip(first["collection"], first["mean"], strict=True)}
+
+
+def join_costs(means: pd.DataFrame, paths: Sequence[Path], cost: str) -> pd.DataFrame:
+    """`means` with the column `cost`, NaN where a system has none.
+
+    The files are either TSVs with the columns of `frames.CELL`, system and `cost`, or costs a query
+    (`<system>.costs.jsonl`, whose means are taken) of the only collection, model and variant of `means`.
+    """
+    if all(path.suffix == ".tsv" for path in paths):
+        key = [*frames.CELL, "system"]
+        table = frames.read_frames(paths, [*key, cost], key)
+        return means.merge(table[[*key, cost]], on=key, how="left")
+    if len(means[list(frames.CELL)].drop_duplicates()) > 1:
+        raise UserError(f"{paths[0]}: costs a query are of one collection, model and variant; the means are of several")
+    if cost not in COSTS:
+        raise UserError(f"cost {cost!r}: expected one of {', '.join(COSTS)}")
+    found = {}
+    for path in paths:
+        values = [float(getattr(row, cost)) for row in files.read_costs(path)]
+        found[path.name.removesuffix(".costs.jsonl")] = sum(values) / len(values) if values else math.nan
+    return means.assign(**{cost: means["system"].map(found)})
+
+
+def read_profiles(
+    paths: Sequence[Path], collections: Sequence[str], models: Sequence[str], measure: str | None
+) -> list[Profile]:
+    """Layer profiles of one measure, each with its collection and model, given in the same order."""
+    if not len(paths) == len(collections) == len(models):
+        raise UserError(
+            f"--profiles, --collections, --models: {len(paths)}, {len(collections)} and {len(models)} are given; "
+            "each profile needs its collection and its model"
+        )
+    profiles = []
+    for path, collection, model in zip(paths, collections, models, strict=True):
+        rows = only_measure(frames.read_frame(path, PROFILE), measure, path)
+        measure = str(rows["measure"].iloc[0])
+        profiles.append(Profile(collection, model, rows))
+    return profiles
+
+
 def read_levels(evaluation: Path | None, kinds: Mapping[str, str | None], measure: str) -> list[Level]:
     """Means over all judged queries of the systems in `kinds` (kind of level → system), from a file of `evaluate`.
 
@@ -54,49 +151,19 @@ def read_levels(evaluation: Path | None, kinds: Mapping[str, str | None], measur
     wanted = {kind: system for kind, system in kinds.items() if system}
     if evaluation is None or not wanted:
         return []
-    table = only_measure(read_frame(evaluation, EVALUATION), measure, evaluation)
+    table = only_measure(frames.read_frame(evaluation, EVALUATION), measure, evaluation)
     rows = only_values(table, "system", list(wanted.values()), evaluation)
     means = rows.groupby("system")["value"].mean()
     return [Level(LEVEL_LABELS[kind], float(means[system]), kind) for kind, system in wanted.items()]
 
 
-@dataclass(frozen=True, slots=True)
-class Level:
-    """A value to read a curve against: `kind` is a key of `LEVEL_LABELS`."""
-
-    label: str
-    value: float
-    kind: str
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """A rule's windows: `windows` as (start, end, number of queries judged by it), and the window for all others."""
-
-    rule: str
-    family: str
-    upper_bound: bool
-    windows: tuple[tuple[int, int, int], ...]
-    default: tuple[int, int]
-
-    @property
-    def label(self) -> str:
-        """The rule for readers; an upper bound is marked as one."""
-        return f"{self.rule} (upper bound)" if self.upper_bound else self.rule
-
-    @property
-    def spans(self) -> list[tuple[int, int]]:
-        """The distinct windows in use, by layer; the default where no query has a window of its own."""
-        return sorted({(start, end) for start, end, _ in self.windows}) or [self.default]
-
-
 def read_selection(path: Path) -> Selection:
-    """Read a selection file (`select-window`)."""
-    document = read_json(path)
+    """Read a file of `select-window`; its name without the variant, as in `selected-<name>`, is the selection's."""
+    document = files.read_json(path)
     try:
         start, end = document["default"]
         return Selection(
-            str(document["rule"]),
+            path.stem.rpartition(".")[2],
             str(document["family"]),
             bool(document["upper_bound"]),
             tuple((int(e["window"][0]), int(e["window"][1]), len(e["qids"])) for e in document["windows"]),

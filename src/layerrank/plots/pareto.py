@@ -92,8 +92,8 @@ def _draw_points(axes: Axes, part: pd.DataFrame, cost: str) -> None:
     for value in part.loc[part["system"] == FIRST_STAGE, "mean"]:
         axes.axhline(float(value), color=GREY, linewidth=1.0, linestyle=(0, (2.5, 1.5)), zorder=1)
         axes.annotate(
-            "BM25", (1, float(value)), xycoords=("axes fraction", "data"), xytext=(-2, 2), textcoords="offset points",
-            size=NOTE_SIZE, color=GREY, ha="right",
+            "BM25", (0, float(value)), xycoords=("axes fraction", "data"), xytext=(3, 2), textcoords="offset points",
+            size=NOTE_SIZE, color=GREY, ha="left",
         )  # fmt: skip
     points = part[_drawable(part, cost)]
     axes.set_ylim(value_limits([*part["mean"], *points["low"], *points["high"]]))
