@@ -15,37 +15,18 @@ from scipy import stats
 
 from layerrank import intervals
 from layerrank.errors import UserError
-from layerrank.frames import CELL
+from layerrank.frames import COMPARISON, FAMILY
 from layerrank.systems import parse_system
 
 TIE = 1e-9
-FAMILY = (*CELL, "measure")
-COMPARISON = (
-    *FAMILY,
-    "baseline",
-    "system",
-    "queries",
-    "baseline_mean",
-    "mean",
-    "difference",
-    "low",
-    "high",
-    "effect_size",
-    "wins",
-    "ties",
-    "losses",
-    "p_randomisation",
-    "p_t",
-    "p_randomisation_holm",
-    "p_t_holm",
-    "tests",
-)
 BATCH = 4_000_000
+# Sampling cannot give a p below 2 / draws: with this many a test, Holm's correction leaves room down to 0.005.
+DRAWS_PER_TEST = 400
 
 Values = NDArray[np.float64]
 
 
-def compare(values: pd.DataFrame, baselines: Sequence[str], seed: int, resamples: int = 9999) -> pd.DataFrame:
+def compare(values: pd.DataFrame, baselines: Sequence[str], seed: int, resamples: int = 2000) -> pd.DataFrame:
     """Every system against each baseline that its collection, model and variant has.
 
     A family of tests is all comparisons of one collection, model, variant and measure: Holm's correction covers it.
@@ -55,12 +36,13 @@ def compare(values: pd.DataFrame, baselines: Sequence[str], seed: int, resamples
         values: per-query values, columns `frames.VALUES`.
         baselines: names of systems to test the others against.
         seed: of the bootstrap and of the randomisation test; each comparison draws afresh from it.
-        resamples: of both; the randomisation test is exact where 2^queries is no more.
+        resamples: of both; the randomisation test takes more where its family is large, and is exact where all
+            2^queries sign patterns are no more than that.
 
     Returns:
-        Columns `COMPARISON`: `difference` is system minus baseline, in means over all judged queries, with its 95 %
-        bootstrap interval `low` to `high`; `effect_size` is Cohen's dz; `wins`, `ties`, `losses` count queries; `tests`
-        is the size of the family.
+        Columns `frames.COMPARISON`: `difference` is system minus baseline, in means over all judged queries, with its
+        95 % bootstrap interval `low` to `high`; `effect_size` is Cohen's dz; `wins`, `ties`, `losses` count queries;
+        `tests` is the size of the family.
 
     Raises:
         UserError: a baseline is no system of the study, or two systems were measured on different queries.
@@ -75,13 +57,18 @@ def compare(values: pd.DataFrame, baselines: Sequence[str], seed: int, resamples
         if wide.isna().any(axis=None):
             lacking = wide.columns[wide.isna().any()][0]
             raise UserError(f"{', '.join(map(str, names))}: {lacking} lacks queries that other systems have")
-        family = [
-            _pair(wide[system].to_numpy(np.float64), wide[baseline].to_numpy(np.float64), seed, resamples)
-            | {"baseline": baseline, "system": system}
-            for baseline in baselines
+        pairs = [
+            (baseline, system)
+            for place, baseline in enumerate(baselines)
             if baseline in wide.columns
             for system in dict.fromkeys(group["system"])
-            if system not in baselines[: baselines.index(baseline) + 1] and not parse_system(system).upper_bound
+            if system not in baselines[: place + 1] and not parse_system(system).upper_bound
+        ]
+        draws = max(resamples, DRAWS_PER_TEST * len(pairs))
+        family = [
+            {"baseline": baseline, "system": system}
+            | _pair(wide[system].to_numpy(np.float64), wide[baseline].to_numpy(np.float64), seed, resamples, draws)
+            for baseline, system in pairs
         ]
         for test in ("randomisation", "t"):
             for row, p in zip(family, holm([row[f"p_{test}"] for row in family]), strict=True):
@@ -90,7 +77,7 @@ def compare(values: pd.DataFrame, baselines: Sequence[str], seed: int, resamples
     return pd.DataFrame(rows, columns=list(COMPARISON))
 
 
-def randomisation_test(differences: Values, seed: int, resamples: int = 9999) -> float:
+def randomisation_test(differences: Values, seed: int, resamples: int = 2000) -> float:
     """Two-sided p of Fisher's paired randomisation test on the mean of `differences` float64[Q] (scipy's).
 
     Each difference's sign is equally likely under the null hypothesis. Exact where 2^Q <= resamples; 1 where nothing
@@ -145,7 +132,7 @@ def holm(ps: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _pair(system: Values, baseline: Values, seed: int, resamples: int) -> dict[str, Any]:
+def _pair(system: Values, baseline: Values, seed: int, resamples: int, draws: int) -> dict[str, Any]:
     differences = system - baseline
     interval = intervals.mean_interval(differences, resamples=resamples, seed=seed)
     wins, losses = int((differences > TIE).sum()), int((differences < -TIE).sum())
@@ -160,6 +147,6 @@ def _pair(system: Values, baseline: Values, seed: int, resamples: int) -> dict[s
         "wins": wins,
         "ties": len(differences) - wins - losses,
         "losses": losses,
-        "p_randomisation": randomisation_test(differences, seed, resamples),
+        "p_randomisation": randomisation_test(differences, seed, draws),
         "p_t": t_test(differences),
     }

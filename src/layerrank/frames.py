@@ -25,6 +25,27 @@ MEANS = (
     "queries_with_relevant_candidate",
     "ceiling",
 )
+FAMILY = (*CELL, "measure")
+COMPARISON = (
+    *FAMILY,
+    "baseline",
+    "system",
+    "queries",
+    "baseline_mean",
+    "mean",
+    "difference",
+    "low",
+    "high",
+    "effect_size",
+    "wins",
+    "ties",
+    "losses",
+    "p_randomisation",
+    "p_t",
+    "p_randomisation_holm",
+    "p_t_holm",
+    "tests",
+)
 TEXT = (*CELL, "system", "baseline", "measure", "qid", "pid", "rule", "family", "chosen_by", "outcomes")
 
 
@@ -73,6 +94,11 @@ def read_values(paths: Iterable[Path]) -> pd.DataFrame:
 def read_means(paths: Iterable[Path]) -> pd.DataFrame:
     """Read and join what `aggregate` wrote: means, columns `MEANS`."""
     return read_frames(paths, MEANS, (*CELL, "system", "measure"))
+
+
+def read_comparisons(paths: Iterable[Path]) -> pd.DataFrame:
+    """Read and join what `compare` wrote: columns `COMPARISON`."""
+    return read_frames(paths, COMPARISON, (*FAMILY, "baseline", "system"))
 
 
 def _header(path: Path) -> list[str]:

@@ -134,3 +134,11 @@ def test_unknown_baseline_and_unequal_queries_are_refused():
     uneven = values(SYSTEMS).drop(index=0)
     with pytest.raises(UserError, match="bm25 lacks queries"):
         compare.compare(uneven, ["bm25"], seed=1)
+
+
+def test_few_resamples_do_not_cap_a_large_family():
+    rng = np.random.default_rng(2)
+    many = {"bm25": np.zeros(40)} | {f"s{number}-generation": rng.random(40) for number in range(30)}
+    table = compare.compare(values(many), ["bm25"], seed=1, resamples=100)
+    assert set(table["tests"]) == {30}
+    assert (table["p_randomisation_holm"] < 0.01).all()

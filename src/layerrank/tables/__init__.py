@@ -1,0 +1,1 @@
+"""Tables: one description (`describe`), four formats (`render`), and a module for each subject."""
