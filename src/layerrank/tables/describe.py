@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 
 Value = str | int | float | None
 MISSING = "–"
+P_VALUE = "p"
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column; `form` is Python's format specification of its numbers, so that a column's digits are consistent.
 
+    The form `P_VALUE` is for p-values: three decimals, and `<0.001` below.
     Neighbours of one `group` stand under a common heading. `detail` names what the cells' details are, as an interval.
     """
 
@@ -38,6 +40,8 @@ class Column:
             return MISSING
         if isinstance(value, str):
             return value
+        if self.form == P_VALUE:
+            return "<0.001" if value < 0.001 else f"{value:.3f}"
         return format(value, self.form).replace("-", "−")
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from layerrank import frames
 from layerrank.errors import UserError
 from layerrank.systems import CEILING, FIRST_STAGE, System, parse_system, window_label
-from layerrank.tables.describe import Cell, Column, Row, Section, Table, embolden, interval, row
+from layerrank.tables.describe import P_VALUE, Cell, Column, Row, Section, Table, embolden, interval, row
 
 FORM = ".3f"
 SIGNED = "+.3f"
@@ -222,14 +222,14 @@ def comparison_table(results: Results, measures: Sequence[str], variant: str) ->
         Column("System"),
         Column("mean", FORM),
         Column("difference", SIGNED, detail="95 % interval"),
-        Column("effect size dz", "+.2f"),
+        Column("dz", "+.2f"),
         Column("wins", "d", group="Queries"),
         Column("ties", "d", group="Queries"),
         Column("losses", "d", group="Queries"),
-        Column("p", ".4f", group="Randomisation test"),
-        Column("p, Holm", ".4f", group="Randomisation test"),
-        Column("p", ".4f", group="t-test"),
-        Column("p, Holm", ".4f", group="t-test"),
+        Column("p", P_VALUE, group="Randomisation"),
+        Column("Holm", P_VALUE, group="Randomisation"),
+        Column("p", P_VALUE, group="t-test"),
+        Column("Holm", P_VALUE, group="t-test"),
     )
     blocks: dict[tuple[str, ...], list[Record]] = {}
     for (collection, model, measure, baseline, _), record in results.comparisons.items():
@@ -244,7 +244,7 @@ def comparison_table(results: Results, measures: Sequence[str], variant: str) ->
     own = "" if variant == "base" else f", variant {variant}"
     notes = (
         "Difference: system minus baseline in means over all judged queries. Small: 95 % bootstrap interval.",
-        "Effect size: Cohen’s dz, the mean of the differences over their standard deviation.",
+        "dz: Cohen’s effect size for pairs, the mean of the differences over their standard deviation.",
         "Both tests are two-sided and paired by query; Holm’s correction covers all tests of one collection, model and "
         "measure. No test pools collections.",
     )
