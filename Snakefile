@@ -5,7 +5,7 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 
-configfile: workflow.source_path("config/config.yaml")
+configfile: f"{workflow.current_basedir}/config/config.yaml"
 
 
 include: "rules/common.smk"

@@ -1,15 +1,18 @@
 # Names, paths and settings that the stages share. No rules; the logic behind it is layerrank.study and layerrank.code.
 
 import json
+import os
 import shlex
 import sys
 from pathlib import Path
 
 BASE = Path(workflow.current_basedir).parent
 sys.path.insert(0, str(BASE / "src"))
+os.environ["LAYERRANK_BASE"] = str(BASE)
 
 from layerrank import study as studies
 from layerrank.code import code_digest
+from layerrank.collections import prepared
 from layerrank.errors import UserError
 from snakemake.exceptions import WorkflowError
 
@@ -60,8 +63,7 @@ def collection_entry(wildcards):
 
 def collection_sources(wildcards):
     """Files of a collection that lie in a folder: a change of theirs is a change of the study."""
-    entry = STUDY.collections[wildcards.collection]
-    return studies.source_files(entry, BASE)
+    return prepared.inputs(wildcards.collection, STUDY.collections[wildcards.collection])
 
 
 def instruction_of(wildcards):
@@ -119,3 +121,17 @@ def model_runtime(wildcards, attempt):
 
 def system_of(wildcards):
     return studies.systems(STUDY, wildcards.variant)[wildcards.system]
+
+
+def every(pattern, variants=VARIANTS):
+    """The pattern for each collection, model and variant of the study."""
+    return expand(pattern, collection=COLLECTIONS, model=MODELS, variant=variants)
+
+
+def measures_of(wildcards):
+    """The study's measures, in the order of the configuration."""
+    return " ".join(shlex.quote(measure) for measure in CONFIG["evaluation"]["measures"])
+
+
+def relevance_level_of(wildcards):
+    return STUDY.collections[wildcards.collection].get("relevance_level", 1)

@@ -185,21 +185,6 @@ def model_source(entry: Entry) -> Entry:
     return {key: value for key, value in entry.items() if key not in NOT_SOURCE}
 
 
-def source_files(entry: Entry, base: Path) -> list[str]:
-    """Files of a collection that lies in a folder or a run file, sought in the working directory and then in `base`."""
-    found: list[str] = []
-    for key in ("path", "run"):
-        if key not in entry:
-            continue
-        named = Path(entry[key])
-        path = named if named.exists() or named.is_absolute() else base / named
-        if not path.exists():
-            raise UserError(f"collections entry key {key}: {entry[key]!r}: no such file or folder")
-        files = sorted(path.rglob("*")) if path.is_dir() else [path]
-        found += [str(file) for file in files if file.suffix in {".jsonl", ".gz", ".tsv", ".txt", ".json", ".parquet"}]
-    return found
-
-
 @dataclass(frozen=True)
 class Cell:
     """One cell of the grid as it runs: its system name, what it is made of, and the window of an attention cell."""
