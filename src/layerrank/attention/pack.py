@@ -15,8 +15,8 @@ Ints = npt.NDArray[np.int64]
 class Tree:
     """Token ids of one prefix and of its continuations, which all start at position `len(prefix)`.
 
-    Each branch sees the prefix and itself, as if it were the only one. In-context re-ranking has two branches, the query's
-    and that of `N/A`; a likelihood has one for each label.
+    Each branch sees the prefix and itself, as if it were the only one. In-context re-ranking has two branches, the
+    query's and that of `N/A`; a likelihood has one for each label.
     """
 
     prefix: Sequence[int]
@@ -34,7 +34,7 @@ class Tree:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a tree lies in its pack: `start` is the row's offset of its first token, then prefix, then branch by branch."""
+    """Where a tree lies in its pack: from `start` on its prefix, then branch by branch (counts of tokens)."""
 
     start: int
     prefix: int

@@ -46,6 +46,21 @@ def sweep_scores(signal: Signal, strategy: str = MASKED, heads: Heads | None = N
     return _scores(signal, bounds.reshape(-1, 2), strategy, heads)
 
 
+def window_scores(
+    signal: Signal, windows: Sequence[LayerWindow], strategy: str = MASKED, heads: Heads | None = None
+) -> Scores:
+    """Return float64[W, N]: `passage_scores` for each of `windows`.
+
+    Raises:
+        UserError: as `passage_scores`.
+    """
+    for window in windows:
+        if window.end >= signal.layers:
+            raise UserError(f"window {window}: query {signal.qid}'s signal has layers 0 to {signal.layers - 1}")
+    bounds = np.array([(window.start, window.end) for window in windows], dtype=np.int64)
+    return _scores(signal, bounds.reshape(-1, 2), strategy, heads)
+
+
 def rank(ranked: Signal | Sequence[str], scores: npt.ArrayLike) -> npt.NDArray[np.int64]:
     """Return int[N]: input positions by falling score; ties keep the first stage's order (semantics.md §2)."""
     values = np.asarray(scores, dtype=np.float64)

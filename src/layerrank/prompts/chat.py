@@ -139,6 +139,10 @@ class Chat:
         """Token ids of a text made by `text`: special tokens come from the template, or else from the tokenizer."""
         return list(self.tokenizer(text, add_special_tokens=not self.has_template)["input_ids"])
 
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text by itself."""
+        return [len(ids) for ids in self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]] if texts else []
+
     def continuations(self, text: str, options: Sequence[str]) -> tuple[list[int], list[tuple[int, ...]]]:
         """Tokens of `text` and of each option after it, as one tokenisation of the whole would have them.
 

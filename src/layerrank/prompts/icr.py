@@ -1,10 +1,11 @@
 """In-context re-ranking's prompt (semantics.md §1): text → tokens → exact spans.
 
-The whole prompt is tokenised once with the query and once with `N/A` in its place; spans are read off character offsets of
-that one tokenisation, so they are right for any tokenizer, however it splits separators in context.
+The whole prompt is tokenised once with the query and once with `N/A` in its place; spans are read off character offsets
+of that one tokenisation, so they are right for any tokenizer, however it splits separators in context.
 
-Passages and queries cannot forge special tokens. Where their text contains the name of one (`<|im_end|>`, say), what lies
-between the template's own special tokens is tokenised with special tokens switched off. On any other text this changes nothing.
+Passages and queries cannot forge special tokens. Where their text contains the name of one (`<|im_end|>`, say), what
+lies between the template's own special tokens is tokenised with special tokens switched off. On any other text this
+changes nothing.
 """
 
 from __future__ import annotations
@@ -190,7 +191,7 @@ def _start_tokens(tokenizer: Any) -> list[int]:
 
 
 def _encode(tokenizer: Any, text: str, trusted_until: int, trusted_from: int) -> _Tokens:
-    """Tokenise a whole prompt. Special tokens count only in the template: before `trusted_until`, from `trusted_from`."""
+    """Tokenise a whole prompt. Special tokens count in the template alone: to `trusted_until`, from `trusted_from`."""
     tokens = _plain(tokenizer, text)
     special = np.isin(np.array(tokens.ids, dtype=np.int64), tokenizer.all_special_ids) & (tokens.ends > tokens.begins)
     forged = special & (tokens.ends > trusted_until) & (tokens.begins < trusted_from)

@@ -1,0 +1,216 @@
+"""Decoders: load one cut at a layer, without its language-model head unless asked."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+import transformers
+from safetensors import SafetensorError
+from torch import Tensor
+
+from layerrank.errors import UserError
+from layerrank.files import read_json
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+RECORD = "layerrank.json"
+"""File in a model folder that says where it came from: name, source, revision, digest, context."""
+
+
+@dataclass(frozen=True, eq=False)
+class Decoder:
+    """A loaded decoder with its tokenizer.
+
+    Attributes:
+        model: the base transformer, in inference mode, of `loaded_layers` layers and without a head.
+        head: final hidden states [..., D] → logits [..., V], or None where it was not loaded.
+        causal: the model with its head, for `generate`, or None; its base is `model`.
+        tokenizer: of the same folder.
+        config: of the base transformer as loaded (cut).
+        layers: layers of the whole model, L.
+        loaded_layers: how many of them are in memory, layers 0 to `loaded_layers` − 1.
+        device: where the embeddings lie.
+        dtype: "float32" or "bfloat16".
+        context: tokens that the model can read, or None where its configuration does not say.
+        name: the model's name in the study, or the folder's.
+        revision: pinned revision of the source, or None.
+    """
+
+    model: Any
+    head: Callable[[Tensor], Tensor] | None
+    causal: Any
+    tokenizer: Any
+    config: Any
+    layers: int
+    loaded_layers: int
+    device: torch.device
+    dtype: str
+    context: int | None
+    name: str
+    revision: str | None
+
+    @property
+    def heads(self) -> int:
+        """Number of query heads in each layer, H."""
+        return int(self.config.num_attention_heads)
+
+
+def load_config(folder: Path) -> Any:
+    """Return the configuration of a model folder; `UserError` where it is not one that can be used."""
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder}: not a model folder, it has no config.json")
+    try:
+        config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except (ValueError, OSError, KeyError) as error:
+        raise UserError(f"{folder}: its configuration cannot be read ({error})") from None
+    if config.get_text_config() is not config:
+        raise UserError(
+            f"{folder}: model type {config.model_type!r} is more than a text decoder; use a text-only model"
+        )
+    if getattr(config, "is_encoder_decoder", False) or not getattr(config, "num_hidden_layers", 0):
+        raise UserError(f"{folder}: model type {config.model_type!r} is not a decoder")
+    return config
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """Return the tokenizer of a model folder."""
+    try:
+        return transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except (ValueError, OSError) as error:
+        raise UserError(f"{folder}: its tokenizer cannot be read ({error})") from None
+
+
+def context_length(folder: Path, config: Any) -> int | None:
+    """Return the tokens that the model can read: as the catalogue says, else as its configuration does."""
+    stated = _record(folder).get("context")
+    return stated or getattr(config, "max_position_embeddings", None)
+
+
+def load_decoder(
+    folder: Path | str,
+    *,
+    layers: int | None = None,
+    head: bool = False,
+    dtype: str = "float32",
+    device: str | torch.device | None = None,
+) -> Decoder:
+    """Load a model folder.
+
+    Args:
+        folder: with config.json, safetensors and a tokenizer.
+        layers: load only layers 0 to `layers` − 1; weights above are not read. None: all.
+        head: load the language-model head as well.
+        dtype: "float32" or "bfloat16".
+        device: "cpu", "cuda", "cuda:1", …, or "auto" to spread a large model over several devices (needs accelerate);
+            None: the first CUDA device, else the processor.
+
+    Raises:
+        UserError: not a usable model folder, an unknown dtype, or more layers than there are.
+    """
+    folder = Path(folder)
+    if dtype not in DTYPES:
+        raise UserError(f"dtype {dtype!r}: one of {', '.join(DTYPES)}")
+    config = load_config(folder)
+    total = int(config.num_hidden_layers)
+    wanted = total if layers is None else layers
+    if not 1 <= wanted <= total:
+        raise UserError(f"{folder}: {wanted} layers asked for, the model has {total}")
+    place = str(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    loader = transformers.AutoModelForCausalLM if head else transformers.AutoModel
+    with _quiet():
+        try:
+            loaded, report = cast(Any, loader).from_pretrained(
+                folder,
+                config=_cut(config, wanted),
+                dtype=DTYPES[dtype],
+                trust_remote_code=False,
+                local_files_only=True,
+                use_safetensors=True,
+                device_map="auto" if place == "auto" else None,
+                output_loading_info=True,
+            )
+        except (OSError, ValueError, ImportError, SafetensorError) as error:
+            raise UserError(f"{folder}: the model cannot be loaded ({error})") from None
+    if report["missing_keys"]:
+        missing = sorted(report["missing_keys"])
+        raise UserError(f"{folder}: the checkpoint lacks {len(missing)} weights, {missing[0]} among them")
+    loaded = loaded.eval().requires_grad_(False)
+    if place != "auto":
+        loaded = loaded.to(place)
+    base = loaded.base_model if head else loaded
+    record = _record(folder)
+    return Decoder(
+        model=base,
+        head=_head(loaded) if head else None,
+        causal=loaded if head else None,
+        tokenizer=load_tokenizer(folder),
+        config=base.config,
+        layers=total,
+        loaded_layers=wanted,
+        device=base.get_input_embeddings().weight.device,
+        dtype=dtype,
+        context=context_length(folder, config),
+        name=record.get("name") or folder.resolve().name,
+        revision=record.get("revision"),
+    )
+
+
+def _cut(config: Any, layers: int) -> Any:
+    """The configuration of the first `layers` layers: the count, and every list with one entry a layer."""
+    total = config.num_hidden_layers
+    if layers == total:
+        return config
+    config = copy.deepcopy(config)
+    config.num_hidden_layers = layers
+    for key, value in list(vars(config).items()):
+        if isinstance(value, list) and len(value) == total:
+            setattr(config, key, value[:layers])
+    return config
+
+
+def _head(causal: Any) -> Callable[[Tensor], Tensor]:
+    """Hidden states → logits as the model itself makes them: projection, scaling, soft-capping."""
+    config, project = causal.config, causal.get_output_embeddings()
+    multiplier = float(getattr(config, "logit_scale", None) or 1.0) / float(
+        getattr(config, "logits_scaling", None) or 1
+    )
+    cap = getattr(config, "final_logit_softcapping", None)
+
+    def logits(hidden: Tensor) -> Tensor:
+        values = project(hidden) * multiplier
+        return torch.tanh(values / cap) * cap if cap else values
+
+    with torch.inference_mode():
+        ids = torch.tensor([[1, 2, 3]], device=causal.get_input_embeddings().weight.device)
+        plain = causal(input_ids=ids, use_cache=False).logits
+        ours = logits(causal.base_model(input_ids=ids, use_cache=False).last_hidden_state)
+    if plain.shape != ours.shape or not torch.allclose(plain, ours, rtol=1e-2, atol=1e-2 * float(plain.abs().max())):
+        raise UserError(f"{type(causal).__name__}: its logits are not a projection of the last hidden state")
+    return logits
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    path = folder / RECORD
+    return dict(read_json(path)) if path.is_file() else {}
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars, and no report of the layers that were left out on purpose."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
