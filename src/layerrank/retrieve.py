@@ -18,13 +18,15 @@ from typing import Any
 from tqdm import tqdm
 
 from layerrank import files
+from layerrank.collections.prebuilt import fetch_index
 from layerrank.collections.prepared import Collection
+from layerrank.collections.source import Entry, with_slug
 from layerrank.errors import UserError
 from layerrank.java import java_class, start
 from layerrank.records import Passage, Query, Ranking
 
 BATCH = 1000
-"""Documents handed to the indexer, and hits asked for beyond the depth at most, at a time."""
+"""Documents handed to the indexer at a time."""
 
 logger = logging.getLogger(__name__)
 
@@ -54,18 +56,31 @@ Search = Callable[[Sequence[Query], int], Mapping[str, Sequence[tuple[str, float
 
 
 def build_index(collection: Collection, cache: Path, threads: int, output: Path) -> None:
-    """Make the folder `output`: index.json, and beside it the Lucene index where the source has texts to index."""
+    """Make the folder `output` with index.json, which says what serves as the collection's index.
+
+    `lucene`: built here, beside index.json. `prebuilt`: pyserini's own, in the cache, whose path is given as the study
+    names its cache. `texts`: passages.jsonl.gz with the texts of a ready run.
+    """
+    entry, source = collection.entry, collection.source
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as name:
         folder = Path(name) / "index"
-        source = collection.source
-        if source.passages is None:
-            raise UserError(f"source {collection.entry['source']} has no texts to index")
-        documents = write_lucene(source.passages(collection.entry, cache), folder / "lucene", threads)
-        expected = collection.description["statistics"]["documents"]
-        if expected is not None and documents != expected:
-            raise UserError(f"collection {collection.name!r}: {documents} documents, {expected} when it was prepared")
-        files.write_json(folder / "index.json", {"kind": "lucene", "documents": documents})
+        ready = source.prebuilt(entry)
+        if ready is not None:
+            about: dict[str, Any] = {"kind": "prebuilt", "name": ready, "path": str(fetch_index(ready, cache))}
+        elif source.passages is None:
+            raise RuntimeError(f"source {entry['source']} has neither texts nor an index")
+        elif entry["source"] == "run":
+            about = {"kind": "texts"}
+            texts = sorted(source.passages(entry, cache), key=lambda passage: passage.pid)
+            files.write_passages(folder / "passages.jsonl.gz", texts)
+        else:
+            documents = write_lucene(source.passages(entry, cache), folder / "lucene", threads)
+            about = {"kind": "lucene", "documents": documents}
+            expected = collection.description["statistics"]["documents"]
+            if expected is not None and documents != expected:
+                raise UserError(f"collection {collection.name!r}: {documents} documents, {expected} when prepared")
+        files.write_json(folder / "index.json", about)
         if output.exists():
             shutil.rmtree(output)
         folder.replace(output)
@@ -107,21 +122,50 @@ def retrieve(collection: Collection, index: Path, settings: Settings) -> tuple[l
     """Return every query's candidates, best first, and the retrieved passages, untruncated, sorted by id.
 
     Passages that must not be candidates are taken out before the cut to depth (semantics.md §5). Ties in score are
-    broken by passage id. A query that finds nothing has no ranking.
+    broken by passage id, in a ready run by rank. A query that finds nothing has no ranking.
     """
-    description = files.read_json(index / "index.json")
-    folder = lucene_folder(index, description)
-    searcher = _Searcher(folder, settings, collection.description["first_stage"] == "bm25-query-side")
-    rankings = search_all(collection, searcher.search, settings.depth)
-    pids = sorted({pid for ranking in rankings for pid in ranking.pids})
-    parse = collection.source.parse
-    passages = [parse(pid, raw, collection.entry) for pid, raw in searcher.texts(pids)]
+    about = files.read_json(index / "index.json")
+    if about["kind"] == "texts":
+        rankings = search_all(collection, ready_search(collection.entry), settings.depth)
+        passages = _texts_of_run(index / "passages.jsonl.gz", _pids(rankings))
+    else:
+        folder = Path(about["path"]) if about["kind"] == "prebuilt" else index / "lucene"
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such index; run build-index again")
+        searcher = _Searcher(folder, settings, collection.description["first_stage"] == "bm25-query-side")
+        ready = collection.entry["source"] == "run"
+        rankings = search_all(collection, ready_search(collection.entry) if ready else searcher.search, settings.depth)
+        parse = collection.source.parse
+        passages = [parse(pid, raw, collection.entry) for pid, raw in searcher.texts(_pids(rankings))]
+    if collection.description["titles"] == "slug":
+        passages = [with_slug(passage) for passage in passages]
     return rankings, passages
 
 
-def lucene_folder(index: Path, description: Mapping[str, Any]) -> Path:
-    """Where the Lucene index lies that `build_index` made or fetched."""
-    return index / "lucene"
+def ready_search(entry: Entry) -> Search:
+    """Search in the ready run of an entry: each query's passages as they stand there."""
+    rankings = {ranking.qid: ranking for ranking in files.read_run(files.located(entry["run"]))}
+
+    def search(queries: Sequence[Query], hits: int) -> dict[str, list[tuple[str, float]]]:
+        found = {}
+        for query in queries:
+            ranking = rankings.get(query.qid)
+            found[query.qid] = list(zip(ranking.pids, ranking.scores, strict=True))[:hits] if ranking else []
+        return found
+
+    return search
+
+
+def _pids(rankings: Iterable[Ranking]) -> list[str]:
+    return sorted({pid for ranking in rankings for pid in ranking.pids})
+
+
+def _texts_of_run(path: Path, pids: Sequence[str]) -> list[Passage]:
+    texts = files.read_passages(path)
+    for pid in pids:
+        if pid not in texts:
+            raise UserError(f"passage {pid!r} of the run is not among the texts of its collection")
+    return [texts[pid] for pid in pids]
 
 
 def search_all(collection: Collection, search: Search, depth: int) -> list[Ranking]:
@@ -139,7 +183,7 @@ def search_all(collection: Collection, search: Search, depth: int) -> list[Ranki
             if len(kept) < depth and len(results[query.qid]) == hits:
                 short.append(query)
         pending = short
-        hits += max(depth, BATCH)
+        hits *= 4
     nothing = [query.qid for query in collection.queries if not found[query.qid]]
     if nothing:
         logger.warning("%d queries find no passage: %s", len(nothing), " ".join(nothing[:10]))
@@ -183,12 +227,5 @@ class _Searcher:
         for pid in pids:
             raw = self._searcher.doc_raw(pid)
             if raw is None:
-                raise UserError(
-                    f"the index stores no text for passage {pid!r}: it must be built with its raw documents"
-                )
+                raise UserError(f"passage {pid!r} has no stored text: the index must hold raw documents")
             yield pid, raw
-
-
-def write_passages(path: Path, passages: Iterable[Passage]) -> None:
-    """Write passages as JSON lines {pid, title, text}."""
-    files.write_jsonl(path, ({"pid": row.pid, "title": row.title, "text": row.text} for row in passages))

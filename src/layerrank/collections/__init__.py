@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from layerrank.collections import beir
+from layerrank.collections import beir, bright, irds, prebuilt, ready_run
 from layerrank.collections.source import Source
 
-SOURCES: Mapping[str, Source] = {
+_TEXTS: Mapping[str, Source] = {
     "beir": beir.SOURCE,
+    "bright": bright.SOURCE,
+    "ir_datasets": irds.SOURCE,
+    "pyserini": prebuilt.SOURCE,
 }
+SOURCES: Mapping[str, Source] = {**_TEXTS, "run": ready_run.source_of(_TEXTS)}
 """The sources that a catalogue entry may name."""

@@ -39,7 +39,8 @@ def read(entry: Entry, cache: Path) -> Material:
         for pid in grades:
             if pid not in pids:
                 raise UserError(f"{judgements}: query {qid!r} judges document {pid!r}, which is not in {corpus.name}")
-    digests = {str(path.relative_to(located(entry["path"]))): file_digest(path) for path in paths}
+    names = ("corpus", "topics", "qrels")
+    digests = {name: f"sha256:{file_digest(path)}" for name, path in zip(names, paths, strict=True)}
     return Material(topics, qrels, digests, documents=len(pids))
 
 

@@ -10,10 +10,11 @@ from typing import Any
 
 from layerrank import files
 from layerrank.collections import SOURCES
-from layerrank.collections.source import Entry, Material, Source, check_ids, sample
+from layerrank.collections.source import Entry, Material, Source, check_ids
 from layerrank.errors import UserError
 from layerrank.files import Qrels
 from layerrank.records import Query
+from layerrank.sampling import sample
 
 COMMON = frozenset(
     {
@@ -74,7 +75,7 @@ def check_entry(name: str, entry: Any) -> Source:
     where = f"collection {name!r}"
     if not isinstance(entry, dict):
         raise UserError(f"{where}: expected a mapping of keys, got {entry!r}")
-    kind = entry.get("source")
+    kind = str(entry.get("source"))
     if kind not in SOURCES:
         raise UserError(f"{where}: source {kind!r} is unknown; known are {', '.join(sorted(SOURCES))}")
     source = SOURCES[kind]
@@ -85,6 +86,10 @@ def check_entry(name: str, entry: Any) -> Source:
     for key in sorted(source.required):
         if key not in entry:
             raise UserError(f"{where}: key {key!r} is missing; source {kind} needs it")
+    try:
+        source.check(entry)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
     for key, choices in CHOICES.items():
         if key in entry and not any(entry[key] is choice or entry[key] == choice != True for choice in choices):  # noqa: E712
             raise UserError(f"{where}: {key} is {entry[key]!r}; allowed are {', '.join(map(str, choices))}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -39,7 +38,8 @@ class Source:
 
     `read(entry, cache)` returns the validated material. `passages(entry, cache)` yields every text; it is None where
     the texts lie in a ready Lucene index, whose name `prebuilt(entry)` returns. `inputs(entry)` are the local files
-    that the collection is made from. `parse(pid, raw, entry)` reads a stored text of an index.
+    that the collection is made from. `parse(pid, raw, entry)` reads a stored text of an index. `check(entry)` refuses
+    what the keys' names alone do not show to be wrong.
     """
 
     required: frozenset[str]
@@ -47,17 +47,28 @@ class Source:
     read: Callable[[Entry, Path], Material]
     parse: Callable[[str, str, Entry], Passage]
     passages: Callable[[Entry, Path], Iterator[Passage]] | None = None
-    prebuilt: Callable[[Entry], str] | None = None
+    prebuilt: Callable[[Entry], str | None] = lambda entry: None
     inputs: Callable[[Entry], list[Path]] = lambda entry: []
+    check: Callable[[Entry], None] = lambda entry: None
 
 
 def parse_stored(pid: str, raw: str, entry: Entry) -> Passage:
-    """Read a text as an index stores it: JSON with `title` and `text`, or with `contents` that start with the title."""
+    """Read a text as an index stores it.
+
+    BEIR's indexes hold JSON with `title` and `text`, ours `title` and `contents` that start with it; others, those of
+    MS MARCO and BRIGHT among them, hold `contents` alone: their passages have no title, and none is made up.
+    """
     row = json.loads(raw)
-    title = row.get("title", "")
     if "text" in row:
-        return Passage(pid, row["text"], title)
-    return Passage(pid, row["contents"].removeprefix(f"{title}\n"), title)
+        return Passage(pid, row["text"], row.get("title", ""))
+    if "title" in row:
+        return Passage(pid, row["contents"].removeprefix(f"{row['title']}\n"), row["title"])
+    return Passage(pid, row["contents"])
+
+
+def with_slug(passage: Passage) -> Passage:
+    """The passage under its folder's name, as the published BRIGHT runs show it: a label leak (semantics.md §5)."""
+    return Passage(passage.pid, passage.text, passage.pid.split("/")[0])
 
 
 def check_ids(kind: str, ids: Iterable[str], where: str) -> None:
@@ -65,22 +76,3 @@ def check_ids(kind: str, ids: Iterable[str], where: str) -> None:
     for name in ids:
         if not name or re.search(r"\s", name):
             raise UserError(f"{where}: {kind} id {name!r} is empty or has white space, which TREC files cannot hold")
-
-
-def natural_order(name: str) -> tuple[tuple[int, int, str], ...]:
-    """Sort key that puts "q2" before "q10"."""
-    return tuple(
-        (0, int(part), part) if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", name) if part
-    )
-
-
-def sample(qids: Iterable[str], limit: int | None, seed: int) -> list[str]:
-    """Return `limit` of the query ids (all where None) in natural order.
-
-    Which ones depends on seed and ids alone, not on the order of a file, and a larger limit keeps those of a smaller.
-    """
-    names = sorted(qids, key=natural_order)
-    if limit is None or limit >= len(names):
-        return names
-    drawn = sorted(names, key=lambda qid: hashlib.sha256(f"{seed}\0{qid}".encode()).digest())[:limit]
-    return sorted(drawn, key=natural_order)

@@ -13,9 +13,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", required=True, help="the collection's name in the catalogue")
     parser.add_argument("--entry", required=True, help="its entry of the catalogue, as JSON")
     parser.add_argument("--cache", required=True, type=Path, help="folder of downloads, shared between studies")
-    parser.add_argument("--query-limit", type=int, help="take a sample of so many judged queries (default: all)")
+    parser.add_argument(
+        "--query-limit",
+        type=limit,
+        metavar="N",
+        help="take a sample of so many judged queries; None or left out: all",
+    )
     parser.add_argument("--seed", required=True, type=int, help="seed of that sample")
     parser.add_argument("--output", required=True, type=Path, help="folder to write to")
+
+
+def limit(text: str) -> int | None:
+    """Read a number of queries, or None for all."""
+    return None if text == "None" else int(text)
 
 
 def run(options: argparse.Namespace) -> None:

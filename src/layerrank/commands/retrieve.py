@@ -23,5 +23,5 @@ def run(options: argparse.Namespace) -> None:
 
     settings = retrieve.Settings(options.k1, options.b, options.depth, options.threads)
     rankings, passages = retrieve.retrieve(prepared.load(options.collection), options.index, settings)
-    retrieve.write_passages(options.passages, passages)
+    files.write_passages(options.passages, passages)
     files.write_run(options.output, rankings, tag="bm25")

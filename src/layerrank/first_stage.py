@@ -1,0 +1,95 @@
+"""Is the first stage what others have measured? The run's figures against those that the catalogue expects."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from layerrank import files
+from layerrank.errors import UserError
+
+POLICIES = ("error", "warn", "off")
+TOLERANCE = 0.0005
+"""Largest difference that is none; published figures have four digits."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the run was made: BM25's parameters and the depth that it is cut to."""
+
+    k1: float
+    b: float
+    depth: int
+
+
+def check(run: Path, qrels: Path, entry: Mapping[str, Any], settings: Settings, policy: str) -> dict[str, Any]:
+    """Compare a run with the entry's `expected` block; return what was expected, found and concluded.
+
+    The status is `as expected`, `deviates`, `not compared` (with the reason) or `off`. Means are over all judged
+    queries. Under the policy `error`, a deviation is a `UserError`; under `warn` it is logged.
+    """
+    if policy not in POLICIES:
+        raise UserError(f"first_stage check is {policy!r}; allowed are {', '.join(POLICIES)}")
+    expected = entry.get("expected")
+    if policy == "off" or not expected:
+        return {"status": "off", "reason": "by policy" if policy == "off" else "the catalogue expects no figures"}
+    judgements = files.read_qrels(qrels)
+    reason = _incomparable(expected, settings, len(judgements))
+    if reason:
+        logger.info("First stage not compared with the expected figures: %s", reason)
+        return {"status": "not compared", "reason": reason}
+    wanted = {name: value for name, value in expected["measures"].items() if _cutoff(name) <= settings.depth}
+    found = _means(run, judgements, list(wanted), entry.get("relevance_level", 1))
+    tolerance = expected.get("tolerance", TOLERANCE)
+    wrong = [name for name in wanted if abs(found[name] - wanted[name]) > tolerance]
+    if wrong:
+        facts = ", ".join(f"{name} is {found[name]:.4f}, not {wanted[name]:.4f}" for name in wrong)
+        message = f"{run}: the first stage deviates from the catalogue's expected figures: {facts}"
+        if policy == "error":
+            raise UserError(f"{message} (config key first_stage.check: warn or off to go on)")
+        logger.warning("%s", message)
+    return {
+        "status": "deviates" if wrong else "as expected",
+        "expected": wanted,
+        "found": {name: round(value, 6) for name, value in found.items()},
+        "tolerance": tolerance,
+    }
+
+
+def _incomparable(expected: Mapping[str, Any], settings: Settings, queries: int) -> str:
+    """Why the figures cannot be held against each other, or nothing."""
+    for name in ("k1", "b"):
+        if name in expected and expected[name] != getattr(settings, name):
+            return f"{name} is {getattr(settings, name)}, expected figures are for {expected[name]}"
+    if "queries" in expected and expected["queries"] != queries:
+        return f"{queries} queries, expected figures are for {expected['queries']}"
+    if all(_cutoff(name) > settings.depth for name in expected["measures"]):
+        return f"depth {settings.depth} is less than the expected measures need"
+    return ""
+
+
+def _cutoff(measure: str) -> int:
+    return int(measure.rpartition("@")[2]) if "@" in measure else 0
+
+
+def _means(run: Path, qrels: files.Qrels, names: list[str], level: int) -> dict[str, float]:
+    """Mean of each measure over all judged queries; binary measures count grades from `level` as relevant."""
+    import ir_measures
+
+    measures = {name: ir_measures.parse_measure(name) for name in names}
+    measures = {
+        name: measure(rel=level) if "rel" in measure.SUPPORTED_PARAMS and level > 1 else measure
+        for name, measure in measures.items()
+    }
+    scores = {
+        ranking.qid: dict(zip(ranking.pids, ranking.scores, strict=True))
+        for ranking in files.read_run(run)
+        if ranking.qid in qrels
+    }
+    means = ir_measures.calc_aggregate(list(measures.values()), qrels, scores)
+    return {name: float(means[measure]) for name, measure in measures.items()}
