@@ -22,6 +22,7 @@ def evaluate(
     candidates: Sequence[Candidates],
     runs: Mapping[str, Sequence[Ranking]],
     measure_names: Sequence[str],
+    relevance_level: int = 1,
 ) -> pd.DataFrame:
     """Value of each measure for each judged query and system.
 
@@ -30,10 +31,12 @@ def evaluate(
         candidates: the one candidate list of all systems. Ranked by its scores it is the system `bm25`, in ideal order
             `ceiling`. A judged query without candidates stays in every mean.
         runs: each system's rankings of the candidates.
-        measure_names: measures in the syntax of ir_measures.
+        measure_names: measures in the syntax of ir_measures; rows name them as they are given.
+        relevance_level: the lowest grade that is relevant, for binary measures that name no `rel` of their own.
 
     Returns:
-        Columns system, qid, measure, value, has_relevant_candidate (1 where a candidate's grade is above 0, else 0).
+        Columns system, qid, measure, value, has_relevant_candidate (1 where a candidate is
+        relevant, else 0).
         Every judged query of the study comes for every system; one that a system did not rank has the value of an empty
         ranking.
 
@@ -42,6 +45,7 @@ def evaluate(
             query or a passage that is not among the candidates.
     """
     measures.check(measure_names)
+    levelled = {at_level(name, relevance_level): name for name in measure_names}
     if not qrels:
         raise UserError("evaluate: no query is judged")
     rows = {row.query.qid: row for row in candidates}
@@ -59,18 +63,28 @@ def evaluate(
     systems[CEILING] = [ideal(row, grades.get(row.query.qid, {})) for row in candidates]
     values = pd.DataFrame(
         [
-            (system, qid, measure, value)
+            (system, qid, levelled[measure], value)
             for system, rankings in systems.items()
-            for measure, by_query in measures.per_query(measure_names, grades, rankings).items()
+            for measure, by_query in measures.per_query(list(levelled), grades, rankings).items()
             for qid, value in by_query.items()
         ],
         columns=["system", "qid", "measure", "value"],
     )
     reachable = {
-        qid for qid, row in rows.items() if any(grades.get(qid, {}).get(passage.pid, 0) > 0 for passage in row.passages)
+        qid
+        for qid, row in rows.items()
+        if any(grades.get(qid, {}).get(passage.pid, 0) >= relevance_level for passage in row.passages)
     }
     values["has_relevant_candidate"] = values["qid"].isin(reachable).astype(int)
     return values
+
+
+def at_level(name: str, level: int) -> str:
+    """The measure with grades from `level` as relevant, where it is binary and does not say so itself."""
+    measure = measures.parse(name)
+    if level == 1 or "rel" not in measure.SUPPORTED_PARAMS or "rel" in measure.params:
+        return name
+    return str(measure(rel=level))
 
 
 def first_stage(row: Candidates) -> Ranking:

@@ -20,6 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MEASURE",
         help="measures in ir_measures' syntax, such as nDCG@10",
     )
+    parser.add_argument(
+        "--relevance-level", type=int, default=1, metavar="GRADE", help="lowest relevant grade of binary measures"
+    )
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="TSV of per-query values")
 
 
@@ -31,6 +34,7 @@ def run(options: argparse.Namespace) -> None:
         files.read_candidates(options.candidates),
         {system: files.read_run(path) for system, path in options.runs},
         options.measures,
+        options.relevance_level,
     )
     frame = evaluate.named(values, options.collection, options.model, options.variant)
     frames.write_frame(options.output, frame, digits=8)
