@@ -44,7 +44,7 @@ def evaluate(
         UserError: a measure is unknown; no query is judged; a run has a reserved name, or ranks a
             query or a passage that is not among the candidates.
     """
-    measures.check(measure_names)
+    measures.check([at_level(name, relevance_level) for name in measure_names])
     levelled = {at_level(name, relevance_level): name for name in measure_names}
     if not qrels:
         raise UserError("evaluate: no query is judged")
