@@ -1,3 +1,20 @@
 """layerrank: where in a language model's layers relevance emerges, and what it costs to rank with it."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from layerrank.reranker import Reranker as Reranker
+
 __version__ = "0.1.0"
+__all__ = ["Reranker", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    """`Reranker`, when it is first asked for: it imports torch, which an analysis must not."""
+    if name != "Reranker":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from layerrank.reranker import Reranker
+
+    return Reranker

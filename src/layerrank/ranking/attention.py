@@ -1,0 +1,110 @@
+"""Attention: in-context re-ranking of one group (semantics.md §1, §2); its passage scores order the group.
+
+The group is the whole prompt: its passages stand reversed, the first of the group next to the query. One forward pass
+reads the attention of the query and of `N/A` up to the end of the query's layer window, and stops there.
+
+What the four frameworks make of it:
+
+- listwise: ICR as published. One window over the whole list is the very prompt of the stored signal, with its scores.
+- setwise: the winner is the passage with the highest score in a prompt of c + 1.
+- pairwise: a prompt of two, in both orders. Attention favours places (what stands next to the query gets more of it),
+  which `N/A` calibration removes only in part; a passage that has the higher score from either place owes it to its
+  text. The framework takes nothing less for a win.
+- pointwise: a prompt of one. Raw attention cannot be compared between prompts: it grows with a passage's length and
+  falls with what the prompt's other tokens draw to themselves. The content-free query meets the same passage at the
+  same position, so query − `N/A` is what the query adds to that baseline, a number on one scale in every prompt
+  (attention mass, averaged over the query's rows, summed over heads and layers). The calibrated strategies are the ones
+  to use; the others are allowed, and compare lengths as much as relevance.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from layerrank.attention.probe import Probe
+from layerrank.attention.scores import STRATEGIES, passage_scores
+from layerrank.errors import UserError
+from layerrank.models import Decoder
+from layerrank.prompts.icr import build_icr
+from layerrank.ranking.mechanism import Answer, Request, Returns, Work
+from layerrank.records import LayerWindow
+
+
+class Attention:
+    """Scores a group's passages by the attention that the query pays them in a window of layers.
+
+    Args:
+        decoder: With at least the layers up to the last window's end.
+        windows: The window of each query; `default` for a query that is not named.
+        family: Prompt family, which also names the span whose attention is read.
+        instruction: IE or QA.
+        strategy: One of semantics.md §2.
+        heads: Only these (layer, head) pairs, for a linear strategy.
+        query_span: Overrides the family's.
+    """
+
+    padded = False
+    returns: Returns = "scores"
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        windows: Mapping[str, LayerWindow] | LayerWindow,
+        *,
+        family: str,
+        instruction: str = "IE",
+        strategy: str = "masked_NA_calibration",
+        heads: Sequence[Sequence[int]] | None = None,
+        query_span: str | None = None,
+    ) -> None:
+        if strategy not in STRATEGIES:
+            raise UserError(f"attention: strategy: {strategy!r}: expected one of {', '.join(STRATEGIES)}")
+        self.decoder = decoder
+        self.probe = Probe(decoder)
+        self.windows = windows
+        self.strategy = strategy
+        self.heads = None if heads is None else [(int(layer), int(head)) for layer, head in heads]
+        self.context = decoder.context or sys.maxsize
+        self._prompt: dict[str, Any] = {"family": family, "instruction": instruction, "query_span": query_span}
+
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text by itself."""
+        return [len(ids) for ids in self.decoder.tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
+
+    def window(self, qid: str) -> LayerWindow:
+        """The window of a query."""
+        return self.windows if isinstance(self.windows, LayerWindow) else self.windows[qid]
+
+    def prepare(self, request: Request) -> Work:
+        """Build the group's prompt; only groups whose windows end at the same layer share a pass."""
+        prompt = build_icr(
+            self.decoder.tokenizer,
+            query=request.query,
+            passages=request.passages,
+            **self._prompt,
+        )
+        return Work(request, prompt.tree.tokens, prompt.prompt_tokens, prompt, batch=self.window(request.query.qid).end)
+
+    def score(self, works: Sequence[Work]) -> list[Answer]:
+        """Run one pass over the batch, up to the windows' end, and score its groups."""
+        last = self.window(works[0].request.query.qid).end
+        signals = self.probe.read([work.prompt for work in works], last_layer=last)
+        return [
+            Answer(
+                tuple(
+                    float(score)
+                    for score in passage_scores(signal, self.window(work.request.query.qid), self.strategy, self.heads)
+                ),
+                work.prompt.tree.tokens,
+            )
+            for work, signal in zip(works, signals, strict=True)
+        ]
+
+    def release(self) -> None:
+        """Hand back cached memory of the device."""
+        if self.decoder.device.type == "cuda":
+            torch.cuda.empty_cache()

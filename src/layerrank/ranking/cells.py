@@ -1,0 +1,236 @@
+"""Cells of the grid framework × mechanism: which settings a cell takes, and how it is put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from layerrank.errors import UserError
+from layerrank.ranking.frameworks import Sorter, make_sorter
+from layerrank.ranking.mechanism import Mechanism
+from layerrank.records import Candidates, LayerWindow, Passage, Query
+
+if TYPE_CHECKING:
+    from layerrank.models import Decoder
+    from layerrank.ranking.engine import Cut
+
+COMMON: Mapping[str, Any] = {"query_tokens": None, "passage_tokens": None}
+"""Settings of every mechanism: texts are cut to so many tokens (None: not); titles count as part of the passage."""
+
+MECHANISMS: Mapping[str, Mapping[str, Any]] = {
+    "generation": {
+        "prompt": None,
+        "max_new_tokens": None,
+        "template_arguments": {},
+        "max_failure_rate": 1.0,
+        **COMMON,
+    },
+    "likelihood": {"prompt": None, "template_arguments": {}, **COMMON},
+    "attention": {"strategy": "masked_NA_calibration", "heads": None, **COMMON},
+}
+"""Settings of each mechanism with their defaults."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One framework with one mechanism, settings checked and complete.
+
+    `windows` and what shapes the ICR prompt (`family`, `instruction`, `query_span`) matter to attention alone.
+    """
+
+    framework: str
+    mechanism: str
+    framework_settings: Mapping[str, Any] = field(default_factory=dict)
+    mechanism_settings: Mapping[str, Any] = field(default_factory=dict)
+    family: str | None = None
+    instruction: str = "IE"
+    query_span: str | None = None
+    windows: Mapping[str, LayerWindow] | LayerWindow | None = None
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if self.mechanism not in MECHANISMS:
+            raise UserError(f"mechanism {self.mechanism!r}: expected one of {', '.join(MECHANISMS)}")
+        name = self.name or f"{self.framework}-{self.mechanism}"
+        defaults = MECHANISMS[self.mechanism]
+        for key in self.mechanism_settings:
+            if key not in defaults:
+                raise UserError(f"{name}: unknown setting {key!r} of {self.mechanism}; it takes {', '.join(defaults)}")
+        settings = {**defaults, **self.mechanism_settings}
+        for key in ("query_tokens", "passage_tokens", "max_new_tokens"):
+            value = settings.get(key)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise UserError(f"{name}: {key}: {value!r}: expected a whole number from 1")
+        rate = settings.get("max_failure_rate", 0)
+        if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate <= 1:
+            raise UserError(f"{name}: max_failure_rate: {rate!r}: expected a number from 0 to 1")
+        sorter = make_sorter(self.framework, self.framework_settings)
+        if self.mechanism != "attention":
+            from layerrank.prompts.chat import find_prompt
+
+            find_prompt(self.framework, self.mechanism, settings["prompt"])
+        elif self.windows is None or self.family is None:
+            raise UserError(f"{name}: attention needs a window and a prompt family")
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "framework_settings", _complete(self.framework_settings, sorter))
+        object.__setattr__(self, "mechanism_settings", settings)
+
+    @property
+    def sorter(self) -> Sorter:
+        """The framework."""
+        return make_sorter(self.framework, self.framework_settings)
+
+    @property
+    def head(self) -> bool:
+        """Whether the model's head is needed."""
+        return self.mechanism != "attention"
+
+    @property
+    def layers(self) -> int | None:
+        """Layers to load; None for all."""
+        if self.mechanism != "attention" or self.windows is None:
+            return None
+        windows = [self.windows] if isinstance(self.windows, LayerWindow) else list(self.windows.values())
+        return max((window.end for window in windows), default=0) + 1
+
+    def build(self, decoder: Decoder) -> Mechanism:
+        """The mechanism on a loaded decoder."""
+        return _BUILDERS[self.mechanism](self, decoder)
+
+    def cut(self, decoder: Decoder) -> Cut | None:
+        """What shortens a query's texts by tokens, or None where nothing does."""
+        query_tokens = self.mechanism_settings["query_tokens"]
+        passage_tokens = self.mechanism_settings["passage_tokens"]
+        if query_tokens is None and passage_tokens is None:
+            return None
+
+        def cut(row: Candidates) -> tuple[Candidates, int]:
+            query = Query(row.query.qid, cut_tokens(decoder.tokenizer, row.query.text, query_tokens))
+            passages = []
+            truncated = 0
+            for passage in row.passages:
+                text = cut_tokens(decoder.tokenizer, passage.content, passage_tokens)
+                truncated += text != passage.content
+                passages.append(Passage(passage.pid, text))
+            return Candidates(query, tuple(passages), row.scores), truncated
+
+        return cut
+
+
+def _complete(given: Mapping[str, Any], sorter: Sorter) -> dict[str, Any]:
+    """All settings of a framework, the sort by name included where there is a choice."""
+    return {**({"sort": given["sort"]} if "sort" in given else {}), **sorter.settings}
+
+
+def cut_tokens(tokenizer: Any, text: str, tokens: int | None) -> str:
+    """The text up to the end of its token number `tokens`; all of it where it has no more, or for None."""
+    if tokens is None:
+        return text
+    offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    return text if len(offsets) <= tokens else text[: offsets[tokens - 1][1]]
+
+
+def make_cell(
+    model: Path,
+    qids: Sequence[str],
+    *,
+    framework: str,
+    mechanism: str,
+    framework_settings: Mapping[str, Any] | None = None,
+    mechanism_settings: Mapping[str, Any] | None = None,
+    window: str = "all",
+    selection: Path | None = None,
+    family: str | None = None,
+    instruction: str = "IE",
+    query_span: str | None = None,
+    max_failure_rate: float = 1.0,
+    name: str = "",
+) -> Cell:
+    """A cell for the model in a folder and the queries `qids`, from settings as a user gives them.
+
+    Args:
+        window: `all`, `L10-13` or `selected-<rule>` (with the file of the `selection`); attention alone has one.
+        family: None: the family that fits the model's chat template.
+        max_failure_rate: Unless the settings of generation say otherwise.
+    """
+    settings = dict(mechanism_settings or {})
+    parts: dict[str, Any] = {}
+    if mechanism == "attention":
+        from layerrank.models import load_config, load_tokenizer
+        from layerrank.windows.spec import windows_for
+
+        parts["windows"] = windows_for(window, qids, int(load_config(model).num_hidden_layers), selection)
+        parts["family"] = family or fitting_family(load_tokenizer(model))
+    elif mechanism == "generation":
+        settings.setdefault("max_failure_rate", max_failure_rate)
+    return Cell(
+        framework,
+        mechanism,
+        framework_settings or {},
+        settings,
+        instruction=instruction,
+        query_span=query_span,
+        name=name,
+        **parts,
+    )
+
+
+def fitting_family(tokenizer: Any) -> str:
+    """The first prompt family whose opening mark is in the model's chat template; `UserError` where none is."""
+    from layerrank.prompts.icr import FAMILIES
+
+    template = str(tokenizer.chat_template or "")
+    for name, family in FAMILIES.items():
+        if family.prefix.partition("user")[0].strip() in template:
+            return name
+    raise UserError(f"family: no prompt family fits the model's chat template; name one of {', '.join(FAMILIES)}")
+
+
+def _generation(cell: Cell, decoder: Decoder) -> Mechanism:
+    from layerrank.prompts.chat import find_prompt
+    from layerrank.ranking.generation import Generation
+
+    settings = cell.mechanism_settings
+    return Generation(
+        decoder,
+        find_prompt(cell.framework, "generation", settings["prompt"]),
+        max_new_tokens=settings["max_new_tokens"],
+        template_arguments=settings["template_arguments"],
+    )
+
+
+def _likelihood(cell: Cell, decoder: Decoder) -> Mechanism:
+    from layerrank.prompts.chat import find_prompt
+    from layerrank.ranking.likelihood import Likelihood
+
+    settings = cell.mechanism_settings
+    return Likelihood(
+        decoder,
+        find_prompt(cell.framework, "likelihood", settings["prompt"]),
+        template_arguments=settings["template_arguments"],
+    )
+
+
+def _attention(cell: Cell, decoder: Decoder) -> Mechanism:
+    from layerrank.ranking.attention import Attention
+
+    assert cell.windows is not None and cell.family is not None
+    settings = cell.mechanism_settings
+    return Attention(
+        decoder,
+        cell.windows,
+        family=cell.family,
+        instruction=cell.instruction,
+        strategy=settings["strategy"],
+        heads=settings["heads"],
+        query_span=cell.query_span,
+    )
+
+
+_BUILDERS: Mapping[str, Callable[[Cell, Any], Mechanism]] = {
+    "generation": _generation,
+    "likelihood": _likelihood,
+    "attention": _attention,
+}

@@ -1,0 +1,224 @@
+"""One cell over many queries, from files to files: what the rerank command does."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from tqdm import tqdm
+
+from layerrank import __version__, candidates, files
+from layerrank.errors import UserError
+from layerrank.ranking.cells import Cell
+from layerrank.ranking.engine import Engine, check_failures, failure_rate
+from layerrank.records import Candidates, Cost, Passage, Query, Ranking
+
+log = logging.getLogger(__name__)
+
+
+class Progress:
+    """The queries of one run that are finished, in a file that grows beside the run until the run is whole.
+
+    Args:
+        path: JSON lines: a head with the digest, then one finished query each.
+        digest: Of everything that the results depend on; a file with another one is set aside (`.stale`).
+    """
+
+    def __init__(self, path: Path, digest: str) -> None:
+        self.path = path
+        self.finished: dict[str, tuple[Ranking, Cost]] = {}
+        whole = 0
+        if path.exists():
+            whole = self._read(digest)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._stream = path.open("ab")
+        self._stream.truncate(whole)
+        if not whole:
+            self._write({"digest": digest})
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stream.close()
+
+    def add(self, ranking: Ranking, cost: Cost) -> None:
+        """Keep a finished query, on disk when this returns."""
+        self._write({"ranking": dataclasses.asdict(ranking), "cost": dataclasses.asdict(cost)})
+        self.finished[ranking.qid] = (ranking, cost)
+
+    def _write(self, row: Mapping[str, Any]) -> None:
+        self._stream.write(json.dumps(row, sort_keys=True).encode() + b"\n")
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+
+    def _read(self, digest: str) -> int:
+        """Take over what is whole; return its length in bytes. A line that was cut off is dropped."""
+        length = 0
+        with self.path.open("rb") as lines:
+            for number, line in enumerate(lines):
+                if not line.endswith(b"\n"):
+                    break
+                try:
+                    row = json.loads(line)
+                except ValueError:
+                    break
+                if number == 0 and row.get("digest") != digest:
+                    stale = self.path.with_name(self.path.name + ".stale")
+                    log.warning("%s was begun with other settings: set aside as %s", self.path, stale)
+                    self.path.replace(stale)
+                    return 0
+                if number:
+                    ranking = Ranking(
+                        row["ranking"]["qid"], *(tuple(row["ranking"][key]) for key in ("pids", "scores"))
+                    )
+                    self.finished[ranking.qid] = (ranking, Cost(**row["cost"]))
+                length += len(line)
+        return length
+
+
+def rerank(
+    rows: Sequence[Candidates],
+    cell: Cell,
+    model: Path,
+    *,
+    output: Path,
+    costs: Path,
+    tag: str,
+    dtype: str = "float32",
+    device: str | None = None,
+    batch_tokens: int = 8192,
+    queries_at_once: int = 64,
+    code: str = "",
+) -> None:
+    """Rank every query of `rows` with one cell and write a TREC run and its costs, both in the order of `rows`.
+
+    Finished queries are kept beside `output` until both files are written; a run that was ended goes on from them,
+    unless settings, candidates, model or `code` have changed. The model is loaded once, and only if a query is left.
+    """
+    qids = [row.query.qid for row in rows]
+    if len(set(qids)) != len(qids):
+        raise UserError(f"a query comes twice among the candidates: {max(qids, key=qids.count)!r}")
+    partial = output.with_name(f".{output.name}.partial.jsonl")
+    with Progress(partial, _digest(rows, cell, model, dtype, code)) as progress:
+        left = [row for row in rows if row.query.qid not in progress.finished]
+        if len(left) < len(rows):
+            log.info("%s: %d of %d queries are finished already", tag, len(rows) - len(left), len(rows))
+        if left:
+            _rank(left, cell, model, progress, dtype, device, batch_tokens, queries_at_once)
+        done = [progress.finished[qid] for qid in qids]
+    spent = [cost for _, cost in done]
+    _report(tag, spent)
+    check_failures(tag, spent, cell.mechanism_settings.get("max_failure_rate", 1.0))
+    files.write_costs(costs, spent)
+    files.write_run(output, (ranking for ranking, _ in done), tag)
+    partial.unlink()
+
+
+def _rank(
+    rows: Sequence[Candidates],
+    cell: Cell,
+    model: Path,
+    progress: Progress,
+    dtype: str,
+    device: str | None,
+    batch_tokens: int,
+    queries_at_once: int,
+) -> None:
+    import torch
+    import transformers
+
+    from layerrank.models import load_decoder
+
+    decoder = load_decoder(model, layers=cell.layers, head=cell.head, dtype=dtype, device=device)
+    log.info(
+        "layerrank %s, torch %s, transformers %s, %s, %s, %s %s, %d of %d layers",
+        *(__version__, torch.__version__, transformers.__version__, decoder.device, decoder.dtype),
+        *(decoder.name, decoder.revision or "(no revision)", decoder.loaded_layers, decoder.layers),
+    )
+    engine = Engine(
+        cell.sorter,
+        cell.build(decoder),
+        name=cell.name,
+        batch_tokens=batch_tokens,
+        queries_at_once=queries_at_once,
+        cut=cell.cut(decoder),
+    )
+    engine.check(rows)
+    with tqdm(total=len(rows), desc=cell.name, unit="query", disable=None) as bar:
+        for ranked in engine.rank(rows):
+            progress.add(ranked.ranking, ranked.cost)
+            bar.update()
+    log.info("%s: %d batches", cell.name, engine.batches)
+
+
+def candidates_of_run(
+    run: Path, topics: Path, passages: Path, *, depth: int = 100, words: int | None = None
+) -> list[Candidates]:
+    """Candidates of a TREC run: its best `depth` of every topic, with texts cut to `words` (None: whole).
+
+    Topics and passages are JSON lines, gzipped or not: {qid or _id or id, text} and {pid or _id or id, text, title};
+    a passage may lack its title.
+    """
+    rankings = files.read_run(run)
+    wanted = {pid for ranking in rankings for pid in ranking.pids[:depth]}
+    texts = {}
+    for pid, row in _rows(passages, ("pid", "_id", "id")):
+        if pid in wanted:
+            texts[pid] = Passage(pid, row["text"], row.get("title") or "")
+    queries = [Query(qid, row["text"]) for qid, row in _rows(topics, ("qid", "_id", "id"))]
+    longest = max((passage.text.count(" ") + 1 for passage in texts.values()), default=1)
+    return candidates.make_candidates(queries, rankings, texts, candidates.Settings(depth, words or longest))
+
+
+def _rows(path: Path, keys: Sequence[str]) -> Iterable[tuple[str, dict[str, Any]]]:
+    for number, row in files.read_numbered_jsonl(path):
+        name = next((row[key] for key in keys if key in row), None)
+        if name is None or not isinstance(row.get("text"), str):
+            raise UserError(f"{path}:{number}: expected 'text' and one of {', '.join(keys)}")
+        yield str(name), row
+
+
+def _digest(rows: Sequence[Candidates], cell: Cell, model: Path, dtype: str, code: str) -> str:
+    record = model / "layerrank.json"
+    settings = {key: value for key, value in cell.mechanism_settings.items() if key != "max_failure_rate"}
+    shown = {
+        "framework": [cell.framework, dict(cell.framework_settings)],
+        "mechanism": [cell.mechanism, settings],
+        "prompt": [cell.family, cell.instruction, cell.query_span],
+        "windows": str(cell.windows)
+        if not isinstance(cell.windows, Mapping)
+        else sorted(map(str, cell.windows.items())),
+        "model": files.read_json(record) if record.is_file() else str(model.resolve()),
+        "run": [dtype, code, __version__],
+    }
+    texts = (
+        part
+        for row in rows
+        for part in (
+            row.query.qid,
+            row.query.text,
+            *(field for each in row.passages for field in (each.pid, each.content)),
+        )
+    )
+    return files.text_digest([json.dumps(shown, sort_keys=True), *texts])
+
+
+def _report(tag: str, costs: Sequence[Cost]) -> None:
+    """Log what a run cost; bad answers as a warning."""
+    log.info(
+        "%s: %d queries, %d groups (%d known already), %d forward passes, %d prompt and %d generated tokens, %.1f s",
+        *(tag, len(costs), sum(cost.groups for cost in costs), sum(cost.memo_hits for cost in costs)),
+        *(sum(cost.forward_passes for cost in costs), sum(cost.prompt_tokens for cost in costs)),
+        *(sum(cost.generated_tokens for cost in costs), sum(cost.seconds for cost in costs)),
+    )
+    if rate := failure_rate(costs):
+        log.warning("%s: %.1f %% of its answers are not well-formed", tag, 100 * rate)
