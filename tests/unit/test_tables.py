@@ -63,9 +63,9 @@ def test_tsv_is_data():
     assert rows[0] == [
         "section",
         "System",
-        "cranfield nDCG@10",
-        "cranfield nDCG@10 95 % interval",
-        "cranfield nDCG@10 significance",
+        "cranfield: nDCG@10",
+        "cranfield: nDCG@10 95 % interval",
+        "cranfield: nDCG@10 significance",
         "n",
     ]
     assert rows[1] == ["model_a", "bm25 | x_y", "0.500000", "[0.4, 0.6]", "↑", "12345"]
@@ -139,7 +139,7 @@ def test_numbers_as_shown(form, value, shown):
 
 
 def test_interval_keeps_the_digits_and_vanishes_where_undefined():
-    assert interval(-0.1, 0.25, "+.3f") == "[−0.100, +0.250]"
+    assert interval(-0.1, 0.25, "+.3f") == "[−0.100,\u00a0+0.250]"
     assert interval(math.nan, math.nan, ".3f") == ""
 
 
@@ -216,7 +216,7 @@ def test_effectiveness_marks_and_bolds_what_it_should():
     table = effectiveness.effectiveness_table(results(means()), ["nDCG@10"], "base")
     found = cells(table)
     assert list(found)[-1] == "Ideal re-ranking (ceiling)"
-    assert found["Listwise attention, all layers"][0] == Cell(0.5, bold=True, marks="↑", detail="[0.400, 0.600]")
+    assert found["Listwise attention, all layers"][0] == Cell(0.5, bold=True, marks="↑", detail="[0.400,\u00a00.600]")
     assert found["Setwise generation"][0].marks == "↓"
     oracle = found["Listwise attention, oracle window (upper bound)"][0]
     assert not oracle.bold and not oracle.marks

@@ -32,7 +32,7 @@ class Column:
     @property
     def name(self) -> str:
         """Group and title, as a flat header has them."""
-        return f"{self.group} {self.title}".strip()
+        return f"{self.group}: {self.title}" if self.group else self.title
 
     def show(self, value: Value) -> str:
         """The value for readers: a dash where there is none, a true minus sign."""
@@ -105,11 +105,11 @@ def row(values: Iterable[Value | Cell], aside: bool = False) -> Row:
 
 
 def interval(low: float, high: float, form: str) -> str:
-    """`[low, high]` in the column's digits; empty where the interval is not defined."""
+    """`[low, high]` in the column's digits, on one line; empty where the interval is not defined."""
     if not (math.isfinite(low) and math.isfinite(high)):
         return ""
     column = Column("", form)
-    return f"[{column.show(low)}, {column.show(high)}]"
+    return f"[{column.show(low)},\u00a0{column.show(high)}]"
 
 
 def embolden(columns: Sequence[Column], rows: Sequence[Row], places: Iterable[int], lowest: bool = False) -> list[Row]:

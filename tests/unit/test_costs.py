@@ -1,0 +1,55 @@
+import math
+
+import pytest
+
+from layerrank import costs, files, frames
+from layerrank.__main__ import main
+from layerrank.errors import UserError
+from layerrank.records import Cost
+from layerrank.tables.costs import cost_table
+
+WRITTEN = {"answers": 8, "well_formed": 6, "repeated": 3, "unparseable": 1}
+COSTS = {
+    "listwise-attention-all": [Cost("q1", 1, 0, 1, 100, 0, 1.0), Cost("q2", 1, 0, 1, 300, 0, 2.0)],
+    "setwise-generation": [
+        Cost("q1", 10, 2, 8, 800, 24, 3.0, 1, WRITTEN),
+        Cost("q2", 6, 0, 6, 600, 18, 5.0, 0, {"answers": 2, "well_formed": 2}),
+    ],
+}
+
+
+def test_summary_by_hand():
+    table = costs.summarise(COSTS, "c", "m", "base").set_index("system")
+    cell = table.loc["setwise-generation"]
+    assert (cell["groups"], cell["memo_hits"], cell["prompt_tokens"], cell["truncated_passages"]) == (8, 1, 700, 0.5)
+    assert (cell["seconds"], cell["seconds_median"], cell["seconds_q1"], cell["seconds_q3"]) == (4.0, 4.0, 3.5, 4.5)
+    assert (cell["answers"], cell["well_formed"], cell["repeated"], cell["missing"]) == (10, 8, 3, 0)
+    assert cell["failure_rate"] == pytest.approx(0.2)
+    assert math.isnan(table.loc["listwise-attention-all", "failure_rate"])
+
+
+def test_system_without_costs_is_named():
+    with pytest.raises(UserError, match="a-b has no costs"):
+        costs.summarise({"a-b": []}, "c", "m", "base")
+
+
+def test_cost_table_counts_outcomes_and_marks_the_cheapest():
+    table = cost_table(costs.summarise(COSTS, "c", "m", "base"))
+    attention, generation = (line.cells for line in table.sections[0].rows)
+    assert attention[7].bold and not generation[7].bold
+    assert attention[8].value is None and math.isnan(attention[9].value)
+    assert generation[8].value == 10 and generation[9].detail == "unparseable 1, repeated 3"
+
+
+def test_commands_join_cells(tmp_path):
+    flags = []
+    for system, queries in COSTS.items():
+        files.write_costs(tmp_path / f"{system}.costs.jsonl", queries)
+        flags.append(f"{system}={tmp_path}/{system}.costs.jsonl")
+    for model in ("m", "n"):
+        named = ["--collection", "c", "--model", model]
+        assert main(["summarise-costs", *named, "--costs", *flags, "--output", f"{tmp_path}/{model}.tsv"]) == 0
+    outputs = [f"{tmp_path}/costs{suffix}" for suffix in (".tsv", ".html", ".tex", ".md")]
+    assert main(["cost-table", "--costs", f"{tmp_path}/m.tsv", f"{tmp_path}/n.tsv", "--outputs", *outputs]) == 0
+    assert "20.0%" in (tmp_path / "costs.md").read_text() and r"20.0\%" in (tmp_path / "costs.tex").read_text()
+    assert len(frames.read_frame(tmp_path / "costs.tsv", ("section", "System"))) == 4
