@@ -1,0 +1,268 @@
+"""What a study will take: its jobs by rule, and an estimate of GPU hours, before anything runs.
+
+Jobs are those of Snakemake's own dry run. The hours are arithmetic on the catalogues, within a factor of two or so:
+
+- A forward pass over T tokens takes 2·P·T + 2·L·W·T² operations: P parameters, L layers, W = query heads × head width
+  (matrix products, then attention, half of it masked). Reading attention up to layer e takes (e + 1) / L of it.
+- A group of n passages is n·t + 100 tokens of prompt: t = 1.4 tokens for each of the smaller of the study's cut and the
+  collection's mean words (`passage_words`; the cut itself where the catalogue does not say), and 10 more.
+- A framework's groups are counted by running it, once, on made-up scores.
+- Each token written reads all weights once for the whole batch: 2·P bytes at the GPU's bandwidth.
+- A job spends a minute starting, and reads its weights once, at 1 GB a second.
+- A model on several GPUs runs one after the other (`device_map`): its seconds count for each of them.
+"""
+
+from __future__ import annotations
+
+import collections
+import functools
+import json
+import random
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from layerrank import study as studies
+from layerrank.errors import UserError
+from layerrank.ranking.frameworks import make_sorter
+from layerrank.study import Cell, Study
+
+BASE = Path(__file__).parents[2]
+
+TOKENS_A_WORD = 1.4
+PASSAGE_TOKENS = 10
+PROMPT_TOKENS = 100
+SELECTED_DEPTH = 0.6
+"""Where a selected window is taken to end, relative to the model's depth, until it is chosen."""
+
+START_SECONDS = 60.0
+LOAD_BYTES_A_SECOND = 1e9
+BYTES_A_PARAMETER = 2
+WRITTEN = {"pointwise": 3, "pairwise": 3, "setwise": 3}
+"""Tokens of an answer; a permutation of n passages has five a passage."""
+
+QUERIES = 300
+"""Judged queries of a collection of which nothing is known."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of a dry run."""
+
+    rule: str
+    wildcards: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """What one GPU does: peak TFLOP/s in bfloat16, TB/s of memory, and the share of the peak that long prompts reach.
+
+    The defaults are of an A100 of 80 GB.
+    """
+
+    tflops: float = 312.0
+    bandwidth: float = 2.0
+    utilisation: float = 0.4
+
+
+@dataclass(frozen=True)
+class Line:
+    """Jobs of one rule; `gpu_hours` is None where the rule asks for none, `unknown` counts jobs not estimated."""
+
+    rule: str
+    jobs: int
+    gpu_hours: float | None
+    unknown: int = 0
+
+
+def plan(configfiles: Sequence[Path], gpu: Gpu = Gpu(), *, everything: bool = False, base: Path = BASE) -> list[Line]:
+    """Lines of the plan, by falling GPU hours, then by falling number of jobs.
+
+    The study is config/config.yaml with `configfiles` over it, as `snakemake --configfile …` sees it from the working
+    directory. Jobs already done are left out unless `everything`. Raises `UserError` where the study is not sound.
+    """
+    study = studies.load_study(merged_config(configfiles, base), base)
+    return estimate(study, dry_run(configfiles, everything=everything, base=base), gpu)
+
+
+def merged_config(configfiles: Sequence[Path], base: Path = BASE) -> dict[str, Any]:
+    """config/config.yaml with further files over it, merged as Snakemake merges them."""
+    from snakemake.common.configfile import load_configfile
+    from snakemake.utils import update_config
+
+    config: dict[str, Any] = {}
+    for path in (base / "config" / "config.yaml", *configfiles):
+        if not path.is_file():
+            raise UserError(f"{path}: no such file")
+        update_config(config, load_configfile(str(path)))
+    return config
+
+
+def dry_run(configfiles: Sequence[Path], *, everything: bool = False, base: Path = BASE) -> list[Job]:
+    """The jobs that Snakemake would run."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(base / "Snakefile"), "--dry-run", "--nolock"]
+    command += ["--workflow-profile", "none", *(["--forceall"] if everything else [])]
+    command += ["--configfile", *(str(path) for path in configfiles)] if configfiles else []
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+        raise UserError(f"the dry run failed: {' '.join(lines[-4:])}")
+    return parse_dry_run(done.stdout + done.stderr)
+
+
+def parse_dry_run(text: str) -> list[Job]:
+    """Rules and wildcards of the jobs that a dry run prints."""
+    jobs: list[Job] = []
+    rule: str | None = None
+    for line in text.splitlines():
+        word, _, rest = line.partition(" ")
+        if word in {"rule", "localrule", "checkpoint", "localcheckpoint"} and rest.endswith(":"):
+            rule = rest[:-1]
+            jobs.append(Job(rule))
+        elif rule and line.startswith("    wildcards: "):
+            pairs = line.removeprefix("    wildcards: ").split(", ")
+            jobs[-1] = Job(rule, dict(pair.split("=", 1) for pair in pairs))  # type: ignore[misc]
+            rule = None
+    return jobs
+
+
+def estimate(study: Study, jobs: Iterable[Job], gpu: Gpu = Gpu()) -> list[Line]:
+    """Lines of the plan for these jobs."""
+    count: collections.Counter[str] = collections.Counter()
+    hours: dict[str, float] = {}
+    unknown: collections.Counter[str] = collections.Counter()
+    for job in jobs:
+        count[job.rule] += 1
+        gpus = _gpus(study, job)
+        if not gpus:
+            continue
+        hours.setdefault(job.rule, 0.0)
+        seconds = gpu_seconds(study, job, gpu)
+        if seconds is None:
+            unknown[job.rule] += 1
+        else:
+            hours[job.rule] += gpus * seconds / 3600
+    lines = [Line(rule, number, hours.get(rule), unknown[rule]) for rule, number in count.items()]
+    return sorted(lines, key=lambda line: (-(line.gpu_hours or 0.0), -line.jobs, line.rule))
+
+
+def gpu_seconds(study: Study, job: Job, gpu: Gpu = Gpu()) -> float | None:
+    """Seconds that a job holds its GPUs; None where the model's catalogue entry does not say its size."""
+    names = job.wildcards
+    size = study.models[names["model"]].get("size")
+    if size is None:
+        return None
+    variant = names.get("variant", "base")
+    queries = judged_queries(study, names["collection"], variant)
+    depth = studies.variant_settings(study, variant)["depth"]
+    tokens = passage_tokens(study, names["collection"], variant)
+    weights = BYTES_A_PARAMETER * size["parameters"] * 1e9
+    start = START_SECONDS + weights / LOAD_BYTES_A_SECOND
+    if job.rule == "measure_latency":
+        settings = study.config["latency"]
+        runs = min(queries, settings["queries"]) * (settings["repeats"] + settings["warmup"])
+        shares = [layer_share(window, size["layers"]) for window in settings["windows"]]
+        return start + runs * sum(shares) * _pass_seconds(size, prompt_tokens(depth, tokens), gpu)
+    if "system" not in names:
+        share = -(-queries // int(names.get("shards", 1)))
+        return start + share * _pass_seconds(size, prompt_tokens(depth, tokens), gpu)
+    cell = studies.systems(study, variant)[names["system"]]
+    batch_tokens = study.config["systems"]["batch_tokens"]
+    return start + queries * sum(
+        number * _group_seconds(cell, passages, prompt_tokens(passages, tokens), size, batch_tokens, gpu)
+        for passages, number in comparisons(cell.framework, _frozen(cell.framework_settings), depth)
+    )
+
+
+def judged_queries(study: Study, collection: str, variant: str) -> int:
+    """Queries that a variant runs on a collection, as far as the catalogue and the configuration tell."""
+    known = study.collections[collection].get("expected", {}).get("queries", QUERIES)
+    limits = (study.config["queries"]["limit"], studies.variant_settings(study, variant)["queries"])
+    return int(min([known, *(limit for limit in limits if limit is not None)]))
+
+
+def passage_tokens(study: Study, collection: str, variant: str) -> float:
+    """Tokens of a passage in a prompt, its number and separator included."""
+    words = studies.variant_settings(study, variant)["words"]
+    return TOKENS_A_WORD * min(words, study.collections[collection].get("passage_words", words)) + PASSAGE_TOKENS
+
+
+def prompt_tokens(passages: int, tokens: float) -> float:
+    """Tokens of the prompt of a group."""
+    return passages * tokens + PROMPT_TOKENS
+
+
+def layer_share(window: str | None, layers: int) -> float:
+    """Share of a model's layers that a window needs; all where there is no window."""
+    if window is None or window == "all":
+        return 1.0
+    if window.startswith("selected-"):
+        return SELECTED_DEPTH
+    return min(1.0, (int(window.rpartition("-")[2]) + 1) / layers)
+
+
+@functools.cache
+def comparisons(framework: str, settings: str, n: int) -> tuple[tuple[int, int], ...]:
+    """Groups that one query's sort of n candidates scores: (passages, how often), counted on made-up scores."""
+    rng = random.Random(0)
+    relevance = [rng.random() for _ in range(n)]
+    steps = make_sorter(framework, json.loads(settings)).start(n)
+    seen: set[tuple[int, ...]] = set()
+    try:
+        groups = next(steps)
+        while True:
+            seen.update(groups)
+            groups = steps.send([[relevance[index] for index in group] for group in groups])
+    except StopIteration:
+        pass
+    return tuple(sorted(collections.Counter(len(group) for group in seen).items()))
+
+
+def table(lines: Sequence[Line]) -> str:
+    """The plan as text."""
+    width = max([len("rule"), len("total"), *(len(line.rule) for line in lines)])
+    rows = [f"{'rule':<{width}}  {'jobs':>7}  {'GPU hours':>9}"]
+    rows += [f"{line.rule:<{width}}  {line.jobs:>7}  {_hours(line):>9}" for line in lines]
+    total = Line("total", sum(line.jobs for line in lines), sum(line.gpu_hours or 0.0 for line in lines))
+    rows += [f"{total.rule:<{width}}  {total.jobs:>7}  {_hours(total):>9}"]
+    unknown = sum(line.unknown for line in lines)
+    if unknown:
+        rows.append(f"without an estimate: {unknown} jobs of models whose catalogue entry has no `size`")
+    return "\n".join(rows)
+
+
+def _hours(line: Line) -> str:
+    return "" if line.gpu_hours is None else f"{line.gpu_hours:.1f}"
+
+
+def _gpus(study: Study, job: Job) -> int:
+    """GPUs that a job asks for: those of its model, in the rules that run one."""
+    runs_a_model = job.rule in {"extract_attention", "rerank_online", "measure_latency"}
+    return study.models[job.wildcards["model"]].get("gpus", 0) if runs_a_model else 0
+
+
+def _frozen(settings: Mapping[str, Any]) -> str:
+    return json.dumps(settings, sort_keys=True)
+
+
+def _pass_seconds(size: Mapping[str, float], tokens: float, gpu: Gpu) -> float:
+    """Seconds of a forward pass of the whole model over one sequence."""
+    operations = 2 * size["parameters"] * 1e9 * tokens + 2 * size["layers"] * size["width"] * tokens**2
+    return operations / (gpu.utilisation * gpu.tflops * 1e12)
+
+
+def _group_seconds(
+    cell: Cell, passages: int, tokens: float, size: Mapping[str, float], batch_tokens: int, gpu: Gpu
+) -> float:
+    """Seconds that one group takes, in a full batch."""
+    share = layer_share(cell.window, int(size["layers"])) if cell.mechanism == "attention" else 1.0
+    seconds = share * _pass_seconds(size, tokens, gpu)
+    if cell.mechanism != "generation":
+        return seconds
+    written = cell.mechanism_settings.get("max_new_tokens") or WRITTEN.get(cell.framework, 5 * passages)
+    batch = max(1, int(batch_tokens // (tokens + written)))
+    reading = BYTES_A_PARAMETER * size["parameters"] * 1e9 / (gpu.bandwidth * 1e12)
+    return seconds + written * reading / batch
