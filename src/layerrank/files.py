@@ -21,6 +21,9 @@ from layerrank.records import Candidates, Cost, Passage, Query, Ranking
 
 Qrels = dict[str, dict[str, int]]
 
+MODEL_RECORD = "layerrank.json"
+"""File in a model folder that says where it came from: name, source, revision, digest, context."""
+
 
 def located(name: str) -> Path:
     """The path that a configuration names: from the working directory, else from the checkout.

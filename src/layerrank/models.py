@@ -15,12 +15,9 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from layerrank.errors import UserError
-from layerrank.files import read_json
+from layerrank.files import MODEL_RECORD, read_json
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
-RECORD = "layerrank.json"
-"""File in a model folder that says where it came from: name, source, revision, digest, context."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,7 +193,7 @@ def _head(causal: Any) -> Callable[[Tensor], Tensor]:
 
 
 def _record(folder: Path) -> dict[str, Any]:
-    path = folder / RECORD
+    path = folder / MODEL_RECORD
     return dict(read_json(path)) if path.is_file() else {}
 
 

