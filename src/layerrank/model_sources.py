@@ -1,7 +1,8 @@
 """Where decoders come from: the hub, a wheel on the package index that carries a GGUF file, a local folder.
 
-Each source fills one folder of the same shape: config.json, safetensors, tokenizer, and layerrank.json that says what it is
-(source, revision, digest, context). Weights are read from safetensors only; code of a repository is never fetched or run.
+Each source fills one folder of the same shape: config.json, safetensors, tokenizer, and layerrank.json that says what
+it is (source, revision, digest, context). Weights are read from safetensors only; code of a repository is never fetched
+or run.
 """
 
 from __future__ import annotations
@@ -51,8 +52,8 @@ def fetch_model(entry: Entry, cache: Path, output: Path, name: str | None = None
     Downloads lie under `cache`/downloads, where an interrupted one goes on.
 
     Raises:
-        UserError: an unknown source, something that cannot be downloaded (what, and where to put it by hand), a digest that
-            differs, a folder that is no model.
+        UserError: an unknown source, something that cannot be downloaded (what, and where to put it by hand), a digest
+            that differs, a folder that is no model.
     """
     context = _Context(name or output.name, entry, cache)
     try:
@@ -70,6 +71,9 @@ def fetch_model(entry: Entry, cache: Path, output: Path, name: str | None = None
             facts["adapter"] = _merge_adapter(context, folder)
         _stretch_rope(context, folder)
         _check(context, folder)
+        for path in folder.iterdir():
+            if not path.is_symlink() and path.stat().st_nlink == 1:
+                path.chmod(0o644)
         write_json(folder / MODEL_RECORD, {"name": context.name, "context": _stated_context(entry), **facts})
         if output.exists():
             shutil.rmtree(output)
@@ -107,14 +111,9 @@ def _wheel(context: _Context, wheels: Path, package: str, version: str, digest: 
     stem = f"{package.replace('-', '_').lower()}-{version}-"
     wheels.mkdir(parents=True, exist_ok=True)
 
-    def present() -> list[Path]:
-        return sorted(
-            path for path in wheels.glob("*.whl") if path.name.replace("-", "_", 1).lower().startswith(stem[:-1])
-        )
-
-    found = [path for path in present() if file_digest(path) == digest]
-    if found:
-        return found[0]
+    for path in sorted(wheels.glob("*.whl")):
+        if path.name.lower().startswith(stem) and file_digest(path) == digest:
+            return path
     _log.info("downloading %s==%s from the package index", package, version)
     with tempfile.TemporaryDirectory(dir=wheels) as made:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
@@ -131,13 +130,16 @@ def _wheel(context: _Context, wheels: Path, package: str, version: str, digest: 
         actual = file_digest(downloaded[0])
         if actual != digest:
             raise UserError(
-                f"model {context.name!r}: {downloaded[0].name} has sha256 {actual}, the catalogue's key 'sha256' says {digest}"
+                f"model {context.name!r}: {downloaded[0].name} has sha256 {actual}, "
+                f"the catalogue's key 'sha256' says {digest}"
             )
         return downloaded[0].replace(wheels / downloaded[0].name)
 
 
 def _convert_gguf(path: Path, folder: Path) -> None:
     """Read a GGUF file, undo its quantisation, and save model and tokenizer in safetensors."""
+    if not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_DISABLE", "1")
     import torch
     import transformers
 
@@ -149,6 +151,7 @@ def _convert_gguf(path: Path, folder: Path) -> None:
     )
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
+    model.config._name_or_path = ""
     model.hf_quantizer = None
     model.is_quantized = False
     model.save_pretrained(folder)
@@ -166,7 +169,7 @@ def _snapshot(context: _Context, repo: str, revision: str) -> Path:
     """The files of a repository at a revision, whole and of the right digests."""
     import httpx
     from huggingface_hub import errors, snapshot_download
-    from huggingface_hub.utils import disable_progress_bars
+    from huggingface_hub.utils.tqdm import disable_progress_bars
 
     if not sys.stderr.isatty():
         disable_progress_bars()
