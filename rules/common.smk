@@ -26,6 +26,8 @@ COLLECTIONS = CONFIG["collections"]
 MODELS = CONFIG["models"]
 VARIANTS = ["base", *CONFIG["variants"]]
 SELECTIONS = list(CONFIG["layers"]["selection"])
+GRID = CONFIG["systems"]["variant"]
+SHOWN = list(dict.fromkeys(["base", GRID]))  # the variants whose systems the report shows one by one
 LEAD_MEASURE = CONFIG["evaluation"]["measures"][0]
 
 
@@ -123,9 +125,9 @@ def system_of(wildcards):
     return studies.systems(STUDY, wildcards.variant)[wildcards.system]
 
 
-def every(pattern, variants=VARIANTS):
+def every(pattern, variants=VARIANTS, **others):
     """The pattern for each collection, model and variant of the study."""
-    return expand(pattern, collection=COLLECTIONS, model=MODELS, variant=variants)
+    return expand(pattern, collection=COLLECTIONS, model=MODELS, variant=variants, **others)
 
 
 def measures_of(wildcards):
@@ -133,5 +135,66 @@ def measures_of(wildcards):
     return " ".join(shlex.quote(measure) for measure in CONFIG["evaluation"]["measures"])
 
 
+def layer_measure(wildcards):
+    """The measure that windows are chosen by."""
+    return CONFIG["layers"]["measure"]
+
+
+def profile_measures(wildcards):
+    """The measure of the layers, then the study's."""
+    names = dict.fromkeys([CONFIG["layers"]["measure"], *CONFIG["evaluation"]["measures"]])
+    return " ".join(shlex.quote(name) for name in names)
+
+
 def relevance_level_of(wildcards):
     return STUDY.collections[wildcards.collection].get("relevance_level", 1)
+
+
+def selections_of(wildcards):
+    """Files of every selection rule, for one collection and model."""
+    folder = f"<results>/{wildcards.collection}/{wildcards.model}/windows"
+    return [f"{folder}/{name}.json" for name in SELECTIONS]
+
+
+def cost_files(wildcards):
+    """Costs of every system of a collection, model and variant."""
+    folder = f"<results>/{wildcards.collection}/{wildcards.model}/runs/{wildcards.variant}"
+    return [f"{folder}/{name}.costs.jsonl" for name in studies.systems(STUDY, wildcards.variant)]
+
+
+def cost_flags(wildcards, input):
+    return " ".join(f"{Path(file).name.removesuffix('.costs.jsonl')}={file}" for file in input.costs)
+
+
+def table_marks(wildcards):
+    """What marks significance in tables."""
+    tests = CONFIG["evaluation"]
+    return f"--baseline {tests['baseline']} --test {tests['test']} --alpha {tests['alpha']}"
+
+
+def study_figures():
+    """Every figure of the report."""
+    each = every("<results>/figures/{collection}/{model}/{figure}.svg", ["base"], figure=["profile", "sweep", "neighbours"])
+    return [
+        *each,
+        *every("<results>/figures/{collection}/{model}/pareto.{variant}.svg", SHOWN),
+        *expand("<results>/figures/effectiveness.{variant}.svg", variant=SHOWN),
+        "<results>/figures/depth.svg",
+    ]
+
+
+def study_tables():
+    """Every table of the report."""
+    return [
+        *expand("<results>/tables/{table}.{variant}.html", table=["effectiveness", "comparison"], variant=SHOWN),
+        *(["<results>/tables/grid.html"] if CONFIG["systems"]["frameworks"] else []),
+        "<results>/tables/costs.html",
+    ]
+
+
+def study_downloads():
+    """What a study needs from elsewhere, for machines without a network: models, collections, indexes."""
+    return [
+        *expand("<resources>/models/{model}", model=MODELS),
+        *expand("<results>/{collection}/index", collection=COLLECTIONS),
+    ]

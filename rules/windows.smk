@@ -1,0 +1,97 @@
+# Layer science from the stored signal, with no model at hand: measure by layer, by window, and the windows chosen.
+
+
+def base_signal(wildcards):
+    return signal_of(wildcards.collection, wildcards.model, "base")
+
+
+def rule_settings(wildcards):
+    return as_json(CONFIG["layers"]["selection"][wildcards.selection])
+
+
+def other_collections(wildcards):
+    """Where a rule chooses its window: the other collections of the study that it names."""
+    on = CONFIG["layers"]["selection"][wildcards.selection].get("on", "folds")
+    names = COLLECTIONS if on == "others" else on if isinstance(on, list) else []
+    return [name for name in names if name != wildcards.collection]
+
+
+def other_sweeps(wildcards):
+    return [f"<results>/{name}/{wildcards.model}/layers/sweep.arrow" for name in other_collections(wildcards)]
+
+
+def other_flags(wildcards, input):
+    pairs = zip(other_collections(wildcards), input.others)
+    return " ".join(f"{name}={sweep}" for name, sweep in pairs)
+
+
+rule layer_profile:
+    input:
+        signal=base_signal,
+        qrels="<results>/{collection}/candidates/base.qrels.txt",
+    output:
+        "<results>/{collection}/{model}/layers/profile.tsv",
+    params:
+        measures=profile_measures,
+        strategy=CONFIG["layers"]["strategy"],
+        seed=CONFIG["evaluation"]["seed"],
+        resamples=CONFIG["evaluation"]["resamples"],
+        code=code_digest("layer-profile"),
+    log:
+        "<logs>/{collection}/{model}/layer_profile.log",
+    conda:
+        "../envs/analysis.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    shell:
+        "python -m layerrank layer-profile --signal {input.signal} --qrels {input.qrels} --measures {params.measures}"
+        " --strategy {params.strategy} --seed {params.seed} --resamples {params.resamples} --workers {threads}"
+        " --output {output} 2> {log}"
+
+
+rule sweep_windows:
+    input:
+        signal=base_signal,
+        qrels="<results>/{collection}/candidates/base.qrels.txt",
+    output:
+        sweep="<results>/{collection}/{model}/layers/sweep.arrow",
+        table="<results>/{collection}/{model}/layers/sweep.tsv",
+    params:
+        measure=layer_measure,
+        strategy=CONFIG["layers"]["strategy"],
+        code=code_digest("sweep-windows"),
+    log:
+        "<logs>/{collection}/{model}/sweep_windows.log",
+    conda:
+        "../envs/analysis.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    shell:
+        "python -m layerrank sweep-windows --signal {input.signal} --qrels {input.qrels} --measure {params.measure:q}"
+        " --strategy {params.strategy} --workers {threads} --output {output.sweep} --table {output.table} 2> {log}"
+
+
+rule select_window:
+    input:
+        sweep="<results>/{collection}/{model}/layers/sweep.arrow",
+        signal=base_signal,
+        others=other_sweeps,
+    output:
+        "<results>/{collection}/{model}/windows/{selection}.json",
+    params:
+        rule=rule_settings,
+        others=other_flags,
+        code=code_digest("select-window"),
+    log:
+        "<logs>/{collection}/{model}/select_window.{selection}.log",
+    conda:
+        "../envs/analysis.yaml"
+    threads: 2
+    shell:
+        "python -m layerrank select-window --name {wildcards.selection} --rule {params.rule:q}"
+        " --collection {wildcards.collection} --sweep {input.sweep} --signal {input.signal} --others {params.others}"
+        " --workers {threads} --output {output} 2> {log}"
