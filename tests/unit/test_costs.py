@@ -38,7 +38,7 @@ def test_cost_table_counts_outcomes_and_marks_the_cheapest():
     attention, generation = (line.cells for line in table.sections[0].rows)
     assert attention[7].bold and not generation[7].bold
     assert attention[8].value is None and math.isnan(attention[9].value)
-    assert generation[8].value == 10 and generation[9].detail == "unparseable 1, repeated 3"
+    assert generation[8].value == 10 and generation[9].detail == "unparseable\u00a01, repeated\u00a03"
 
 
 def test_commands_join_cells(tmp_path):

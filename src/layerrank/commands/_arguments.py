@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
+from typing import Any
+
+from layerrank.errors import UserError
 
 
 def named_file(text: str) -> tuple[str, Path]:
@@ -12,6 +16,29 @@ def named_file(text: str) -> tuple[str, Path]:
     if not (name and sign and path):
         raise argparse.ArgumentTypeError(f"{text!r}: expected NAME=FILE")
     return name, Path(path)
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """Read a JSON object: a block of settings in one flag."""
+    value = _json(text)
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a JSON object")
+    return value
+
+
+def json_list(text: str) -> list[Any]:
+    """Read a JSON list."""
+    value = _json(text)
+    if not isinstance(value, list):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a JSON list")
+    return value
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: not valid JSON ({error})") from None
 
 
 def add_cell(parser: argparse.ArgumentParser) -> None:
@@ -25,3 +52,11 @@ def add_resampling(parser: argparse.ArgumentParser) -> None:
     """Add --seed and --resamples."""
     parser.add_argument("--seed", type=int, default=42, metavar="N", help="seed of resampling (default: %(default)s)")
     parser.add_argument("--resamples", type=int, default=2000, metavar="N", help="resamples (default: %(default)s)")
+
+
+def split_cell(name: str) -> tuple[str, str]:
+    """Read `COLLECTION/MODEL`."""
+    collection, _, model = name.partition("/")
+    if not (collection and model):
+        raise UserError(f"{name!r}: expected COLLECTION/MODEL")
+    return collection, model

@@ -32,7 +32,7 @@ def cost_table(summaries: pd.DataFrame) -> Table:
         rows = []
         for record in group.to_dict("records"):
             spread = interval(float(record["seconds_q1"]), float(record["seconds_q3"]), ",.2f")
-            events = ", ".join(f"{words} {record[name]}" for name, words in EVENTS.items() if record[name])
+            events = ", ".join(f"{words}\u00a0{record[name]}" for name, words in EVENTS.items() if record[name])
             rows.append(
                 row(
                     [
