@@ -1,0 +1,212 @@
+"""The study as a graph: from nothing, again, after each kind of change, after a kill, with bad input."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from support import studies
+from support.studies import contents, planned, snakemake, write_config
+
+pytestmark = pytest.mark.xdist_group("study")
+
+SECONDS = ("costs.jsonl", "latency", "/logs/", "pareto", "costs.", ".arrow", "manifest", "provenance")
+RETRIEVAL = {"prepare_collection", "build_index", "retrieve"}
+MODEL = {"fetch_model", "check_prompts", "extract_attention", "rerank_online"}
+
+
+def test_the_study_leaves_runs_of_every_cell_windows_tables_and_figures(finished):
+    results = finished / "results"
+    runs = {path.stem for path in (results / "tiny/random/runs/grid").glob("*.txt")}
+    for framework in ("pointwise", "pairwise", "setwise", "listwise"):
+        for mechanism in ("generation", "likelihood", "attention-all", "attention-selected-peak"):
+            assert f"{framework}-{mechanism}" in runs
+    selected = json.loads((results / "tiny/random/windows/peak.json").read_text())
+    judged = [qid for entry in selected["windows"] for qid in entry["qids"]]
+    assert sorted(judged) == sorted(studies.TOPICS)
+    assert not selected["upper_bound"]
+    assert json.loads((results / "tiny/random/windows/oracle.json").read_text())["upper_bound"]
+    assert (results / "manifest.json").stat().st_size
+    assert list((results / "figures").rglob("profile.svg"))
+
+
+def test_a_second_run_does_nothing(study):
+    assert planned(study) == {}
+
+
+def test_moving_touching_threads_and_comments_rerun_nothing(study, tmp_path):
+    moved = study.rename(tmp_path / "elsewhere")
+    config = moved / "study.yaml"
+    config.write_text("# a comment\n" + config.read_text())
+    assert planned(moved, "--set-threads", "extract_attention=1", "--set-resources", "extract_attention:mem_mb=99") == {}
+
+
+def test_measures_rerun_evaluation_and_below(study):
+    write_config(study, {"evaluation": {"measures": ["nDCG@10", "AP"]}})
+    jobs = set(planned(study))
+    assert {"evaluate", "aggregate", "compare"} <= jobs
+    assert not jobs & (RETRIEVAL | MODEL | {"make_candidates", "layer_profile", "sweep_windows", "select_window"})
+    assert not jobs & {"rerank_cached"}
+
+
+def test_a_new_window_runs_its_own_runs_and_below(study):
+    write_config(study, {"systems": {"cached_windows": ["all", "L1-2", "L2-3", "selected-peak", "selected-oracle"]}})
+    jobs = planned(study)
+    assert jobs["rerank_cached"] == 2  # the base and the grid
+    assert not jobs.keys() & (RETRIEVAL | MODEL | {"make_candidates", "layer_profile", "sweep_windows", "select_window"})
+
+
+def test_a_selection_rule_reruns_its_choice_and_what_uses_it(study):
+    write_config(study, {"layers": {"selection": {"peak": {"width": 1}}}})
+    jobs = planned(study)
+    assert jobs["select_window"] == 1
+    assert jobs["rerank_cached"] == 2  # selected-peak, on the base and on the grid
+    assert jobs["rerank_online"] == 3  # pointwise, pairwise and setwise attention in the selected window
+    assert not jobs.keys() & (RETRIEVAL | {"fetch_model", "extract_attention", "sweep_windows", "layer_profile"})
+
+
+def test_a_new_model_runs_its_own_chain_and_the_aggregates(study):
+    from support.tiny import save_tiny
+
+    save_tiny(study / "other", "qwen3", layers=4)
+    entry = {"source": "folder", "path": "other", "family": "qwen", "dtype": "float32"}
+    write_config(study, {"models": ["random", "second"], "define": {"models": {"second": entry}}})
+    jobs = planned(study)
+    assert jobs["fetch_model"] == 1
+    assert jobs["extract_attention"] == 2  # the base and the grid, of the new model alone
+    assert jobs["evaluate"] == 2
+    assert not jobs.keys() & (RETRIEVAL | {"make_candidates"})
+
+
+def test_truncation_reruns_the_signal_and_below_but_no_retrieval(study):
+    write_config(study, {"passages": {"words": 5}})
+    jobs = planned(study)
+    assert jobs["extract_attention"] == 2
+    assert not jobs.keys() & (RETRIEVAL | {"fetch_model"})
+
+
+def test_a_prompt_family_reruns_the_signal_and_below(study):
+    write_config(study, {"define": {"models": {"random": {"family": "qwen"}}}})
+    jobs = planned(study)
+    assert jobs["extract_attention"] == 2
+    assert not jobs.keys() & (RETRIEVAL | {"fetch_model", "make_candidates"})
+
+
+def test_the_strategy_reruns_analysis_from_the_stored_signal(study):
+    write_config(study, {"layers": {"strategy": "query_last"}})
+    jobs = planned(study)
+    assert {"layer_profile", "sweep_windows", "rerank_cached"} <= jobs.keys()
+    assert "extract_attention" not in jobs
+
+
+def test_a_changed_passage_reruns_the_collection(study):
+    corpus = study / "collection/corpus.jsonl"
+    corpus.write_text(corpus.read_text().replace("part 1 of four", "part one of four"))
+    assert {"prepare_collection", "build_index", "retrieve"} <= planned(study).keys()
+
+
+def test_a_rerun_from_nothing_gives_the_same_bytes(finished, tmp_path):
+    folder = tmp_path / "again"
+    folder.mkdir()
+    studies.write_study(folder)
+    snakemake(folder, "--until", "evaluate", "select_window", "sweep_windows")
+    again = contents(folder / "results", SECONDS)
+    first = contents(finished / "results", SECONDS)
+    assert again
+    differing = [name for name, data in again.items() if "/index/" not in name and first.get(name) != data]
+    assert differing == []
+
+
+PAUSE = """
+import sys
+if "extract-attention" in sys.orig_argv:
+    import time
+    from layerrank.attention import store
+    append, count = store.SignalWriter.append, 0
+    def pausing(self, record):
+        global count
+        append(self, record)
+        count += 1
+        if count == 2:
+            open("paused", "w").close()
+            time.sleep(600)
+    store.SignalWriter.append = pausing
+"""
+
+
+def test_a_killed_extraction_goes_on_from_its_finished_queries(study, tmp_path):
+    target = "results/tiny/random/attention/base.shard-0-of-1.arrow"
+    (study / target).unlink()
+    (tmp_path / "pause").mkdir()
+    (tmp_path / "pause/sitecustomize.py").write_text(PAUSE)
+    command = [sys.executable, "-m", "snakemake", "-s", str(studies.CHECKOUT / "Snakefile"), "--directory", str(study)]
+    command += ["--configfile", str(study / "study.yaml"), "--cores", "2", target]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "pause")}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    running = subprocess.Popen(command, start_new_session=True, env=environment, **quiet)
+    deadline = time.monotonic() + 120
+    while not (study / "paused").exists():
+        assert time.monotonic() < deadline and running.poll() is None
+        time.sleep(0.1)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    assert not (study / target).exists()
+    snakemake(study, "--unlock")
+    snakemake(study, target)
+    log = (study / "results/logs/tiny/random/extract_attention.base.shard-0-of-1.log").read_text()
+    assert "2 of 6 queries" in log, log
+    assert (study / target).exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"colections": ["tiny"]}, ["colections", "did you mean 'collections'"]),
+        ({"first_stage": {"depht": 4}}, ["first_stage.depht", "did you mean 'depth'"]),
+        ({"collections": ["tinny"]}, ["'tinny'", "did you mean 'tiny'"]),
+        ({"models": ["rondom"]}, ["'rondom'", "did you mean 'random'"]),
+        ({"evaluation": {"measures": ["nDGC@10"]}}, ["nDGC@10", "evaluation.measures"]),
+        ({"define": {"models": {"random": {"family": "lama3"}}}}, ["lama3", "llama3"]),
+        ({"systems": {"frameworks": {"setwise": {"children": 3}}}}, ["systems.frameworks.setwise", "'children'"]),
+        ({"systems": {"mechanisms": {"attention": {"strateg": "x"}}}}, ["systems.mechanisms.attention", "strateg"]),
+    ],
+)
+def test_a_mistake_in_the_configuration_is_one_line_before_anything_runs(tmp_path, change, words):
+    studies.write_collection(tmp_path / "collection")
+    write_config(tmp_path, change)
+    done = snakemake(tmp_path, "--dry-run", check=False)
+    assert done.returncode
+    text = done.stdout + done.stderr
+    assert "Traceback" not in text
+    line = next((line for line in text.splitlines() if all(word in line for word in words)), None)
+    assert line is not None, text
+    assert not (tmp_path / "results").exists()
+
+
+def broken(folder, name, edit):
+    path = folder / "collection" / name
+    path.write_text(edit(path.read_text()))
+
+
+@pytest.mark.parametrize(
+    ("name", "edit", "words"),
+    [
+        ("corpus.jsonl", lambda text: text + text.splitlines()[0] + "\n", ["corpus.jsonl", "wing0", "twice"]),
+        ("qrels/test.tsv", lambda text: text + "wing\tnowhere\t1\n", ["test.tsv", "nowhere"]),
+        ("queries.jsonl", lambda text: text.replace("What is the why milk turns sour?", "  "), ["queries.jsonl", "milk"]),
+        ("qrels/test.tsv", lambda text: text.splitlines()[0] + "\n", ["test.tsv"]),
+    ],
+)
+def test_a_malformed_collection_is_one_line_before_long_work(tmp_path, name, edit, words):
+    studies.write_collection(tmp_path / "collection")
+    broken(tmp_path, name, edit)
+    write_config(tmp_path)
+    (tmp_path / "model").mkdir()
+    done = snakemake(tmp_path, "--until", "prepare_collection", check=False)
+    assert done.returncode
+    text = done.stdout + done.stderr
+    line = next((line for line in text.splitlines() if "layerrank" in line and all(word in line for word in words)), None)
+    assert line is not None, text
