@@ -1,0 +1,87 @@
+"""Rankings of one-prompt listwise attention from the stored signal, with no model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from layerrank.attention.scores import MASKED, passage_scores, rank
+from layerrank.attention.signal import Signal
+from layerrank.attention.store import read_signals
+from layerrank.errors import UserError
+from layerrank.records import Candidates, Cost, Ranking
+from layerrank.windows.signals import stored_layers, stored_qids
+from layerrank.windows.spec import windows_for
+
+STORED_PASS = "stored_full_pass"
+"""Outcome of every query: its seconds are the extraction's, of all layers, whatever the window."""
+
+
+def check_settings(settings: Mapping[str, Any]) -> tuple[str, list[tuple[int, int]] | None]:
+    """Strategy and heads out of the settings of the attention mechanism.
+
+    Raises `UserError` for an unknown key, malformed heads, or a cut of texts: the stored signal has been read already.
+    """
+    for key, value in settings.items():
+        if key in ("query_tokens", "passage_tokens"):
+            if value is not None:
+                raise UserError(f"attention: {key} is {value!r}, but the stored signal was read from uncut texts")
+        elif key not in ("strategy", "heads"):
+            raise UserError(f"attention: unknown setting {key!r}; the stored signal takes strategy, heads")
+    heads = settings.get("heads")
+    if heads is not None:
+        try:
+            heads = [(int(layer), int(head)) for layer, head in heads]
+        except (TypeError, ValueError):
+            raise UserError(f"attention: heads are {heads!r}; expected a list of [layer, head]") from None
+    return str(settings.get("strategy", MASKED)), heads
+
+
+def rerank_cached(
+    candidates: Sequence[Candidates],
+    paths: Sequence[Path],
+    spec: str,
+    *,
+    selection: Path | None = None,
+    strategy: str = MASKED,
+    heads: Sequence[tuple[int, int]] | None = None,
+) -> tuple[list[Ranking], list[Cost]]:
+    """Each query's candidates by falling score under its window, and its cost; queries in the order of `candidates`.
+
+    A query without candidates has neither. Equal scores stay in input order and become strictly falling in the run.
+    The cost is that of the stored forward pass, which read every layer: its tokens, and its seconds, which an online
+    pass cut at the window's end undercuts; the outcome `STORED_PASS` says so.
+    Raises `UserError` where a query with candidates has no signal or the signal is of other candidates.
+    """
+    lists = {row.query.qid: tuple(passage.pid for passage in row.passages) for row in candidates if len(row)}
+    held = stored_qids(paths)
+    if missing := [qid for qid in lists if qid not in held]:
+        raise UserError(
+            f"query {missing[0]} and {len(missing) - 1} more have candidates and no signal; extract it again"
+        )
+    if not lists:
+        return [], []
+    windows = windows_for(spec, lists, stored_layers(paths), selection)
+    rankings, costs = {}, {}
+    for signal in read_signals(paths, lists):
+        if signal.pids != lists[signal.qid]:
+            raise UserError(f"{held[signal.qid]}: query {signal.qid}: signal of other candidates; extract it again")
+        scores = passage_scores(signal, windows[signal.qid], strategy, heads)
+        order = rank(signal, scores)
+        rankings[signal.qid] = Ranking(
+            signal.qid, tuple(signal.pids[i] for i in order), tuple(float(scores[i]) for i in order)
+        )
+        costs[signal.qid] = _cost(signal)
+    return [rankings[qid] for qid in lists], [costs[qid] for qid in lists]
+
+
+def _cost(signal: Signal) -> Cost:
+    return Cost(
+        signal.qid,
+        groups=1,
+        forward_passes=1,
+        prompt_tokens=signal.prompt_tokens,
+        seconds=signal.seconds,
+        outcomes={STORED_PASS: 1},
+    )

@@ -1,0 +1,82 @@
+"""What signals say of windows without a judgement: criteria by which a `label-free` rule chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layerrank.attention.scores import all_windows, window_scores
+from layerrank.attention.signal import Signal
+from layerrank.errors import UserError
+from layerrank.windows.signals import for_each, stored_layers, stored_qids
+
+Scores = NDArray[np.float64]
+
+
+def criterion(paths: Sequence[Path], name: str, strategy: str, *, workers: int = 1) -> Scores:
+    """float64[W]: a criterion's mean over all stored queries of two or more candidates; higher is better.
+
+    Raises `UserError` for an unknown name, or where no query has two candidates.
+    """
+    if name not in CRITERIA:
+        raise UserError(f"criterion {name!r}: one of {', '.join(CRITERIA)}")
+    layers = stored_layers(paths)
+    count = layers * (layers + 1) // 2
+    work = partial(_of_query, name=name, strategy=strategy)
+    arguments = dict.fromkeys(stored_qids(paths))
+    found = for_each(paths, work, arguments, windows=count, workers=workers, what=name)
+    values = [value for value in found.values() if value.size]
+    if not values:
+        raise UserError(f"criterion {name!r}: no query has two candidates to tell apart")
+    return np.asarray(np.mean(values, axis=0))
+
+
+def _of_query(signal: Signal, _: Any, *, name: str, strategy: str) -> Scores:
+    if len(signal.pids) < 2:
+        return np.empty(0)
+    return CRITERIA[name](window_scores(signal, all_windows(signal.layers), strategy), signal.layers)
+
+
+def _agreement(scores: Scores, layers: int) -> Scores:
+    """Spearman's correlation of each window's ranking with the mean rank over single layers, float64[W].
+
+    Rankers that err independently agree with their consensus the more, the better they are (the jury theorem; for
+    retrieval Nuray and Can, 2006, and Soboroff and others, 2001, who ordered systems without judgements).
+    """
+    ranks = np.argsort(np.argsort(-scores, axis=1, kind="stable"), axis=1).astype(np.float64)
+    single = [i for i, window in enumerate(all_windows(layers)) if window.width == 1]
+    consensus = ranks[single].mean(axis=0)
+    centred = ranks - ranks.mean(axis=1, keepdims=True)
+    against = consensus - consensus.mean()
+    spread = np.linalg.norm(centred, axis=1) * np.linalg.norm(against)
+    return np.divide(centred @ against, spread, out=np.zeros(len(scores)), where=spread > 0)
+
+
+def _dispersion(scores: Scores, layers: int) -> Scores:
+    """Standard deviation of the passages' scores over their mean magnitude, float64[W].
+
+    The normalised query commitment of performance prediction (Shtok and others, 2012): a ranking that knows what it
+    prefers spreads its scores. Calibration has taken away what `N/A` prefers already.
+    """
+    size = np.abs(scores).mean(axis=1)
+    return np.divide(scores.std(axis=1), size, out=np.zeros(len(scores)), where=size > 0)
+
+
+def _skew(scores: Scores, layers: int) -> Scores:
+    deviation = scores - scores.mean(axis=1, keepdims=True)
+    spread = scores.std(axis=1)
+    third = (deviation**3).mean(axis=1)
+    return np.divide(third, spread**3, out=np.zeros(len(scores)), where=spread > 0)
+
+
+CRITERIA: Mapping[str, Callable[[Scores, int], Scores]] = {
+    "agreement": _agreement,
+    "dispersion": _dispersion,
+    "skew": _skew,
+}
+"""Name → (scores float64[W, N] of one query, layers) → float64[W], higher is better."""
