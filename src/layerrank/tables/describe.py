@@ -42,7 +42,10 @@ class Column:
             return value
         if self.form == P_VALUE:
             return "<0.001" if value < 0.001 else f"{value:.3f}"
-        return format(value, self.form).replace("-", "−")
+        shown = format(value, self.form)
+        if not any(digit in shown for digit in "123456789"):
+            shown = format(abs(value), self.form)  # no minus before what rounds to zero
+        return shown.replace("-", "−")
 
 
 @dataclass(frozen=True, slots=True)

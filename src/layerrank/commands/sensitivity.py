@@ -1,0 +1,23 @@
+"""Hold every variant of a study against its base, query by query."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from layerrank.commands._arguments import add_resampling
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--evaluations", type=Path, nargs="+", required=True, metavar="FILE", help="files of `evaluate`"
+    )
+    add_resampling(parser)
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="TSV of differences")
+
+
+def run(options: argparse.Namespace) -> None:
+    from layerrank import frames, sensitivity
+
+    values = frames.read_values(options.evaluations)
+    frames.write_frame(options.output, sensitivity.sensitivity(values, options.seed, options.resamples))

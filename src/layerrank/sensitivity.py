@@ -1,0 +1,72 @@
+"""How much a result depends on a setting: each variant of a study against its base, query by query."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from layerrank import intervals
+from layerrank.errors import UserError
+from layerrank.frames import CELL
+from layerrank.systems import parse_system
+
+BASE = "base"
+TIE = 1e-9
+SENSITIVITY = (
+    *CELL,
+    "system",
+    "measure",
+    "queries",
+    "base",
+    "value",
+    "difference",
+    "low",
+    "high",
+    "wins",
+    "ties",
+    "losses",
+    "changed",
+)
+
+
+def sensitivity(values: pd.DataFrame, seed: int, resamples: int = 2000) -> pd.DataFrame:
+    """Each variant's systems against the same systems of `base`, on the queries that both have.
+
+    Args:
+        values: per-query values, columns `frames.VALUES`, the variant `base` among them.
+        seed: of the bootstrap.
+        resamples: of the bootstrap.
+
+    Returns:
+        Columns `SENSITIVITY`: `base` and `value` are means over the common queries, `difference` is value minus base
+        with its 95 % bootstrap interval; `wins`, `ties`, `losses` count queries; `changed` is the mean absolute
+        difference of a query, which differences of opposite sign do not hide. Systems that the base lacks, and upper
+        bounds, are left out.
+
+    Raises:
+        UserError: a variant shares no query and system with a base of its collection and model.
+    """
+    key = ["collection", "model", "system", "measure", "qid"]
+    base = values.loc[values["variant"] == BASE, [*key, "value"]].rename(columns={"value": "base"})
+    others = values[values["variant"] != BASE]
+    pairs = others.merge(base, on=key)
+    met = set(zip(pairs["collection"], pairs["model"], pairs["variant"], strict=True))
+    for cell in dict.fromkeys(zip(others["collection"], others["model"], others["variant"], strict=True)):
+        if cell not in met:
+            raise UserError(f"{cell[0]}, {cell[1]}: variant {cell[2]} shares no query and system with a base")
+    rows = []
+    for names, group in pairs.groupby([*CELL, "system", "measure"], sort=False):
+        if parse_system(str(names[3])).upper_bound:
+            continue
+        value, before = group["value"].to_numpy(np.float64), group["base"].to_numpy(np.float64)
+        differences = value - before
+        spread = intervals.mean_interval(differences, resamples=resamples, seed=seed)
+        wins, losses = int((differences > TIE).sum()), int((differences < -TIE).sum())
+        rows.append(
+            (
+                *(*names, len(group), before.mean(), value.mean(), differences.mean()),
+                *(float(spread.low), float(spread.high)),
+                *(wins, len(group) - wins - losses, losses, np.abs(differences).mean()),
+            )
+        )
+    return pd.DataFrame(rows, columns=list(SENSITIVITY))
