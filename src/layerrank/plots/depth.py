@@ -20,6 +20,7 @@ from layerrank.plots.style import (
     SEQUENCE_DASHES,
     SEQUENCE_MARKERS,
     grid_of,
+    legend_below,
     new_figure,
     shades,
     styled,
@@ -80,7 +81,7 @@ def draw_depth(
     for axes in grid[:, 0]:
         axes.set_ylabel(str(profiles[0].rows["measure"].iloc[0]))
     handles = [Line2D([], [], marker=markers[model], markersize=5, label=model, **looks[model]) for model in models]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(models), 4), handlelength=3.2)
+    legend_below(figure, handles, handlelength=3.2)
     return figure
 
 

@@ -15,6 +15,7 @@ from layerrank.plots.style import (
     GREY,
     SEQUENCE_DASHES,
     SEQUENCE_MARKERS,
+    legend_below,
     look_of,
     new_figure,
     note,
@@ -61,9 +62,7 @@ def draw_diagnostics(
     grid[0].set_ylabel(score)
     values = [value for table, _, _ in panels for column in ("mean", "low", "high") for value in table[column]]
     grid[0].set_ylim(value_limits([*values, 0.0], floor=None))
-    handles, labels = grid[0].get_legend_handles_labels()
-    if handles:
-        figure.legend(handles, labels, loc="outside lower center", ncols=2, handlelength=3.0)
+    legend_below(figure, grid[0].get_legend_handles_labels()[0], handlelength=3.0)
     return figure
 
 

@@ -12,7 +12,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from layerrank.frames import CELL
-from layerrank.plots.style import GREY, NOTE_SIZE, encoding_handles, grid_of, look_of, new_figure, styled, value_limits
+from layerrank.plots.style import (
+    GREY,
+    NOTE_SIZE,
+    encoding_handles,
+    grid_of,
+    legend_below,
+    look_of,
+    new_figure,
+    styled,
+    value_limits,
+)
 from layerrank.systems import CEILING, parse_system
 
 
@@ -45,28 +55,29 @@ def draw_effectiveness(
     distance = table["mean"] - table.groupby(list(CELL))["mean"].transform("mean")
     order = list(distance.groupby(table["system"]).mean().sort_values(ascending=False, kind="stable").index)
     rows, columns = grid_of(len(panels))
-    body = rows * (0.215 * len(order) + 0.75) + 0.35
+    titles = ["\n".join(textwrap.wrap(name, 26)) for name, _ in panels]
+    labels = ["\n".join(textwrap.wrap(parse_system(name).label, 46)) for name in order]
+    lines = len(order) + 0.7 * sum(label.count("\n") for label in labels)
+    heads = 0.15 * max(title.count("\n") for title in titles)
+    body = rows * (0.215 * lines + 0.75 + heads) + 0.35
     if not subtitle:
         level = parse_system(baseline).label
         subtitle = f"bars: {confidence:g} % bootstrap interval of the mean over queries · vertical line: {level}"
-    figure = new_figure(max(7.2, 3.2 + 2.0 * columns), body, title, subtitle)
+    margin = 0.075 * max(len(line) for label in labels for line in label.split("\n"))
+    figure = new_figure(max(7.2, 0.4 + margin + 2.1 * columns), body, title, subtitle)
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
-    for axes, (name, part) in zip(grid.flat, panels, strict=False):
+    for axes, heading, (_, part) in zip(grid.flat, titles, panels, strict=False):
         _draw_panel(axes, part, order, baseline)
-        axes.set_title("\n".join(textwrap.wrap(name, 32)), pad=13)
+        axes.set_title(heading, pad=13)
         axes.text(0, 1.0, _about(part), transform=axes.transAxes, size=NOTE_SIZE - 0.5, color=GREY, va="bottom")
     for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
     for axes in grid[:, 0]:
-        axes.set_yticks(range(len(order)), ["\n".join(textwrap.wrap(parse_system(name).label, 46)) for name in order])
+        axes.set_yticks(range(len(order)), labels)
     for index in range(len(panels)):
         if index + columns >= len(panels):
             grid.flat[index].set_xlabel(f"{table['measure'].iloc[0]}")
-    handles = encoding_handles(order)
-    if handles:
-        figure.legend(
-            handles=handles, loc="outside lower center", ncols=len(handles), handletextpad=0.3, columnspacing=1.4
-        )
+    legend_below(figure, encoding_handles(order), handletextpad=0.3, columnspacing=1.4, handlelength=1.4)
     return figure
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from layerrank.plots.style import GREY, INK, NOTE_SIZE, look_of, new_figure, note, styled
+from layerrank.plots.style import GREY, INK, NOTE_SIZE, legend_below, look_of, new_figure, note, styled
 from layerrank.systems import parse_system
 
 COLUMNS = ("system", "stage", "median", "low", "high")
@@ -70,7 +70,7 @@ def draw_latency(table: pd.DataFrame, *, unit: str = "seconds a query", title: s
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x")
     handles = [Patch(color=colours[stage], label=stage) for stage in stages]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), handlelength=1.2)
+    legend_below(figure, handles, handlelength=1.2)
     return figure
 
 

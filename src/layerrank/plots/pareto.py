@@ -22,6 +22,7 @@ from layerrank.plots.style import (
     NOTE_SIZE,
     encoding_handles,
     grid_of,
+    legend_below,
     look_of,
     new_figure,
     note,
@@ -74,9 +75,8 @@ def draw_pareto(table: pd.DataFrame, cost: str, *, title: str = "", subtitle: st
         axes.set_axis_off()
     for axes in grid[:, 0]:
         axes.set_ylabel(f"{table['measure'].iloc[0]}, mean over queries")
-    handles = encoding_handles(list(table["system"].unique()))
-    if handles:
-        figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 7), handletextpad=0.3)
+    names = list(table["system"].unique())
+    legend_below(figure, encoding_handles(names), handletextpad=0.3, handlelength=1.4)
     figure.draw_without_rendering()
     for axes, (_, part) in zip(grid.flat, panels, strict=False):
         _label_points(axes, part[_drawable(part, cost)], cost)

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import matplotlib.style
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb
 from matplotlib.figure import Figure
@@ -280,6 +281,15 @@ def grid_of(number: int, wide: int = 4) -> tuple[int, int]:
     """Rows and columns of `number` panels, at most `wide` a row."""
     columns = min(number, wide if number > 2 * 3 else 3)
     return -(-number // columns), columns
+
+
+def legend_below(figure: Figure, handles: Sequence[Artist], **options: Any) -> None:
+    """Put a legend below everything, in as many columns as the width allows; none where there is nothing to tell."""
+    if handles:
+        longest = max(len(str(handle.get_label())) for handle in handles)
+        width = figure.get_size_inches()[0] * 72
+        columns = max(1, min(len(handles), int(width / (longest * 4.7 + 12 * options.get("handlelength", 2.0) + 14))))
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns, **options)
 
 
 def value_limits(values: Sequence[float], *, floor: float | None = 0.0) -> tuple[float, float]:

@@ -1,0 +1,413 @@
+"""Figures: what they show, that nothing leaves the page, that bytes are the same everywhere, degenerate cases."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from support.figures import SYSTEMS, means_table, profile_table, selection_document, sweep_table
+
+from layerrank import files
+from layerrank.__main__ import main
+from layerrank.errors import UserError
+from layerrank.plots import inputs, style
+from layerrank.plots.depth import draw_depth
+from layerrank.plots.diagnostics import draw_diagnostics
+from layerrank.plots.effectiveness import draw_effectiveness
+from layerrank.plots.inputs import Level, Profile, Selection
+from layerrank.plots.latency import draw_latency
+from layerrank.plots.neighbours import draw_neighbours
+from layerrank.plots.pareto import draw_pareto, pareto_front
+from layerrank.plots.profile import Curve, draw_profile
+from layerrank.plots.sweep import border_segments, draw_sweep
+from layerrank.plots.transfer import draw_transfer
+from layerrank.records import Cost
+
+PEAK = Selection("peak", "peak", False, ((13, 18, 10), (14, 19, 20)), (14, 19))
+ORACLE = Selection("oracle", "oracle", True, ((15, 18, 30),), (15, 18))
+LEVELS = [Level("BM25", 0.47, "first stage"), Level("all layers", 0.46, "all layers"), Level("ceiling", 0.8, "ceiling")]
+LONG = "a-collection-with-a-remarkably-long-name-that-nobody-would-choose"
+
+
+def costs(table: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
+    seconds = 10 ** np.random.default_rng(seed).uniform(-1, 1.5, len(table))
+    return table.assign(seconds=np.where(table["system"] == "bm25", 0.0, seconds))
+
+
+def latency(systems: tuple[str, ...] = SYSTEMS[1:8]) -> pd.DataFrame:
+    rows = [
+        (system, stage, value * (i + 1), value * i, value * (i + 2))
+        for i, system in enumerate(systems)
+        for stage, value in (("load", 2.0), ("tokenise", 0.02), ("prefill", 0.3), ("score", 0.04))
+    ]
+    return pd.DataFrame(rows, columns=["system", "stage", "median", "low", "high"])
+
+
+def regrets(names: list[str]) -> pd.DataFrame:
+    rows = [(s, t, 0.0 if s == t else 0.01 * (1 + i + j)) for i, s in enumerate(names) for j, t in enumerate(names)]
+    return pd.DataFrame(rows, columns=["source", "target", "regret"])
+
+
+def bias(column: str, points: int = 20) -> pd.DataFrame:
+    x = np.arange(1, points + 1)
+    frames = [
+        pd.DataFrame({"system": name, column: x, "mean": x / 40 - 0.2, "low": x / 40 - 0.3, "high": x / 40})
+        for name in SYSTEMS[1:3]
+    ]
+    return pd.concat(frames, ignore_index=True)
+
+
+def neighbours(layers: int) -> pd.DataFrame:
+    mean = np.linspace(0.3, 0.9, layers - 1)
+    columns = {"layer": np.arange(layers - 1), "mean": mean, "low": mean - 0.05, "high": mean + 0.05}
+    return pd.DataFrame({**columns, "queries": 36})
+
+
+FIGURES: dict[str, Callable[[], Figure]] = {
+    "profile": lambda: draw_profile(profile_table(), LEVELS, [PEAK, ORACLE], title="Profile"),
+    "profile, bare": lambda: draw_profile(profile_table()),
+    "profile, one layer": lambda: draw_profile(profile_table(1), LEVELS[:1]),
+    "profile, one query": lambda: draw_profile(profile_table(queries=1), LEVELS[:2], [PEAK]),
+    "profile, 80 layers": lambda: draw_profile(profile_table(80, 500), LEVELS, [PEAK, ORACLE] * 4, title=LONG * 3),
+    "sweep": lambda: draw_sweep(sweep_table(), LEVELS, [PEAK, ORACLE], [(10, 13)], title="Sweep"),
+    "sweep, one layer": lambda: draw_sweep(sweep_table(1)),
+    "sweep, two layers": lambda: draw_sweep(sweep_table(2), LEVELS),
+    "sweep, 80 layers": lambda: draw_sweep(sweep_table(80), LEVELS, [PEAK] * 8),
+    "depth": lambda: draw_depth(
+        [Profile(f"c{i}", "qwen", profile_table(28, seed=i)) for i in range(12)], {"c3": 0.3}, title="Depth"
+    ),
+    "depth, many models": lambda: draw_depth(
+        [Profile(LONG, f"model-{i}-with-a-long-name", profile_table(24 + i, seed=i)) for i in range(9)]
+    ),
+    "depth, one layer": lambda: draw_depth([Profile("c", "m", profile_table(1))]),
+    "neighbours": lambda: draw_neighbours(neighbours(30), title="Neighbours"),
+    "neighbours, two layers": lambda: draw_neighbours(neighbours(2)),
+    "neighbours, one layer": lambda: draw_neighbours(neighbours(1)),
+    "effectiveness": lambda: draw_effectiveness(means_table(["pocket", "cranfield", "scifact"], ["m"]), title="Means"),
+    "effectiveness, 12 collections": lambda: draw_effectiveness(means_table([f"c{i}" for i in range(12)], ["m"])),
+    "effectiveness, long names": lambda: draw_effectiveness(
+        means_table([LONG], ["m", LONG], ["bm25", f"setwise-attention-{LONG}", LONG])
+    ),
+    "effectiveness, one system": lambda: draw_effectiveness(means_table(["c"], ["m"], ["bm25"])),
+    "pareto": lambda: draw_pareto(costs(means_table(["pocket"], ["m"])), "seconds", title="Pareto"),
+    "pareto, two panels": lambda: draw_pareto(costs(means_table(["pocket", LONG], ["m"])), "seconds"),
+    "pareto, no costs": lambda: draw_pareto(means_table(["c"], ["m"]).assign(seconds=np.nan), "seconds"),
+    "diagnostics": lambda: draw_diagnostics(bias("position"), bias("tokens"), title="Bias"),
+    "diagnostics, one place": lambda: draw_diagnostics(bias("position", 1), None),
+    "transfer": lambda: draw_transfer(regrets(["a", "b", "c"]), measure="nDCG@10", title="Transfer"),
+    "transfer, 12 long": lambda: draw_transfer(regrets([f"{i}-theoremqa-theorems" for i in range(12)])),
+    "transfer, all nought": lambda: draw_transfer(regrets(["a"])),
+    "latency": lambda: draw_latency(latency(), title="Latency"),
+    "latency, one": lambda: draw_latency(latency(SYSTEMS[1:2])),
+}
+
+
+def pixels(figure: Figure) -> np.ndarray:
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figure_shows_something_labels_its_axes_and_keeps_all_text_on_the_page(name: str) -> None:
+    figure = FIGURES[name]()
+    image = pixels(figure).reshape(-1, 3)
+    assert (image != 255).any(axis=1).mean() > 0.01
+    axes_ = [inner for axes in figure.axes for inner in (axes, *axes.child_axes)]
+    axis = [half for axes in axes_ if axes.axison for half in (axes.xaxis, axes.yaxis)]
+    ticks = {id(label) for half in axis for label in half.get_ticklabels(which="both")}
+    texts = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
+    boxes = [(text.get_text(), text.get_window_extent()) for text in texts if id(text) not in ticks]
+    boxes += [(str(half), box) for half in axis if (box := half.get_tightbbox()) is not None]
+    page = figure.bbox.padded(1)
+    for what, box in boxes:
+        corners = ((box.x0, box.y0), (box.x1, box.y1))
+        assert all(page.contains(*corner) for corner in corners), f"{what!r} leaves the page: {box}"
+    shown = [axes for axes in figure.axes if axes.axison]
+    assert any(axes.get_xlabel() for axes in shown)
+    for axes in shown:
+        places = [text for text in axes.get_yticklabels() if text.get_text()]
+        assert axes.get_ylabel() or places or any(axes.get_shared_y_axes().joined(axes, other) for other in shown)
+
+
+def test_bytes_are_the_same_whatever_the_process_and_its_settings(tmp_path: Path) -> None:
+    names = ["profile", "sweep", "pareto", "effectiveness", "latency"]
+    for name in names:
+        style.save(FIGURES[name](), tmp_path / f"{name}.svg", tmp_path / f"{name}.pdf")
+    other = tmp_path / "other"
+    other.mkdir()
+    here = Path(__file__)
+    (other / "unit_plots.py").symlink_to(here)
+    (other / "matplotlibrc").write_text("lines.linewidth: 9\nfont.size: 20\nsvg.hashsalt: x\nfont.family: serif\n")
+    code = (
+        "from pathlib import Path; from unit_plots import FIGURES, style\n"
+        f"for name in {names}: style.save(FIGURES[name](), Path(name + '.svg'), Path(name + '.pdf'))"
+    )
+    environment = os.environ | {
+        "MATPLOTLIBRC": str(other / "matplotlibrc"),
+        "PYTHONPATH": os.pathsep.join([str(other), str(here.parents[1])]),
+        "PYTHONHASHSEED": "7",
+        "TZ": "Asia/Tokyo",
+    }
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment, cwd=other)
+    for name in names:
+        svg, pdf = (tmp_path / f"{name}.{suffix}" for suffix in ("svg", "pdf"))
+        assert svg.read_bytes() == (other / svg.name).read_bytes()
+        assert pdf.read_bytes() == (other / pdf.name).read_bytes()
+        assert b"<text" not in svg.read_bytes() and b"<dc:date>" not in svg.read_bytes()
+        assert b"CreationDate" not in pdf.read_bytes()
+
+
+def test_profile_draws_the_curve_its_levels_and_its_best_layer() -> None:
+    table = profile_table()
+    table.loc[20, "mean"] = 0.9
+    figure = draw_profile(table, LEVELS, [PEAK], Curve("fitted bell", (0.0, 29.0), (0.3, 0.4)))
+    axes = figure.axes[0]
+    lines = [line.get_ydata() for line in axes.get_lines()]
+    assert any(len(y) == 30 and np.array_equal(y, table["mean"]) for y in lines)
+    for level in LEVELS:
+        assert any(np.allclose(y, level.value) for y in lines)
+    legend = axes.get_legend()
+    assert legend is not None
+    labels = [text.get_text() for text in legend.get_texts()]
+    assert labels == ["best single layer: 20 (0.900)", "peak window", "fitted bell"]
+    assert any("0.470" in text.get_text() for text in axes.texts)
+
+
+def test_profile_says_that_one_query_has_no_interval() -> None:
+    figure = draw_profile(profile_table(queries=1))
+    assert any(text.get_text() == "1 query · no interval of the mean" for text in figure.texts)
+
+
+def test_profile_lane_is_darker_where_more_queries_use_the_layer() -> None:
+    figure = draw_profile(profile_table(), selections=[PEAK])
+    filled = [patch for patch in figure.axes[1].patches if patch.get_fill()]
+    shade = {round(patch.get_x() + 0.5): sum(patch.get_facecolor()[:3]) for patch in filled}
+    assert set(shade) == set(range(13, 20))
+    assert shade[15] < shade[19] < shade[13]
+
+
+def test_sweep_marks_the_best_window_and_the_border_of_all_layers() -> None:
+    values = np.full((3, 3), np.nan)
+    values[np.triu_indices(3)] = [0.1, 0.5, 0.4, 0.3, 0.6, 0.2]
+    start, end = np.triu_indices(3)
+    table = pd.DataFrame({"start": start, "end": end, "measure": "RR", "mean": values[start, end]})
+    legend = draw_sweep(table, selections=[PEAK, ORACLE]).axes[0].get_legend()
+    assert legend is not None
+    labels = [text.get_text() for text in legend.get_texts()]
+    assert labels[:2] == ["border: as good as all layers or better (2 of 5 windows)", "best of all: 1–2 (0.600)"]
+    assert len(labels) == 3 and labels[2].startswith("peak: 2 windows")
+    segments = border_segments(values, 0.4)
+    assert sorted(segments) == sorted(
+        [
+            [(0.5, -0.5), (0.5, 0.5)],  # [0, 0] below, [0, 1] above
+            [(1.5, 0.5), (1.5, 1.5)],  # [1, 1] below, [1, 2] above
+            [(0.5, 0.5), (1.5, 0.5)],  # [0, 1] above, [1, 1] below
+            [(1.5, 1.5), (2.5, 1.5)],  # [1, 2] above, [2, 2] below
+        ]
+    )
+
+
+def test_effectiveness_draws_every_system_at_its_mean_and_not_the_ceiling() -> None:
+    table = means_table(["pocket"], ["m"])
+    axes = draw_effectiveness(table).axes[0]
+    drawn = {
+        (float(line.get_xdata()[0]), line.get_marker()) for line in axes.get_lines() if line.get_marker() != "None"
+    }
+    expected = {
+        (mean, style.look_of(name).marker["marker"])
+        for name, mean in zip(table["system"], table["mean"], strict=True)
+        if name != "ceiling"
+    }
+    assert drawn == expected
+    baseline = float(table.loc[table["system"] == "bm25", "mean"].iloc[0])
+    assert any(list(line.get_xdata()) == [baseline, baseline] for line in axes.get_lines())
+    assert any("ceiling" in text.get_text() for text in axes.texts)
+
+
+def test_effectiveness_says_where_a_collection_lacks_a_system() -> None:
+    table = means_table(["a", "b"], ["m"])
+    table = table[(table["collection"] == "a") | (table["system"] != "setwise-generation")]
+    first, second = draw_effectiveness(table).axes[:2]
+    assert [text.get_text() for text in second.texts].count("no result") == 1
+    assert all(text.get_text() != "no result" for text in first.texts)
+
+
+def test_pareto_front_by_hand() -> None:
+    costs_, values = [1.0, 2.0, 2.0, 3.0, 4.0, np.nan], [0.2, 0.5, 0.4, 0.5, 0.6, 0.9]
+    assert pareto_front(costs_, values) == [0, 1, 4]
+
+
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=12))
+def test_pareto_front_is_what_nothing_dominates(points: list[tuple[int, int]]) -> None:
+    front = {points[i] for i in pareto_front([c for c, _ in points], [v for _, v in points])}
+    dominated = {(c, v) for c, v in points if any(c2 <= c and v2 >= v and (c2, v2) != (c, v) for c2, v2 in points)}
+    assert front == set(points) - dominated
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(-10, 10), max_size=8), st.floats(0.01, 2))
+def test_spread_keeps_order_and_distance(places: list[float], gap: float) -> None:
+    moved = style.spread(places, gap)
+    ordered = [moved[i] for i in np.argsort(places, kind="stable")]
+    assert all(after - before >= gap - 1e-9 for before, after in itertools.pairwise(ordered))
+    assert np.sum(moved) == pytest.approx(np.sum(places), abs=1e-6)
+
+
+def test_spread_leaves_alone_what_stands_apart() -> None:
+    assert style.spread([3.0, 1.0, 2.0], 0.5) == [3.0, 1.0, 2.0]
+    assert style.spread([1.0, 1.0], 1.0) == pytest.approx([0.5, 1.5])
+
+
+def test_names_have_the_look_of_their_mechanism_and_framework() -> None:
+    assert style.look_of("setwise3bubble-likelihood") == style.Look("setwise", "likelihood")
+    assert style.look_of("listwise-attention-selected-label-free") == style.Look("listwise", "attention")
+    assert style.look_of("bm25").mechanism == style.FIRST_STAGE
+    assert style.look_of("monot5") == style.Look(style.OTHER, style.OTHER)
+
+
+def test_mechanisms_stay_apart_in_grey() -> None:
+    def grey(colour: object) -> float:
+        return float(np.dot(to_rgb(colour), [0.299, 0.587, 0.114]))  # type: ignore[arg-type]
+
+    faces = sorted(grey(style.Look("listwise", name).face) for name in ("attention", "generation", "likelihood"))
+    assert min(np.diff(faces)) > 0.15
+    assert len(set(style.FRAMEWORK_MARKERS.values())) == len(style.FRAMEWORK_MARKERS)
+    assert len({str(dash) for dash in style.FRAMEWORK_DASHES.values()}) == len(style.FRAMEWORK_DASHES)
+    shades = [grey(shade) for shade in style.shades(4)]
+    assert shades == sorted(shades) and min(np.diff(shades)) > 0.08
+
+
+def write(frame: pd.DataFrame, path: Path) -> str:
+    frame.to_csv(path, sep="\t", index=False)
+    return str(path)
+
+
+def evaluation(tmp_path: Path) -> str:
+    rows = [
+        (system, qid, "nDCG@10", value)
+        for system, value in (("bm25", 0.4), ("listwise-attention-all", 0.5), ("ceiling", 0.8))
+        for qid in ("1", "2")
+    ]
+    return write(pd.DataFrame(rows, columns=list(inputs.EVALUATION)), tmp_path / "evaluation.tsv")
+
+
+def test_every_command_writes_svg_and_pdf(tmp_path: Path) -> None:
+    selection = tmp_path / "base.peak.json"
+    files.write_json(selection, selection_document("peak", [(3, 5), (4, 6)]))
+    profile = write(profile_table(8), tmp_path / "profile.tsv")
+    means = write(means_table(["c"], ["m"]), tmp_path / "means.tsv")
+    paths = []
+    for name in SYSTEMS[1:4]:
+        paths.append(tmp_path / f"{name}.costs.jsonl")
+        files.write_costs(paths[-1], [Cost("1", seconds=1.0), Cost("2", seconds=len(name))])
+    levels = ["--evaluation", evaluation(tmp_path), "--first-stage", "bm25"]
+    commands = {
+        "profile": ["--profile", profile, "--all-layers", "listwise-attention-all", "--ceiling", "ceiling", *levels],
+        "sweep": ["--sweep", write(sweep_table(8), tmp_path / "sweep.tsv"), "--windows", "L2-5", *levels],
+        "depth": ["--profiles", profile, "--collections", "c", "--models", "m", "--means", means],
+        "neighbours": ["--table", write(neighbours(8), tmp_path / "neighbours.tsv")],
+        "effectiveness": ["--means", means, "--collections", "c", "--models", "m", "--variant", "base"],
+        "pareto": ["--means", means, "--costs", *map(str, paths)],
+        "diagnostics": ["--position", write(bias("position"), tmp_path / "p.tsv")],
+        "transfer": ["--table", write(regrets(["a", "b"]), tmp_path / "t.tsv"), "--measure", "nDCG@10"],
+        "latency": ["--table", write(latency(), tmp_path / "l.tsv")],
+    }
+    for name in ("profile", "sweep"):
+        commands[name] += ["--selections", str(selection)]
+    for name, arguments in commands.items():
+        svg, pdf = tmp_path / "figures" / f"{name}.svg", tmp_path / "figures" / f"{name}.pdf"
+        assert main([f"plot-{name}", *arguments, "--title", "T", "--output", str(svg), "--pdf", str(pdf)]) == 0
+        assert svg.read_bytes().startswith(b"<?xml") and pdf.read_bytes().startswith(b"%PDF")
+
+
+def test_levels_are_means_over_all_judged_queries(tmp_path: Path) -> None:
+    path = Path(evaluation(tmp_path))
+    (level,) = inputs.read_levels(path, {"ceiling": "ceiling", "first stage": None}, "nDCG@10")
+    assert level == Level("ceiling", 0.8, "ceiling")
+    with pytest.raises(UserError, match=r"evaluation\.tsv: no system 'bm52'; found bm25, listwise-attention-all"):
+        inputs.read_levels(path, {"first stage": "bm52"}, "nDCG@10")
+    with pytest.raises(UserError, match="no measure 'RR'; found nDCG@10"):
+        inputs.read_levels(path, {"first stage": "bm25"}, "RR")
+
+
+def test_costs_are_means_a_query(tmp_path: Path) -> None:
+    means = means_table(["c"], ["m"], ["bm25", "setwise-generation"])
+    path = tmp_path / "setwise-generation.costs.jsonl"
+    files.write_costs(path, [Cost("1", prompt_tokens=10), Cost("2", prompt_tokens=20)])
+    joined = inputs.join_costs(means, [path], "prompt_tokens").set_index("system")["prompt_tokens"]
+    assert joined["setwise-generation"] == 15 and np.isnan(joined["bm25"])
+    with pytest.raises(UserError, match="cost 'second': expected one of groups"):
+        inputs.join_costs(means, [path], "second")
+    with pytest.raises(UserError, match="of several"):
+        inputs.join_costs(means_table(["c", "d"], ["m"]), [path], "seconds")
+    table = tmp_path / "costs.tsv"
+    write(means[["collection", "model", "variant", "system"]].assign(seconds=[0.0, 3.0]), table)
+    assert list(inputs.join_costs(means, [table], "seconds")["seconds"]) == [0.0, 3.0]
+
+
+def test_selection_is_named_by_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "base.peak-wide.json"
+    files.write_json(path, selection_document("peak", [(3, 5), (4, 6), (3, 5)]))
+    found = inputs.read_selection(path)
+    assert found.label == "peak-wide" and found.spans == [(3, 5), (4, 6)] and found.default == (3, 5)
+    files.write_json(path, {"rule": "peak"})
+    with pytest.raises(UserError, match="not a selection file"):
+        inputs.read_selection(path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["plot-profile", "--profile", "none.tsv"], "none.tsv: no such file"),
+        (["plot-profile", "--profile", "sweep.tsv"], "sweep.tsv: lacks the column layer"),
+        (["plot-sweep", "--sweep", "sweep.tsv", "--windows", "L3-9"], "the model has layers 0 to 3"),
+        (["plot-sweep", "--sweep", "sweep.tsv", "--measure", "RR"], "sweep.tsv: no measure 'RR'; found nDCG@10"),
+        (["plot-effectiveness", "--means", "means.tsv", "--models", "x"], "means.tsv: no model 'x'; found m"),
+        (
+            ["plot-depth", "--profiles", "profile.tsv", "--collections", "a", "b", "--models", "m"],
+            "each profile needs its collection and its model",
+        ),
+    ],
+)
+def test_mistakes_are_one_line(
+    arguments: list[str],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(sweep_table(4), tmp_path / "sweep.tsv")
+    write(profile_table(4), tmp_path / "profile.tsv")
+    write(means_table(["c"], ["m"]), tmp_path / "means.tsv")
+    assert main([*arguments, "--output", "figure.svg"]) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert words in error
+    assert not Path("figure.svg").exists()
+
+
+def test_an_unknown_suffix_is_an_error_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"\.svg, \.pdf, \.png"):
+        style.save(FIGURES["neighbours"](), tmp_path / "a.svg", tmp_path / "a.gif")
+    assert not (tmp_path / "a.svg").exists()
+
+
+def test_drawing_needs_no_torch() -> None:
+    modules = "layerrank.plots.profile, layerrank.plots.pareto, layerrank.plots.inputs"
+    code = f"import sys, {modules}; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "False"
