@@ -50,7 +50,7 @@ wildcard_constraints:
 # Every rule's shell line is a subcommand that can be run by hand: `python -m layerrank …` with src/ on the path.
 shell.prefix(
     "set -euo pipefail; "
-    f"export PYTHONPATH={shlex.quote(str(BASE / 'src'))}${{PYTHONPATH:+:$PYTHONPATH}} LAYERRANK_BASE={shlex.quote(str(BASE))}; "
+    f"export PYTHONPATH={shlex.quote(str(BASE / 'src'))}${{{{PYTHONPATH:+:$PYTHONPATH}}}} LAYERRANK_BASE={shlex.quote(str(BASE))}; "
 )
 
 

@@ -11,7 +11,7 @@ def rule_settings(wildcards):
 
 def other_collections(wildcards):
     """Where a rule chooses its window: the other collections of the study that it names."""
-    on = CONFIG["layers"]["selection"][wildcards.selection].get("on", "folds")
+    on = CONFIG["layers"]["selection"][wildcards.selection].get("chosen_on", "folds")
     names = COLLECTIONS if on == "others" else on if isinstance(on, list) else []
     return [name for name in names if name != wildcards.collection]
 

@@ -13,6 +13,9 @@ import jsonschema
 import yaml
 
 from layerrank.errors import UserError
+from layerrank.ranking.cells import Cell
+from layerrank.ranking.frameworks import KINDS, make_sorter
+from layerrank.records import LayerWindow
 
 Entry = dict[str, Any]
 SNAKEMAKE_KEYS = ("pathvars",)
@@ -186,7 +189,7 @@ def model_source(entry: Entry) -> Entry:
 
 
 @dataclass(frozen=True)
-class Cell:
+class PlannedRun:
     """One cell of the grid as it runs: its system name, what it is made of, and the window of an attention cell."""
 
     name: str
@@ -198,7 +201,7 @@ class Cell:
     cached: bool
 
 
-def systems(study: Study, variant: str) -> dict[str, Cell]:
+def systems(study: Study, variant: str) -> dict[str, PlannedRun]:
     """Every system that a variant runs, by name, in the order of the configuration.
 
     Each variant ranks its whole list by attention with each of `cached_windows`; the grid's own variant runs the grid too.
@@ -207,7 +210,7 @@ def systems(study: Study, variant: str) -> dict[str, Cell]:
     config = study.config["systems"]
     depth = variant_settings(study, variant)["depth"]
     strategy = {"strategy": study.config["layers"]["strategy"]}
-    found: dict[str, Cell] = {}
+    found: dict[str, PlannedRun] = {}
 
     def add(framework: str, mechanism: str, windows: Iterable[str]) -> None:
         cell = config["cells"].get(f"{framework}-{mechanism}", {})
@@ -220,11 +223,10 @@ def systems(study: Study, variant: str) -> dict[str, Cell]:
         attention = way == "attention"
         if attention:
             own_mechanism = strategy | own_mechanism
-        size = own_framework.get("window")
-        cached = attention and kind == "listwise" and (size is None or size >= depth)
+        cached = attention and kind == "listwise" and make_sorter(kind, own_framework).largest_group(depth) >= depth
         for window in windows if attention else [None]:
             name = f"{framework}-{mechanism}" + (f"-{window}" if window else "")
-            found[name] = Cell(name, kind, own_framework, way, own_mechanism, window, cached)
+            found[name] = PlannedRun(name, kind, own_framework, way, own_mechanism, window, cached)
 
     whole = config["cells"].get("listwise-attention", {})
     whole = {} if whole is False else whole
@@ -232,7 +234,7 @@ def systems(study: Study, variant: str) -> dict[str, Cell]:
         name = f"listwise-attention-{window}"
         settings = strategy | config["mechanisms"].get("attention", {}) | whole.get("mechanism", {})
         settings.pop("mechanism", None)
-        found[name] = Cell(name, "listwise", {}, "attention", settings, window, True)
+        found[name] = PlannedRun(name, "listwise", {"size": "whole"}, "attention", settings, window, True)
     if variant == config["variant"]:
         for framework in config["frameworks"]:
             for mechanism in config["mechanisms"]:
@@ -259,28 +261,41 @@ def _cross_check(study: Study) -> None:
         where = f"config key layers.selection.{name}"
         if rule["rule"] == "fixed" and "window" not in rule:
             raise UserError(f"{where}: the rule 'fixed' needs a window, such as 10-13")
-        on = rule.get("on")
+        on = rule.get("chosen_on")
         if on == "others" and len(config["collections"]) < 2:
-            raise UserError(f"{where}.on: 'others' needs a study of at least two collections")
+            raise UserError(f"{where}.chosen_on: 'others' needs a study of at least two collections")
         for collection in on if isinstance(on, list) else []:
-            _known(collection, config["collections"], f"{where}.on")
+            _known(collection, config["collections"], f"{where}.chosen_on")
     cells = [f"{a}-{b}" for a in systems_config["frameworks"] for b in systems_config["mechanisms"]]
     for cell in systems_config["cells"]:
         _known(cell, cells or [cell], "config key systems.cells")
     for name, framework in systems_config["frameworks"].items():
-        _known(
-            framework.get("framework", name),
-            ("pointwise", "pairwise", "setwise", "listwise"),
-            f"config key systems.frameworks.{name}",
-        )
+        where = f"config key systems.frameworks.{name}"
+        kind = framework.get("framework", name)
+        _known(kind, KINDS, where)
+        try:
+            make_sorter(kind, {key: value for key, value in framework.items() if key != "framework"})
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from None
     for name, mechanism in systems_config["mechanisms"].items():
         _known(
             mechanism.get("mechanism", name),
             ("generation", "likelihood", "attention"),
             f"config key systems.mechanisms.{name}",
         )
+    for name, mechanism in systems_config["mechanisms"].items():
+        settings = {key: value for key, value in mechanism.items() if key != "mechanism"}
+        _check_mechanism(mechanism.get("mechanism", name), settings, f"config key systems.mechanisms.{name}")
     every = {"bm25", *(name for variant in ("base", *config["variants"]) for name in systems(study, variant))}
     _known(config["evaluation"]["baseline"], every, "config key evaluation.baseline")
+
+
+def _check_mechanism(kind: str, settings: Entry, where: str) -> None:
+    """Check a mechanism's settings with the framework that has the most prompts for it."""
+    try:
+        Cell("listwise", kind, mechanism_settings=settings, family="chatml", windows=LayerWindow(0, 0), name=where)
+    except UserError as error:
+        raise UserError(str(error)) from None
 
 
 def _check_window(window: str, selection: Mapping[str, Any], where: str) -> None:

@@ -40,12 +40,13 @@ def test_defaults_are_filled_at_any_depth():
         ({"systems": {"windows": ["selected-pek"]}}, ["systems.windows", "'pek'", "did you mean 'peak'"]),
         ({"systems": {"variant": "small"}}, ["systems.variant", "'small'"]),
         ({"systems": {"frameworks": {"triplewise": {}}}}, ["systems.frameworks.triplewise", "pointwise"]),
+        ({"systems": {"frameworks": {"setwise": {"childen": 2}}}}, ["systems.frameworks.setwise", "'childen'"]),
         ({"systems": {"mechanisms": {"magic": {}}}}, ["systems.mechanisms.magic", "likelihood"]),
         ({"systems": {"cells": {"setwise-atention": False}}}, ["systems.cells", "did you mean 'setwise-attention'"]),
         ({"evaluation": {"baseline": "bm26"}}, ["evaluation.baseline", "did you mean 'bm25'"]),
         ({"layers": {"selection": {"given": {"rule": "fixed"}}}}, ["layers.selection.given", "needs a window"]),
-        ({"layers": {"selection": {"away": {"rule": "best", "on": "others"}}}}, ["selection.away.on", "two collections"]),
-        ({"define": {"collections": {"pocket": {"source": "beir"}}}}, ["collections entry pocket", "path"]),
+        ({"layers": {"selection": {"away": {"rule": "best", "chosen_on": "others"}}}}, ["selection.away.chosen_on", "two collections"]),
+        ({"define": {"collections": {"pocket": {"source": "beir", "path": None}}}}, ["collections entry pocket", "path"]),
     ],
 )
 def test_a_mistake_is_one_line_that_names_the_key(config, change, words):
@@ -79,7 +80,7 @@ def test_the_grid_has_every_cell_once_and_knows_what_the_signal_answers(config):
 
 
 def test_a_sliding_listwise_attention_cell_is_not_cached(config):
-    config["systems"]["frameworks"]["sliding"] = {"framework": "listwise", "window": 4, "step": 2}
+    config["systems"]["frameworks"]["sliding"] = {"framework": "listwise", "size": 4, "step": 2}
     cells = studies.systems(load(config), "grid")
     assert not cells["sliding-attention-all"].cached
     assert cells["sliding-attention-all"].framework == "listwise"
@@ -88,18 +89,18 @@ def test_a_sliding_listwise_attention_cell_is_not_cached(config):
 def test_cells_can_be_left_out_or_changed(config):
     config["systems"]["cells"] = {
         "pointwise-generation": False,
-        "setwise-likelihood": {"framework": {"children": 9}},
+        "setwise-likelihood": {"framework": {"c": 9}},
     }
     cells = studies.systems(load(config), "grid")
     assert "pointwise-generation" not in cells
-    assert cells["setwise-likelihood"].framework_settings["children"] == 9
-    assert cells["setwise-generation"].framework_settings["children"] == 2
+    assert cells["setwise-likelihood"].framework_settings["c"] == 9
+    assert cells["setwise-generation"].framework_settings["c"] == 2
 
 
 def test_every_key_of_every_schema_has_a_description():
     def walk(schema, path):
         for key, inner in schema.get("properties", {}).items():
-            assert inner.get("description"), f"{path}.{key}"
+            assert inner.get("description") or "$ref" in inner, f"{path}.{key}"
             walk(inner, f"{path}.{key}")
         for side in ("additionalProperties", "items"):
             if isinstance(schema.get(side), dict):

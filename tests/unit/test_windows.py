@@ -184,22 +184,22 @@ def test_cross_validated_regret_by_hand():
 def test_other_collections_count_alike_whatever_their_size():
     large, small = constant({(0, 0): 0.4}, queries=50), constant({(1, 1): 0.6}, queries=2)
     own = constant({(3, 3): 1.0})
-    document = chosen({"rule": "best", "on": "others"}, own, others={"large": large, "small": small})
+    document = chosen({"rule": "best", "chosen_on": "others"}, own, others={"large": large, "small": small})
     assert document["default"] == [1, 1] and document["chosen_by"] == "other-collections"
     assert document["collections"] == ["large", "small"]
     assert document["windows"][0]["value_where_chosen"] == pytest.approx(0.3)
-    document = chosen({"rule": "best", "on": ["large"]}, own, others={"large": large, "small": small})
+    document = chosen({"rule": "best", "chosen_on": ["large"]}, own, others={"large": large, "small": small})
     assert document["default"] == [0, 0]
 
 
 def test_other_collections_that_do_not_serve_are_named():
     own = random_sweep(1)
     for rule, others, message in [
-        ({"rule": "best", "on": ["there"]}, {}, "'there'"),
-        ({"rule": "best", "on": ["own"]}, {}, "'own'"),
-        ({"rule": "best", "on": "others"}, {}, "others"),
-        ({"rule": "peak", "on": "others"}, {"o": swept(np.zeros((2, 3)), layers=2)}, "layers"),
-        ({"rule": "peak", "on": "others"}, {"o": swept(np.zeros((2, COUNT)), measure="AP")}, "measure"),
+        ({"rule": "best", "chosen_on": ["there"]}, {}, "'there'"),
+        ({"rule": "best", "chosen_on": ["own"]}, {}, "'own'"),
+        ({"rule": "best", "chosen_on": "others"}, {}, "others"),
+        ({"rule": "peak", "chosen_on": "others"}, {"o": swept(np.zeros((2, 3)), layers=2)}, "layers"),
+        ({"rule": "peak", "chosen_on": "others"}, {"o": swept(np.zeros((2, COUNT)), measure="AP")}, "measure"),
     ]:
         with pytest.raises(UserError, match=message):
             chosen(rule, own, others=others)
@@ -213,8 +213,8 @@ def test_other_collections_that_do_not_serve_are_named():
         ({"rule": "peak", "max_width": 3}, "max_width"),
         ({"rule": "best", "folds": 1}, "folds"),
         ({"rule": "best", "max_width": "3"}, "max_width"),
-        ({"rule": "best", "on": "elsewhere"}, "elsewhere"),
-        ({"rule": "oracle", "on": "folds"}, "'on'"),
+        ({"rule": "best", "chosen_on": "elsewhere"}, "elsewhere"),
+        ({"rule": "oracle", "chosen_on": "folds"}, "'chosen_on'"),
         ({"rule": "best", "last_layer": True}, "last_layer"),
     ],
 )

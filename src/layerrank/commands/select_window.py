@@ -1,7 +1,7 @@
 """Choose the layer window of each query by a rule that does not see its judgements; record how, on what and the regret.
 
-The rule is JSON: {"rule": "fixed", "window": "10-13"}; {"rule": "peak", "width": 2, "on": "folds", "folds": 5};
-{"rule": "best", "max_width": 8, "last_layer": 20, "standard_errors": 1, "on": "others"}; {"rule": "label-free"};
+The rule is JSON: {"rule": "fixed", "window": "10-13"}; {"rule": "peak", "width": 2, "chosen_on": "folds", "folds": 5};
+{"rule": "best", "max_width": 8, "last_layer": 20, "standard_errors": 1, "chosen_on": "others"}; {"rule": "label-free"};
 {"rule": "oracle"}, an upper bound. `on` is "folds" (cross-validation over queries), "others" or a list of collections.
 """
 

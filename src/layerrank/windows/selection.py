@@ -37,7 +37,7 @@ class Rule:
         last_layer: the last layer that a window may end at (not for `fixed`).
         standard_errors: for `best`, how far below the best mean a window may lie, in standard errors of the paired
             difference over queries, to be taken because it ends earlier. 0 takes the best mean.
-        on: for `peak` and `best`: `folds`, `others`, or names of collections.
+        chosen_on: for `peak` and `best`: `folds`, `others`, or names of collections.
         folds, seed: of the cross-validation.
         criterion: for `label-free`, a name in `labelfree.CRITERIA`.
     """
@@ -48,7 +48,7 @@ class Rule:
     max_width: int | None = None
     last_layer: int | None = None
     standard_errors: float = 0.0
-    on: str | tuple[str, ...] = "folds"
+    chosen_on: str | tuple[str, ...] = "folds"
     folds: int = 5
     seed: int = 42
     criterion: str = "agreement"
@@ -56,8 +56,8 @@ class Rule:
 
 _KEYS: Mapping[str, frozenset[str]] = {
     "fixed": frozenset({"window"}),
-    "peak": frozenset({"width", "last_layer", "on", "folds", "seed"}),
-    "best": frozenset({"max_width", "last_layer", "standard_errors", "on", "folds", "seed"}),
+    "peak": frozenset({"width", "last_layer", "chosen_on", "folds", "seed"}),
+    "best": frozenset({"max_width", "last_layer", "standard_errors", "chosen_on", "folds", "seed"}),
     "label-free": frozenset({"max_width", "last_layer", "criterion"}),
     "oracle": frozenset({"max_width", "last_layer"}),
 }
@@ -76,15 +76,15 @@ def parse_rule(settings: Mapping[str, Any]) -> Rule:
         value = settings.get(key)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value < least):
             raise UserError(f"selection rule {name!r}: {key} is {value!r}, must be a number of at least {least}")
-    on = settings.get("on", "folds")
+    on = settings.get("chosen_on", "folds")
     if isinstance(on, str):
         if on not in ("folds", "others"):
             raise UserError(
-                f"selection rule {name!r}: on is {on!r}, must be 'folds', 'others' or a list of collections"
+                f"selection rule {name!r}: chosen_on is {on!r}, must be 'folds', 'others' or a list of collections"
             )
     else:
         on = tuple(on)
-    return Rule(**{**settings, "on": on})
+    return Rule(**{**settings, "chosen_on": on})
 
 
 def select(
@@ -199,9 +199,9 @@ def _choose(
             "test queries",
             [collection],
         )
-    if rule.on == "folds":
+    if rule.chosen_on == "folds":
         return _cross_validated(rule, collection, own)
-    names = sorted(others) if rule.on == "others" else list(rule.on)
+    names = sorted(others) if rule.chosen_on == "others" else list(rule.chosen_on)
     sweeps = [_other(name, collection, own, others) for name in names]
     if not sweeps:
         raise UserError(f"selection rule {rule.rule!r}: on is 'others', but no other collection's sweep is given")
@@ -224,7 +224,7 @@ def _cross_validated(rule: Rule, collection: str, own: Sweep) -> tuple[list[Docu
 
 def _other(name: str, collection: str, own: Sweep, others: Mapping[str, Sweep]) -> Sweep:
     if name == collection:
-        raise UserError(f"selection: on names {name!r}, the collection that the window is judged on; use 'folds'")
+        raise UserError(f"selection: chosen_on names {name!r}, the collection that the window is judged on; use 'folds'")
     if name not in others:
         raise UserError(f"selection: no sweep of collection {name!r}; given: {', '.join(sorted(others)) or 'none'}")
     other = others[name]
