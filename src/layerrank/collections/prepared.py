@@ -26,10 +26,14 @@ COMMON = frozenset(
         "first_stage",
         "expected",
         "shards",
-        "note",
+        "description",
+        "label",
     }
 )
 """Keys that an entry of any source may have."""
+
+BESIDES = frozenset({"expected", "shards", "description", "label"})
+"""Keys among them that a prepared collection does not depend on."""
 
 CHOICES: Mapping[str, tuple[Any, ...]] = {
     "instruction": ("IE", "QA"),
@@ -75,7 +79,9 @@ def check_entry(name: str, entry: Any) -> Source:
     where = f"collection {name!r}"
     if not isinstance(entry, dict):
         raise UserError(f"{where}: expected a mapping of keys, got {entry!r}")
-    kind = str(entry.get("source"))
+    if "source" not in entry:
+        raise UserError(f"{where}: key 'source' is missing; known are {', '.join(sorted(SOURCES))}")
+    kind = str(entry["source"])
     if kind not in SOURCES:
         raise UserError(f"{where}: source {kind!r} is unknown; known are {', '.join(sorted(SOURCES))}")
     source = SOURCES[kind]
@@ -97,6 +103,12 @@ def check_entry(name: str, entry: Any) -> Source:
     if isinstance(level, bool) or not isinstance(level, int) or level < 1:
         raise UserError(f"{where}: relevance_level is {level!r}; it must be a whole number, at least 1")
     return source
+
+
+def identity(name: str, entry: Entry) -> dict[str, Any]:
+    """The part of an entry that its prepared collection depends on, for the workflow to watch."""
+    check_entry(name, entry)
+    return {key: value for key, value in entry.items() if key not in BESIDES}
 
 
 def inputs(name: str, entry: Entry) -> list[str]:
@@ -124,7 +136,7 @@ def prepare(name: str, entry: Entry, cache: Path, output: Path, query_limit: int
     settings = {key: entry.get(key, default) for key, default in DEFAULTS.items()}
     description = {
         "name": name,
-        "entry": dict(entry),
+        "entry": {key: value for key, value in entry.items() if key not in COMMON or key == "source"},
         **settings,
         "digests": dict(material.digests),
         "query_limit": query_limit,

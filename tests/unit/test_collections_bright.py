@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+from support.collections import write_bright
+from support.server import Site, serving
+
+from layerrank import files
+from layerrank.collections import bright, download
+from layerrank.errors import UserError
+
+ENTRY = {"source": "bright", "domain": "biology"}
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    """A model hub that has one domain at the pinned revision."""
+    folder = write_bright(tmp_path / "data")
+    served, headers = {}, {}
+    for kind in ("examples", "documents"):
+        path = tmp_path / f"{kind}.parquet"
+        pyarrow.parquet.write_table(
+            pyarrow.Table.from_pylist(list(files.read_jsonl(folder / kind / "biology.jsonl"))), path
+        )
+        address = f"/datasets/xlangai/BRIGHT/resolve/{bright.REVISION}/{kind}/biology-00000-of-00001.parquet"
+        served[address] = path.read_bytes()
+        headers[address] = {"X-Linked-ETag": f'"{hashlib.sha256(served[address]).hexdigest()}"'}
+    monkeypatch.setattr(download, "PAUSE", 0.0)
+    monkeypatch.delenv("LAYERRANK_MIRROR", raising=False)
+    with serving(Site(files=served, headers=headers)) as running:
+        monkeypatch.setenv("HF_ENDPOINT", running.url)
+        yield running
+
+
+def test_a_domain_comes_from_the_hub_once(site, tmp_path):
+    first = bright.read(ENTRY, tmp_path / "cache")
+    assert first.qrels == {"0": {"insects/moth_2.txt": 1}, "1": {"insects/moth_3.txt": 1}}
+    assert first.excluded["0"] == {"insects/moth_1.txt", "insects/moth_5.txt"}
+    assert first.excluded["1"] == frozenset()
+    assert first.documents == 6
+    assert bright.read(ENTRY, tmp_path / "cache") == first
+    assert len(site.asked) == 2
+    assert bright.inputs(ENTRY) == []
+
+
+def test_a_dropped_download_is_fetched_anew(site, tmp_path):
+    for path in site.files:
+        site.drops[path] = 1
+    assert bright.read(ENTRY, tmp_path / "cache").documents == 6
+    assert len(site.asked) == 4
+
+
+@pytest.mark.parametrize("how", ["cut", "changed", "absent"])
+def test_a_broken_download_is_named(site, tmp_path, how):
+    path = next(path for path in site.files if "documents" in path)
+    if how == "absent":
+        del site.files[path]
+    else:
+        body = site.files[path]
+        site.files[path] = body[:-1] if how == "cut" else body[:-1] + b"?"
+    with pytest.raises(
+        UserError, match=r"BRIGHT documents of biology cannot be fetched .*biology-00000-of-00001\.parquet"
+    ):
+        bright.read(ENTRY, tmp_path / "cache")
+
+
+def test_an_unknown_domain_is_named(site, tmp_path):
+    with pytest.raises(UserError, match=r"BRIGHT examples of botany cannot be fetched .*HTTP 404"):
+        bright.read({**ENTRY, "domain": "botany"}, tmp_path / "cache")
+
+
+def test_a_folder_without_the_domain_is_named(tmp_path):
+    folder = write_bright(tmp_path / "data")
+    with pytest.raises(
+        UserError, match=r"examples: none of botany-00000-of-00001\.parquet, botany\.parquet, botany\.jsonl"
+    ):
+        bright.read({**ENTRY, "path": str(folder), "domain": "botany"}, tmp_path)
+    assert [path.name for path in bright.inputs({**ENTRY, "path": str(folder)})] == ["biology.jsonl", "biology.jsonl"]
+    assert isinstance(bright.inputs({**ENTRY, "path": str(folder)})[0], Path)
