@@ -46,7 +46,7 @@ COMPARISON = (
     "p_t_holm",
     "tests",
 )
-TEXT = (*CELL, "system", "baseline", "measure", "qid", "pid", "rule", "family", "chosen_by", "outcomes")
+TEXT = (*CELL, "system", "baseline", "measure", "qid", "source", "target", "kind", "window", "verdict", "reason")
 
 
 def write_frame(path: Path, frame: pd.DataFrame, digits: int = 6) -> None:

@@ -1,0 +1,182 @@
+"""Layers and windows: which windows were chosen and what that lost, the shape of profiles, what carries over."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from layerrank.systems import window_label
+from layerrank.tables.describe import Cell, Column, Row, Section, Table, Value, row
+
+Document = Mapping[str, Any]
+Name = tuple[str, str]  # collection, model
+
+SELECTION_COLUMNS = (
+    Column("Rule", detail="settings"),
+    Column("Chosen by"),
+    Column("Windows (queries)"),
+    Column("selected", ".3f"),
+    Column("oracle", ".3f", detail="window"),
+    Column("regret", ".3f"),
+)
+SHAPE_COLUMNS = (
+    Column("Profile"),
+    Column("Shape", detail="because"),
+    Column("best layer", "d"),
+    Column("centre", ".2f", group="Bell (relative depth)", detail="± standard error"),
+    Column("width σ", ".2f", group="Bell (relative depth)", detail="± standard error"),
+    Column("centre layer", ".1f", group="Bell (relative depth)"),
+    Column("bell", ".2f", group="Weighted R²"),
+    Column("monotone", ".2f", group="Weighted R²"),
+    Column("bell", ".3f", group="Akaike weight"),
+    Column("monotone", ".3f", group="Akaike weight"),
+    Column("flat", ".3f", group="Akaike weight"),
+)
+
+
+def selection_table(selections: Sequence[tuple[Name, Document]]) -> Table:
+    """A section a collection and model, a row a rule, from the documents of `select-window`."""
+    sections: dict[str, list[Row]] = {}
+    measures: dict[str, None] = {}
+    for (collection, model), document in selections:
+        measures[document["measure"]] = None
+        regret = document["regret"]
+        bound = bool(document["upper_bound"])
+        settings = {key: value for key, value in document.get("settings", {}).items() if key != "rule"}
+        words = ", ".join(f"{key.replace('_', ' ')} {_plain(value)}" for key, value in sorted(settings.items()))
+        values: list[Value | Cell] = [
+            Cell(document["rule"] + (" (upper bound)" if bound else ""), detail=words),
+            _chosen_by(document),
+            _windows(document),
+            Cell(float(regret["selected"])),
+            Cell(float(regret["oracle"]), detail=_span(regret["oracle_window"])),
+            Cell(float(regret["regret"])),
+        ]
+        title = f"{collection} · {model} · {document['layers']} layers"
+        sections.setdefault(title, []).append(row(values, aside=bound))
+    notes = (
+        f"Selected: mean {', '.join(measures)} over all judged queries, each under the window that was chosen for it "
+        "without its judgements. Oracle: the best single window on those same queries. Regret: what the choice lost "
+        "against it; it is negative where folds chose better than any single window.",
+        "Set back: chosen on the test queries’ own judgements, an upper bound and no result.",
+    )
+    return Table(
+        f"Windows chosen: {', '.join(measures)}",
+        SELECTION_COLUMNS,
+        tuple(Section(title, tuple(sorted(rows, key=lambda line: line.aside))) for title, rows in sections.items()),
+        notes,
+    )
+
+
+def shape_table(shapes: Sequence[tuple[Name, pd.DataFrame]]) -> Table:
+    """A section a measure, a row a collection and model, from files of `layer-shape` (columns `layers.SHAPE`)."""
+    sections: dict[str, list[Row]] = {}
+    for (collection, model), frame in shapes:
+        for record in frame.to_dict("records"):
+            bell = record["verdict"] == "bell"
+            sections.setdefault(str(record["measure"]), []).append(
+                row(
+                    [
+                        f"{collection} · {model}",
+                        Cell(str(record["verdict"]), detail=str(record["reason"]), bold=bell),
+                        int(record["best_layer"]),
+                        Cell(_number(record["centre"]), detail=_error(record["centre_error"])),
+                        Cell(_number(record["width"]), detail=_error(record["width_error"])),
+                        _number(record["centre_layer"]),
+                        *(_number(record[f"r2_{name}"]) for name in ("bell", "monotone")),
+                        *(_number(record[f"weight_{name}"]) for name in ("bell", "monotone", "flat")),
+                    ]
+                )
+            )
+    return Table(
+        "Shape of the layer profiles",
+        SHAPE_COLUMNS,
+        tuple(Section(measure if len(sections) > 1 else "", tuple(rows)) for measure, rows in sections.items()),
+        (
+            f"Measure by layer ({', '.join(sections)}), fitted by a Gaussian bump, a monotone and a flat curve over "
+            "relative depth (0 the first layer, 1 the last), weighted by the spread over queries.",
+            "Shape: the curve that AICc prefers clearly enough, if it explains the profile; where none does, it says "
+            "so. "
+            "The bump’s parameters are those of its fit, whether it is the shape or not.",
+            "R²: share of the weighted variance. Akaike weight: relative support of the three curves, summing to 1.",
+        ),
+    )
+
+
+def transfer_table(transfer: pd.DataFrame, measure: str, title: str = "") -> Table:
+    """Matrix of regret: a row where (or how) a window was chosen, a column where it is used.
+
+    `transfer` has the columns source, target and regret, and may have `window` (shown small) and `kind` (a section
+    each). Shades go with regret, from none at 0 to the largest.
+    """
+    targets = list(dict.fromkeys(map(str, transfer["target"])))
+    records = transfer.to_dict("records")
+    largest = max((float(record["regret"]) for record in records if _number(record["regret"]) is not None), default=0.0)
+    columns = (Column("Chosen on, or by"), *(Column(name, ".3f", group="Used on", detail="window") for name in targets))
+    sections: dict[str, dict[str, dict[str, Cell]]] = {}
+    for record in records:
+        regret = _number(record["regret"])
+        shade = max(0.0, regret) / largest if regret is not None and largest > 0 else None
+        cell = Cell(regret, detail=str(record.get("window") or ""), shade=shade)
+        lines = sections.setdefault(str(record.get("kind") or ""), {})
+        lines.setdefault(str(record["source"]), {})[str(record["target"])] = cell
+    return Table(
+        title or f"What carries over: regret in {measure}",
+        columns,
+        tuple(
+            Section(
+                kind[:1].upper() + kind[1:],
+                tuple(row([source, *(cells.get(name, Cell()) for name in targets)]) for source, cells in lines.items()),
+            )
+            for kind, lines in sections.items()
+        ),
+        (
+            f"Regret: mean {measure} of the best single window of a column’s own queries, minus that of the window "
+            "chosen elsewhere; darker is worse.",
+        ),
+    )
+
+
+def _chosen_by(document: Document) -> str:
+    where = ", ".join(document.get("collections") or ())
+    how = {
+        "cross-validation": f"{document.get('folds')}-fold cross-validation over queries",
+        "other-collections": f"other collections: {where}",
+        "test queries": "the test queries",
+    }
+    if document["family"] == "fixed":
+        return "given beforehand"
+    if document["family"] == "label-free":
+        return "the signal, without judgements"
+    return how.get(str(document["chosen_by"]), str(document["chosen_by"]))
+
+
+def _windows(document: Document) -> str:
+    counts: Counter[tuple[int, int]] = Counter()
+    for entry in document["windows"]:
+        start, end = entry["window"]
+        counts[start, end] += len(entry["qids"])
+    return ", ".join(f"{_span(window)} ({counts[window]})" for window in sorted(counts, key=lambda w: (-counts[w], w)))
+
+
+def _span(window: Sequence[int]) -> str:
+    start, end = window
+    return window_label(f"L{start}-{end}").removeprefix("layers ").replace("layer ", "")
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _number(value: Any) -> float | None:
+    number = float(value)
+    return number if math.isfinite(number) else None
+
+
+def _error(value: Any) -> str:
+    number = _number(value)
+    return "" if number is None else f"±\u00a0{number:.2f}"

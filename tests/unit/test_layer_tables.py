@@ -1,0 +1,103 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from layerrank import files, frames
+from layerrank.__main__ import main
+from layerrank.records import LayerWindow
+from layerrank.tables.layers import selection_table, shape_table, transfer_table
+from layerrank.windows.selection import Rule, select
+from layerrank.windows.sweep import Sweep
+
+WINDOWS = tuple(LayerWindow(start, end) for start in range(3) for end in range(start, 3))
+FORMATS = (".tsv", ".html", ".tex", ".md")
+
+
+def documents():
+    rng = np.random.default_rng(3)
+    values = rng.random((10, len(WINDOWS))).astype(np.float32)
+    own = Sweep(tuple(f"q{n}" for n in range(10)), values, "nDCG@10", "masked_NA_calibration", layers=3, stored=10)
+    rules = {
+        "oracle": Rule("oracle"),
+        "best": Rule("best", folds=2),
+        "mid": Rule("fixed", window="1-2"),
+    }
+    return {name: select(name, rule, "pocket", own) for name, rule in rules.items()}
+
+
+def lines(table):
+    return [[cell.value for cell in line.cells] for section in table.sections for line in section.rows]
+
+
+def test_selection_table_names_how_and_sets_the_oracle_back():
+    found = documents()
+    table = selection_table([(("pocket", "m"), document) for document in found.values()])
+    rows = {line[0]: line for line in lines(table)}
+    assert list(rows) == ["best", "mid", "oracle (upper bound)"]
+    assert [line.aside for line in table.sections[0].rows] == [False, False, True]
+    assert rows["best"][1] == "2-fold cross-validation over queries"
+    assert rows["mid"][1:3] == ["given beforehand", "1–2 (10)"]
+    assert sum(int(part.rpartition("(")[2].rstrip(")")) for part in rows["best"][2].split(", ")) == 10
+    assert rows["mid"][5] == pytest.approx(found["mid"]["regret"]["regret"])
+    assert rows["oracle (upper bound)"][5] == pytest.approx(0.0)
+
+
+SHAPE = {
+    "measure": "nDCG@10",
+    "layers": 30,
+    "verdict": "bell",
+    "reason": "",
+    "centre": 0.5,
+    "centre_error": 0.02,
+    "centre_layer": 14.5,
+    "width": 0.1,
+    "width_error": 0.01,
+    "r2_bell": 0.9,
+    "r2_monotone": 0.2,
+    "weight_bell": 0.99,
+    "weight_monotone": 0.01,
+    "weight_flat": 0.0,
+    "best_layer": 14,
+}
+
+
+def test_shape_table_says_where_there_is_no_bell():
+    other = SHAPE | {"verdict": "other", "reason": "two peaks", "centre_error": np.nan}
+    table = shape_table([(("a", "m"), pd.DataFrame([SHAPE])), (("b", "m"), pd.DataFrame([other]))])
+    first, second = table.sections[0].rows
+    assert first.cells[1].bold and not second.cells[1].bold
+    assert second.cells[1].detail == "two peaks"
+    assert first.cells[3].detail == "±\u00a00.02" and second.cells[3].detail == ""
+
+
+def test_transfer_matrix_places_regrets_and_shades_them():
+    long = pd.DataFrame(
+        [("a", "b", 0.1, "L1-2", "collection"), ("b", "a", 0.05, "", "collection"), ("free", "a", 0.0, "", "rule")],
+        columns=["source", "target", "regret", "window", "kind"],
+    )
+    table = transfer_table(long, "nDCG@10")
+    assert [section.title for section in table.sections] == ["Collection", "Rule"]
+    assert lines(table) == [["a", 0.1, None], ["b", None, 0.05], ["free", None, 0.0]]
+    shades = [[cell.shade for cell in line.cells] for section in table.sections for line in section.rows]
+    assert shades == [[None, 1.0, None], [None, None, 0.5], [None, None, 0.0]]
+
+
+def test_commands_write_all_formats(tmp_path):
+    flags = []
+    for name, document in documents().items():
+        files.write_json(tmp_path / f"{name}.json", document)
+        flags.append(f"pocket/m={tmp_path}/{name}.json")
+    frames.write_frame(tmp_path / "shape.tsv", pd.DataFrame([SHAPE]))
+    frames.write_frame(
+        tmp_path / "transfer.tsv", pd.DataFrame([("a", "b", 0.1)], columns=["source", "target", "regret"])
+    )
+    commands = {
+        "selection-table": ["--selections", *flags],
+        "shape-table": ["--shapes", f"pocket/m={tmp_path}/shape.tsv"],
+        "transfer-table": ["--table", f"{tmp_path}/transfer.tsv", "--measure", "nDCG@10"],
+    }
+    for name, arguments in commands.items():
+        outputs = [f"{tmp_path}/{name}{suffix}" for suffix in FORMATS]
+        assert main([name, *arguments, "--outputs", *outputs]) == 0
+    assert "nan" not in (tmp_path / "shape-table.html").read_text()
+    assert main(["shape-table", "--shapes", f"pocket={tmp_path}/shape.tsv", "--outputs", f"{tmp_path}/x.md"]) == 2
