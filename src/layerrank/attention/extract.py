@@ -1,0 +1,223 @@
+"""Candidates + model → the signal on disk, resumable; and the check of every prompt's length before any long work."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from layerrank.attention.probe import Probe
+from layerrank.attention.store import SignalWriter
+from layerrank.errors import UserError
+from layerrank.files import MODEL_RECORD, file_digest, read_candidates, read_json
+from layerrank.models import context_length, load_config, load_decoder, load_tokenizer
+from layerrank.prompts.icr import IcrPrompt, build_icr, family_named
+from layerrank.records import Candidates
+
+SIGNAL = 1
+"""Version of how the signal is computed; it goes up when the numbers change."""
+
+BATCH_TOKENS = 16384
+"""Tokens of prompts that share a pass on a device; on the processor each prompt has its own."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PromptSettings:
+    """What shapes the prompts of a signal."""
+
+    family: str
+    instruction: str = "IE"
+    query_span: str | None = None
+
+    def build(self, tokenizer: Any, row: Candidates) -> IcrPrompt:
+        """The prompt of one query."""
+        return build_icr(tokenizer, self.family, row.query, row.passages, self.instruction, self.query_span)
+
+
+def check_prompts(candidates: Path, folder: Path, settings: PromptSettings, collection: str) -> dict[str, Any]:
+    """Tokenise every prompt; return {queries, context, tokens: {longest, qid, mean}}.
+
+    Raises:
+        UserError: a prompt longer than the model's context: collection, query, tokens, and the settings to lower.
+    """
+    context = context_length(folder, load_config(folder))
+    tokenizer = load_tokenizer(folder)
+    longest, total, qid = 0, 0, None
+    rows = read_candidates(candidates)
+    for row in tqdm(rows, desc="prompts", disable=not sys.stderr.isatty()):
+        prompt = settings.build(tokenizer, row)
+        _check_length(prompt, context, f"collection {collection!r}, ", len(row))
+        total += prompt.prompt_tokens
+        if prompt.prompt_tokens > longest:
+            longest, qid = prompt.prompt_tokens, prompt.qid
+    mean = round(total / len(rows), 1) if rows else 0.0
+    return {"queries": len(rows), "context": context, "tokens": {"longest": longest, "qid": qid, "mean": mean}}
+
+
+def extract(
+    candidates: Path,
+    folder: Path,
+    output: Path,
+    settings: PromptSettings,
+    *,
+    dtype: str = "float32",
+    shard: int = 0,
+    shards: int = 1,
+    device: str | None = None,
+    batch_tokens: int | None = None,
+    store_dtype: str = "float32",
+    compression: str = "none",
+    max_queries: int | None = None,
+) -> None:
+    """Write the signal of one shard of a candidates file: queries `shard`, `shard + shards`, … in file order.
+
+    Queries that an interrupted run has finished are kept, and nothing of theirs is computed again; the model is not
+    even loaded where all are. Batches do not depend on what is already there.
+
+    Args:
+        candidates: what `files.write_candidates` wrote.
+        folder: the model.
+        output: the store.
+        settings: of the prompts.
+        dtype: that the model computes in.
+        shard: 0-based.
+        shards: number of shards.
+        device: as for `load_decoder`.
+        batch_tokens: tokens of prompts that may share a pass; None: `BATCH_TOKENS` on a device, and no sharing on the
+            processor.
+        store_dtype: of the stored signal.
+        compression: of the stored file.
+        max_queries: stop after so many of the shard's queries.
+
+    Raises:
+        UserError: a prompt beyond the context, a model that the probe refuses, a bad shard.
+    """
+    if not 0 <= shard < shards:
+        raise UserError(f"shard {shard}: there are shards 0 to {shards - 1}")
+    rows = read_candidates(candidates)[shard::shards][:max_queries]
+    metadata = _metadata(candidates, folder, settings, rows, dtype, shard, shards)
+    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    _log.info(
+        "%s, device %s, dtype %s, model %s at revision %s",
+        ", ".join(f"{name} {number}" for name, number in metadata["versions"].items()),
+        _device_name(place),
+        dtype,
+        metadata["model"],
+        metadata["revision"],
+    )
+    metadata["device"] = _device_name(place)
+    with SignalWriter(output, metadata, dtype=store_dtype, compression=compression) as store:
+        waiting = [row for row in rows if row.query.qid not in store.finished]
+        if waiting:
+            probe = Probe(load_decoder(folder, dtype=dtype, device=device))
+            alone = probe.decoder.device.type == "cpu" or probe.one_by_one
+            budget = (0 if alone else BATCH_TOKENS) if batch_tokens is None else batch_tokens
+            with tqdm(total=len(rows), initial=len(rows) - len(waiting), disable=not sys.stderr.isatty()) as bar:
+                for prompts in _batches(_prompts(rows, probe, settings), budget):
+                    new = [prompt.qid for prompt in prompts if prompt.qid not in store.finished]
+                    if not new:
+                        continue
+                    for signal in _read(probe, prompts):
+                        if signal.qid in new:
+                            store.append(signal)
+                            bar.update()
+        store.close([row.query.qid for row in rows])
+    _log.info("%d queries in %s", len(rows), output)
+
+
+def _prompts(rows: Sequence[Candidates], probe: Probe, settings: PromptSettings) -> Iterator[IcrPrompt]:
+    decoder = probe.decoder
+    for row in rows:
+        prompt = settings.build(decoder.tokenizer, row)
+        _check_length(prompt, decoder.context, "", len(row))
+        yield prompt
+
+
+def _batches(prompts: Iterable[IcrPrompt], budget: int) -> Iterator[list[IcrPrompt]]:
+    """Neighbours in file order, as many as fit the budget of tokens, at least one."""
+    batch: list[IcrPrompt] = []
+    for prompt in prompts:
+        if batch and sum(member.tree.tokens for member in batch) + prompt.tree.tokens > budget:
+            yield batch
+            batch = []
+        batch.append(prompt)
+    if batch:
+        yield batch
+
+
+def _read(probe: Probe, prompts: Sequence[IcrPrompt]) -> list[Any]:
+    """Read a batch, in halves where the device's memory does not hold it."""
+    try:
+        return list(probe.read(prompts))
+    except torch.OutOfMemoryError:
+        if len(prompts) == 1:
+            raise UserError(
+                f"query {prompts[0].qid}: a prompt of {prompts[0].prompt_tokens} tokens does not fit the device's "
+                "memory; lower first_stage.depth or passages.words, or use a larger device"
+            ) from None
+    torch.cuda.empty_cache()
+    half = len(prompts) // 2
+    _log.warning("out of memory: a batch of %d prompts is halved", len(prompts))
+    return [*_read(probe, prompts[:half]), *_read(probe, prompts[half:])]
+
+
+def _check_length(prompt: IcrPrompt, context: int | None, where: str, passages: int) -> None:
+    if context is not None and prompt.prompt_tokens > context:
+        raise UserError(
+            f"{where}query {prompt.qid}: its prompt has {prompt.prompt_tokens} tokens in {passages} passages, "
+            f"the model reads {context}; lower first_stage.depth or passages.words"
+        )
+
+
+def _metadata(
+    candidates: Path,
+    folder: Path,
+    settings: PromptSettings,
+    rows: Sequence[Candidates],
+    dtype: str,
+    shard: int,
+    shards: int,
+) -> dict[str, Any]:
+    """Everything that the numbers of a store depend on."""
+    config = load_config(folder)
+    record = read_json(folder / MODEL_RECORD) if (folder / MODEL_RECORD).is_file() else {}
+    return {
+        "signal": SIGNAL,
+        "model": record.get("name") or folder.resolve().name,
+        "revision": record.get("revision"),
+        "model_digest": record.get("digest"),
+        "layers": int(config.num_hidden_layers),
+        "heads": int(config.num_attention_heads),
+        "dtype": dtype,
+        "family": settings.family,
+        "instruction": settings.instruction,
+        "query_span": settings.query_span or family_named(settings.family).query_span,
+        "order": "reversed",
+        "depth": max((len(row) for row in rows), default=0),
+        "longest_passage_words": max(
+            (len(passage.text.split(" ")) for row in rows for passage in row.passages), default=0
+        ),
+        "candidates": file_digest(candidates),
+        "shard": shard,
+        "shards": shards,
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("layerrank", "torch", "transformers", "tokenizers")},
+        },
+    }
+
+
+def _device_name(place: str) -> str:
+    if not torch.cuda.is_available() or place == "cpu":
+        return "cpu"
+    return str(torch.cuda.get_device_name(None if place == "auto" else place))

@@ -1,0 +1,183 @@
+"""Extraction: resumable, sharded, checked beforehand."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal as signals
+
+import numpy as np
+import pytest
+import torch
+from support.tiny import LAYERS, save_tiny
+
+from layerrank.__main__ import main
+from layerrank.attention import extract as module
+from layerrank.attention.extract import PromptSettings, check_prompts, extract
+from layerrank.attention.probe import Probe
+from layerrank.attention.store import read_metadata, read_signals
+from layerrank.errors import UserError
+from layerrank.files import read_json, write_candidates
+from layerrank.records import Candidates, Passage, Query
+
+SETTINGS = PromptSettings("qwen")
+
+
+def candidates(queries=5):
+    rows = []
+    for number in range(queries):
+        passages = tuple(
+            Passage(f"d{number}-{index}", "air flows over wings " * (index + 1)) for index in range(number)
+        )
+        rows.append(Candidates(Query(f"q{number}", f"why {number}?"), passages, tuple(range(number, 0, -1))))
+    return rows
+
+
+@pytest.fixture
+def study(tmp_path):
+    write_candidates(tmp_path / "base.jsonl.gz", candidates())
+    return tmp_path / "base.jsonl.gz", save_tiny(tmp_path / "tiny", "llama"), tmp_path / "R" / "base.arrow"
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Query ids of every pass."""
+    seen = []
+    plain = Probe.read
+
+    def counted(self, prompts, last_layer=None):
+        seen.append([prompt.qid for prompt in prompts])
+        return plain(self, prompts, last_layer)
+
+    monkeypatch.setattr(Probe, "read", counted)
+    return seen
+
+
+def test_every_query_has_its_record(study, reads, caplog):
+    caplog.set_level(logging.INFO)
+    extract(*study, SETTINGS)
+    records = list(read_signals(study[2]))
+    assert [record.qid for record in records] == ["q0", "q1", "q2", "q3", "q4"]
+    assert [len(record.pids) for record in records] == [0, 1, 2, 3, 4]
+    assert records[0].signal.shape == (LAYERS, 0)
+    assert all(record.seconds > 0 for record in records)
+    assert reads == [["q0"], ["q1"], ["q2"], ["q3"], ["q4"]]  # one forward pass a query
+    first = caplog.messages[0]
+    for fact in ("torch", "transformers", "device", "dtype float32", "model tiny", "revision"):
+        assert fact in first
+    metadata = read_metadata(study[2])
+    assert metadata["layers"] == LAYERS and metadata["query_span"] == "query_only" and metadata["depth"] == 4
+
+
+def _die_after_two(candidates_file, folder, output):
+    plain, done = Probe.read, []
+
+    def dying(self, prompts, last_layer=None):
+        if len(done) == 2:
+            os.kill(os.getpid(), signals.SIGKILL)
+        done.append(prompts)
+        return plain(self, prompts, last_layer)
+
+    Probe.read = dying
+    extract(candidates_file, folder, output, SETTINGS)
+
+
+def test_goes_on_after_a_kill(study, reads):
+    process = multiprocessing.get_context("spawn").Process(target=_die_after_two, args=study)
+    process.start()
+    process.join()
+    assert process.exitcode == -signals.SIGKILL and not study[2].exists()
+    extract(*study, SETTINGS)
+    assert reads == [["q2"], ["q3"], ["q4"]]
+    resumed = list(read_signals(study[2]))
+    extract(*study[:2], study[2].with_name("once.arrow"), SETTINGS)
+    for one, other in zip(resumed, read_signals(study[2].with_name("once.arrow")), strict=True):
+        assert one.qid == other.qid
+        np.testing.assert_array_equal(one.signal, other.signal)
+
+
+def test_finished_queries_need_no_model(study, reads, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(module.SignalWriter, "close", lambda self, order=None: None)
+        extract(*study, SETTINGS)
+    reads.clear()
+    monkeypatch.setattr(module, "load_decoder", lambda *args, **options: pytest.fail("the model is loaded"))
+    extract(*study, SETTINGS)
+    assert not reads and len(list(read_signals(study[2]))) == 5
+
+
+def test_other_settings_start_afresh(study, reads, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(module.SignalWriter, "close", lambda self, order=None: None)
+        extract(*study, SETTINGS)
+    reads.clear()
+    extract(*study, PromptSettings("qwen", query_span="instruction_to_end"))
+    assert len(reads) == 5
+    assert len(list(study[2].parent.glob(".*.aside-*"))) == 1
+
+
+def test_shards_part_the_queries(study):
+    paths = []
+    for shard in range(2):
+        paths.append(study[2].with_name(f"base.shard-{shard}-of-2.arrow"))
+        extract(*study[:2], paths[-1], SETTINGS, shard=shard, shards=2)
+    assert [record.qid for record in read_signals(paths)] == ["q0", "q2", "q4", "q1", "q3"]
+    with pytest.raises(UserError, match="shard 2: there are shards 0 to 1"):
+        extract(*study, SETTINGS, shard=2, shards=2)
+
+
+def test_batches_share_a_pass(study, reads):
+    extract(*study, SETTINGS)
+    alone = list(read_signals(study[2]))
+    reads.clear()
+    extract(*study[:2], study[2].with_name("batched.arrow"), SETTINGS, batch_tokens=250)
+    assert len(reads) < 5 and [qid for batch in reads for qid in batch] == ["q0", "q1", "q2", "q3", "q4"]
+    for one, other in zip(alone, read_signals(study[2].with_name("batched.arrow")), strict=True):
+        np.testing.assert_allclose(one.signal, other.signal, rtol=0, atol=1e-5)
+
+
+def test_a_batch_too_large_for_the_device_is_halved(study, monkeypatch):
+    plain = Probe.read
+
+    def small(self, prompts, last_layer=None):
+        if len(prompts) > 1:
+            raise torch.OutOfMemoryError("no room")
+        return plain(self, prompts, last_layer)
+
+    monkeypatch.setattr(Probe, "read", small)
+    extract(*study, SETTINGS, batch_tokens=10000)
+    assert len(list(read_signals(study[2]))) == 5
+    monkeypatch.setattr(Probe, "read", lambda *args: (_ for _ in ()).throw(torch.OutOfMemoryError("no room")))
+    with pytest.raises(UserError, match=r"query q\d: a prompt of \d+ tokens does not fit .* first_stage.depth"):
+        extract(*study[:2], study[2].with_name("none.arrow"), SETTINGS)
+
+
+def test_no_queries(study, reads):
+    write_candidates(study[0], [])
+    extract(*study, SETTINGS)
+    assert list(read_signals(study[2])) == [] and not reads
+
+
+def test_prompts_are_checked_before_the_run(study, tmp_path):
+    found = check_prompts(study[0], study[1], SETTINGS, "pocket")
+    assert found["queries"] == 5 and found["tokens"]["qid"] == "q4" and found["context"] == 4096
+    short = save_tiny(tmp_path / "short", "llama", max_position_embeddings=90)
+    message = (
+        r"collection 'pocket', query q3: its prompt has \d+ tokens in 3 passages, the model reads 90; "
+        r"lower first_stage.depth or passages.words"
+    )
+    with pytest.raises(UserError, match=message):
+        check_prompts(study[0], short, SETTINGS, "pocket")
+    with pytest.raises(UserError, match="query q3: its prompt has"):
+        extract(study[0], short, study[2], SETTINGS)
+
+
+def test_command_lines(study, tmp_path):
+    arguments = ["--candidates", str(study[0]), "--model", str(study[1]), "--family", "qwen", "--instruction", "QA"]
+    report = tmp_path / "prompts.json"
+    assert main(["check-prompts", "--collection", "pocket", *arguments, "--output", str(report)]) == 0
+    assert read_json(report)["queries"] == 5
+    command = ["extract-attention", *arguments, "--max-queries", "2", "--dtype", "bfloat16", "--output", str(study[2])]
+    assert main(command) == 0
+    assert read_metadata(study[2])["dtype"] == "bfloat16" and read_metadata(study[2])["qids"] == ["q0", "q1"]
