@@ -27,11 +27,11 @@ from layerrank.plots import inputs, style
 from layerrank.plots.depth import draw_depth
 from layerrank.plots.diagnostics import draw_diagnostics
 from layerrank.plots.effectiveness import draw_effectiveness
-from layerrank.plots.inputs import Level, Profile, Selection
+from layerrank.plots.inputs import Level, Profile, Selection, Shape
 from layerrank.plots.latency import draw_latency
 from layerrank.plots.neighbours import draw_neighbours
 from layerrank.plots.pareto import draw_pareto, pareto_front
-from layerrank.plots.profile import Curve, draw_profile
+from layerrank.plots.profile import draw_profile
 from layerrank.plots.sweep import border_segments, draw_sweep
 from layerrank.plots.transfer import draw_transfer
 from layerrank.records import Cost
@@ -39,6 +39,7 @@ from layerrank.records import Cost
 PEAK = Selection("peak", "peak", False, ((13, 18, 10), (14, 19, 20)), (14, 19))
 ORACLE = Selection("oracle", "oracle", True, ((15, 18, 30),), (15, 18))
 LEVELS = [Level("BM25", 0.47, "first stage"), Level("all layers", 0.46, "all layers"), Level("ceiling", 0.8, "ceiling")]
+BELL = Shape("bell", 0.3, 0.22, 0.55, 0.14)
 LONG = "a-collection-with-a-remarkably-long-name-that-nobody-would-choose"
 
 
@@ -174,7 +175,7 @@ def test_bytes_are_the_same_whatever_the_process_and_its_settings(tmp_path: Path
 def test_profile_draws_the_curve_its_levels_and_its_best_layer() -> None:
     table = profile_table()
     table.loc[20, "mean"] = 0.9
-    figure = draw_profile(table, LEVELS, [PEAK], Curve("fitted bell", (0.0, 29.0), (0.3, 0.4)))
+    figure = draw_profile(table, LEVELS, [PEAK], BELL)
     axes = figure.axes[0]
     lines = [line.get_ydata() for line in axes.get_lines()]
     assert any(len(y) == 30 and np.array_equal(y, table["mean"]) for y in lines)
@@ -192,6 +193,17 @@ def test_profile_says_that_one_query_has_no_interval() -> None:
     assert any(text.get_text() == "1 query · no interval of the mean" for text in figure.texts)
 
 
+def test_profile_draws_a_bell_only_where_it_is_one() -> None:
+    table = profile_table()
+    dense, values = BELL.curve(table)
+    assert (dense[0], dense[-1]) == (0, 29)
+    assert dense[np.argmax(values)] == pytest.approx(0.55 * 29, abs=0.05)
+    assert values.max() == pytest.approx(0.52, abs=1e-4) and values[0] == pytest.approx(0.3, abs=1e-3)
+    figure = draw_profile(table, shape=Shape("flat", 0.3, np.nan, np.nan, np.nan))
+    assert len(figure.axes[0].get_lines()) == len(draw_profile(table).axes[0].get_lines())
+    assert any(text.get_text().endswith("shape: flat, not a bell") for text in figure.texts)
+
+
 def test_profile_lane_is_darker_where_more_queries_use_the_layer() -> None:
     figure = draw_profile(profile_table(), selections=[PEAK])
     filled = [patch for patch in figure.axes[1].patches if patch.get_fill()]
@@ -205,11 +217,10 @@ def test_sweep_marks_the_best_window_and_the_border_of_all_layers() -> None:
     values[np.triu_indices(3)] = [0.1, 0.5, 0.4, 0.3, 0.6, 0.2]
     start, end = np.triu_indices(3)
     table = pd.DataFrame({"start": start, "end": end, "measure": "RR", "mean": values[start, end]})
-    legend = draw_sweep(table, selections=[PEAK, ORACLE]).axes[0].get_legend()
-    assert legend is not None
+    (legend,) = draw_sweep(table, selections=[PEAK, ORACLE]).legends
     labels = [text.get_text() for text in legend.get_texts()]
-    assert labels[:2] == ["border: as good as all layers or better (2 of 5 windows)", "best of all: 1–2 (0.600)"]
-    assert len(labels) == 3 and labels[2].startswith("peak: 2 windows")
+    assert labels[:2] == ["best of all: 1–2 (0.600)", "peak: 2 windows"]
+    assert labels[2:] == ["as good as all layers or better: 2 of 5"]
     segments = border_segments(values, 0.4)
     assert sorted(segments) == sorted(
         [
@@ -326,6 +337,8 @@ def test_every_command_writes_svg_and_pdf(tmp_path: Path) -> None:
         "transfer": ["--table", write(regrets(["a", "b"]), tmp_path / "t.tsv"), "--measure", "nDCG@10"],
         "latency": ["--table", write(latency(), tmp_path / "l.tsv")],
     }
+    shape = pd.DataFrame([("nDCG@10", "bell", 0.3, 0.2, 0.5, 0.1)], columns=list(inputs.SHAPE))
+    commands["profile"] += ["--shape", write(shape, tmp_path / "shape.tsv")]
     for name in ("profile", "sweep"):
         commands[name] += ["--selections", str(selection)]
     for name, arguments in commands.items():

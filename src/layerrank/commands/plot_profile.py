@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--selections", type=Path, nargs="*", default=[], help="JSON of select-window, the headline first"
     )
+    parser.add_argument("--shape", type=Path, metavar="FILE", help="TSV of layer-shape: draws the bell where it is one")
     parser.add_argument(
         "--confidence", type=float, default=95.0, help="per cent of the profile's interval (%(default)s)"
     )
@@ -38,6 +39,7 @@ def run(options: argparse.Namespace) -> None:
         profile,
         levels,
         [inputs.read_selection(path) for path in options.selections],
+        inputs.read_shape(options.shape, measure) if options.shape else None,
         title=options.title,
         subtitle=options.subtitle,
         confidence=options.confidence,

@@ -21,6 +21,7 @@ from layerrank.plots.style import (
     SEQUENCE_MARKERS,
     grid_of,
     legend_below,
+    legend_columns,
     new_figure,
     shades,
     styled,
@@ -54,7 +55,11 @@ def draw_depth(
         subtitle = "depth 0 is the first layer, 1 the last · large marker: best single layer"
         subtitle += " · band: bootstrap interval" if len(models) <= BANDS else ""
         subtitle += " · dashed grey: BM25" if levels else ""
-    figure = new_figure(max(6.4, 0.9 + 2.3 * columns), 0.55 + 1.75 * rows, title, subtitle)
+    titles = {name: "\n".join(textwrap.wrap(name, 28)) for name in collections}
+    width = max(6.4, 0.9 + 2.3 * columns)
+    legend = 0.2 * -(-len(models) // legend_columns(models, width, 3.2))
+    heads = 0.15 * max(text.count("\n") for text in titles.values())
+    figure = new_figure(width, 0.4 + legend + (1.75 + heads) * rows, title, subtitle)
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True)
     for axes, collection in zip(grid.flat, collections, strict=False):
         shown = [profile for profile in profiles if profile.collection == collection]
@@ -70,7 +75,7 @@ def draw_depth(
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "¼", "½", "¾", "1"])
         axes.grid(axis="both")
         queries = int(max(profile.rows["queries"].max() for profile in shown))
-        axes.set_title("\n".join(textwrap.wrap(collection, 28)), pad=4)
+        axes.set_title(titles[collection], pad=4)
         axes.text(1, 1.02, f"n = {queries}", transform=axes.transAxes, ha="right", size=NOTE_SIZE - 1, color=GREY)
     for axes in grid.flat[len(collections) :]:
         axes.set_axis_off()

@@ -15,6 +15,7 @@ from layerrank.plots.style import (
     GREY,
     SEQUENCE_DASHES,
     SEQUENCE_MARKERS,
+    label_of,
     legend_below,
     look_of,
     new_figure,
@@ -23,7 +24,6 @@ from layerrank.plots.style import (
     styled,
     value_limits,
 )
-from layerrank.systems import parse_system
 
 POSITION = ("system", "position", "mean", "low", "high")
 LENGTH = ("system", "tokens", "mean", "low", "high")
@@ -89,6 +89,6 @@ def _draw_panel(axes: Axes, table: pd.DataFrame, column: str, looks: dict[str, d
         look = looks[str(name)]
         if np.isfinite(low).any():
             axes.fill_between(x, low, high, color=str(look["color"]), alpha=0.13, linewidth=0)
-        axes.plot(x, part["mean"], markersize=3.5, linewidth=1.3, label=parse_system(str(name)).label, **look)
+        axes.plot(x, part["mean"], markersize=3.5, linewidth=1.3, label=label_of(str(name)), **look)
     if column == "position":
         axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))

@@ -17,6 +17,7 @@ from layerrank.plots.style import (
     NOTE_SIZE,
     encoding_handles,
     grid_of,
+    label_of,
     legend_below,
     look_of,
     new_figure,
@@ -56,12 +57,12 @@ def draw_effectiveness(
     order = list(distance.groupby(table["system"]).mean().sort_values(ascending=False, kind="stable").index)
     rows, columns = grid_of(len(panels))
     titles = ["\n".join(textwrap.wrap(name, 26)) for name, _ in panels]
-    labels = ["\n".join(textwrap.wrap(parse_system(name).label, 46)) for name in order]
+    labels = ["\n".join(textwrap.wrap(label_of(name), 46)) for name in order]
     lines = len(order) + 0.7 * sum(label.count("\n") for label in labels)
     heads = 0.15 * max(title.count("\n") for title in titles)
     body = rows * (0.215 * lines + 0.75 + heads) + 0.35
     if not subtitle:
-        level = parse_system(baseline).label
+        level = label_of(baseline)
         subtitle = f"bars: {confidence:g} % bootstrap interval of the mean over queries · vertical line: {level}"
     margin = 0.075 * max(len(line) for label in labels for line in label.split("\n"))
     figure = new_figure(max(7.2, 0.4 + margin + 2.1 * columns), body, title, subtitle)

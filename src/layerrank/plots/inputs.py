@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from layerrank import files, frames
 from layerrank.errors import UserError
@@ -15,6 +17,7 @@ from layerrank.records import Cost
 from layerrank.systems import FIRST_STAGE
 
 PROFILE = ("measure", "layer", "relative_depth", "mean", "low", "high", "queries")
+SHAPE = ("measure", "verdict", "baseline", "height", "centre", "width")
 SWEEP = ("start", "end", "measure", "mean")
 EVALUATION = ("system", "qid", "measure", "value")
 COSTS = tuple(field.name for field in fields(Cost) if field.name not in ("qid", "outcomes"))
@@ -37,6 +40,36 @@ class Level:
     label: str
     value: float
     kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The verdict on a layer profile's shape, and the fitted bell over relative depth."""
+
+    verdict: str
+    baseline: float
+    height: float
+    centre: float
+    width: float
+
+    @property
+    def bell(self) -> bool:
+        """Whether the profile is a bell, so that the fit means something."""
+        return self.verdict == "bell"
+
+    @property
+    def words(self) -> str:
+        """The verdict for readers."""
+        if self.bell:
+            return f"shape: a bell, centre {self.centre:.2f} and width {self.width:.2f} of the depth"
+        return f"shape: {self.verdict}, not a bell"
+
+    def curve(self, profile: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Layers at a fine step over a profile (`PROFILE` columns), and the fitted measure there."""
+        layers = profile["layer"].to_numpy(dtype=float)
+        dense = np.linspace(layers.min(), layers.max(), 20 * len(layers))
+        depth = np.interp(dense, layers, profile["relative_depth"].to_numpy(dtype=float))
+        return dense, self.baseline + self.height * np.exp(-0.5 * ((depth - self.centre) / self.width) ** 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +188,12 @@ def read_levels(evaluation: Path | None, kinds: Mapping[str, str | None], measur
     rows = only_values(table, "system", list(wanted.values()), evaluation)
     means = rows.groupby("system")["value"].mean()
     return [Level(LEVEL_LABELS[kind], float(means[system]), kind) for kind, system in wanted.items()]
+
+
+def read_shape(path: Path, measure: str) -> Shape:
+    """Read one measure's row of `layer-shape`."""
+    row = only_measure(frames.read_frame(path, SHAPE), measure, path).iloc[0]
+    return Shape(str(row["verdict"]), *(float(row[column]) for column in SHAPE[2:]))
 
 
 def read_selection(path: Path) -> Selection:

@@ -37,7 +37,7 @@ def draw_neighbours(table: pd.DataFrame, *, title: str = "", subtitle: str = "")
     }
     axes.plot(place, mean, **look)
     axes.axhline(0, color=GREY, linewidth=0.8)
-    layer_axis(axes, [int(table["layer"].min()), int(table["layer"].max()) + 1])
+    layer_axis(axes, range(int(table["layer"].max()) + 2))
     least = np.nanmin([0.0, *mean, *low])
     axes.set_ylim(min(-0.05, float(least) - 0.05), 1.02)
     return figure

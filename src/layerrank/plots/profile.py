@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from layerrank.plots.inputs import Level, Selection
+from layerrank.plots.inputs import Level, Selection, Shape
 from layerrank.plots.style import (
     BLUE,
     GREY,
@@ -29,16 +28,6 @@ from layerrank.plots.style import (
     value_limits,
 )
 
-
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """A fitted curve: `layers` (0-based, any step) and the measure there."""
-
-    label: str
-    layers: tuple[float, ...]
-    values: tuple[float, ...]
-
-
 _LEVEL_LOOK: Mapping[str, Mapping[str, Any]] = {
     "first stage": {"color": "#555555", "linestyle": (0, (2.5, 1.5))},
     "all layers": {"color": BLUE, "linestyle": (0, (7, 2))},
@@ -51,13 +40,15 @@ def draw_profile(
     profile: pd.DataFrame,
     levels: Sequence[Level] = (),
     selections: Sequence[Selection] = (),
-    fit: Curve | None = None,
+    shape: Shape | None = None,
     *,
     title: str = "",
     subtitle: str = "",
     confidence: float = 95.0,
 ) -> Figure:
-    """Curve, interval and best layer of one measure (`inputs.PROFILE` columns), levels, fit, and a lane for each rule.
+    """Curve, interval and best layer of one measure (`inputs.PROFILE` columns), levels, and a lane for each rule.
+
+    A fitted bell is drawn where the profile's shape is one, and named in the subtitle otherwise.
 
     The first selection's default window is shaded behind the curve. A lane's colour is the share of queries whose
     window includes the layer; its frame is the window for queries without one of their own.
@@ -67,6 +58,7 @@ def draw_profile(
     if not subtitle:
         band = f"band: {confidence:g} % bootstrap interval" if np.isfinite(profile["low"]).any() else "no interval"
         subtitle = f"{queries} {'query' if queries == 1 else 'queries'} · {band} of the mean"
+        subtitle += f" · {shape.words}" if shape else ""
     lanes = 0.24 * len(selections) + 0.15 if selections else 0.0
     figure = new_figure(7.2, 3.5 + lanes, title, subtitle)
     if selections:
@@ -78,7 +70,7 @@ def draw_profile(
     else:
         axes = figure.add_subplot()
         axes.set_xlabel("Layer (0-based)")
-    _draw_curve(axes, profile, fit, selections)
+    _draw_curve(axes, profile, shape, selections)
     axes.set_ylabel(f"{profile['measure'].iloc[0]}, mean over queries")
     axes.set_ylim(
         value_limits([*profile["low"], *profile["high"], *profile["mean"], *(level.value for level in levels)])
@@ -99,7 +91,7 @@ def draw_profile(
     return figure
 
 
-def _draw_curve(axes: Axes, profile: pd.DataFrame, fit: Curve | None, selections: Sequence[Selection]) -> None:
+def _draw_curve(axes: Axes, profile: pd.DataFrame, shape: Shape | None, selections: Sequence[Selection]) -> None:
     layers, mean = profile["layer"].to_numpy(), profile["mean"].to_numpy()
     low, high = profile["low"].to_numpy(), profile["high"].to_numpy()
     handles: list[Artist] = []
@@ -115,9 +107,10 @@ def _draw_curve(axes: Axes, profile: pd.DataFrame, fit: Curve | None, selections
     axes.plot(
         layers, mean, color=BLUE, zorder=3, marker="o", markersize=4.2, markeredgecolor="white", markeredgewidth=0.7
     )
-    if fit is not None:
+    if shape is not None and shape.bell:
+        dense, values = shape.curve(profile)
         (line,) = axes.plot(
-            fit.layers, fit.values, color=INK, linestyle=(0, (4, 2)), linewidth=1.2, zorder=4, label=fit.label
+            dense, values, color=INK, linestyle=(0, (4, 2)), linewidth=1.2, zorder=4, label="fitted bell"
         )
         handles.append(line)
     if np.isfinite(mean).any():

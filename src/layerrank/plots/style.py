@@ -17,6 +17,7 @@ import matplotlib.style
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -174,6 +175,11 @@ def look_of(name: str) -> Look:
     return Look(framework, mechanism)
 
 
+def label_of(name: str) -> str:
+    """A system's name in words; a name of no known form as it is."""
+    return name if look_of(name).mechanism == OTHER and name != systems.CEILING else systems.parse_system(name).label
+
+
 def span_label(start: int, end: int) -> str:
     """A window as short as can be: `10–13`, or `12`."""
     return str(start) if start == end else f"{start}–{end}"
@@ -187,7 +193,7 @@ def tint(colour: str, strength: float) -> tuple[float, float, float]:
 
 def new_figure(width: float, height: float, title: str = "", subtitle: str = "") -> Figure:
     """A figure of `width` inches whose body is `height` inches high, below a left-aligned title and a grey subtitle."""
-    heading = textwrap.wrap(title, max(20, int(width * 11.5)))
+    heading = textwrap.wrap(title, max(20, int(width * 10.6)))
     below = textwrap.wrap(subtitle, max(20, int(width * 15.5)))
     header = 0.06 + 0.20 * len(heading) + 0.17 * len(below) + (0.06 if heading or below else 0.0)
     whole = height + header
@@ -266,7 +272,15 @@ def note(axes: Axes, text: str, **options: Any) -> None:
 def layer_axis(axes: Axes, layers: Sequence[int]) -> None:
     """Put integer ticks and half a layer of air on the x axis."""
     axes.set_xlim(min(layers) - 0.6, max(layers) + 0.6)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=12, integer=True, steps=[1, 2, 5, 10]))
+    integer_ticks(axes.xaxis, len(layers))
+
+
+def integer_ticks(axis: Axis, number: int) -> None:
+    """Tick 0 to `number` - 1 at whole numbers only."""
+    if number <= 6:
+        axis.set_ticks(range(number))
+    else:
+        axis.set_major_locator(MaxNLocator(nbins=12, integer=True, steps=[1, 2, 5, 10]))
 
 
 def shades(number: int) -> list[str]:
@@ -283,12 +297,17 @@ def grid_of(number: int, wide: int = 4) -> tuple[int, int]:
     return -(-number // columns), columns
 
 
+def legend_columns(labels: Sequence[str], width: float, handlelength: float = 2.0) -> int:
+    """Columns of a legend with these labels that fit into `width` inches."""
+    longest = max(map(len, labels), default=0)
+    return max(1, min(len(labels), int(width * 72 / (longest * 4.7 + 12 * handlelength + 14))))
+
+
 def legend_below(figure: Figure, handles: Sequence[Artist], **options: Any) -> None:
     """Put a legend below everything, in as many columns as the width allows; none where there is nothing to tell."""
     if handles:
-        longest = max(len(str(handle.get_label())) for handle in handles)
-        width = figure.get_size_inches()[0] * 72
-        columns = max(1, min(len(handles), int(width / (longest * 4.7 + 12 * options.get("handlelength", 2.0) + 14))))
+        labels = [str(handle.get_label()) for handle in handles]
+        columns = legend_columns(labels, figure.get_size_inches()[0], options.get("handlelength", 2.0))
         figure.legend(handles=handles, loc="outside lower center", ncols=columns, **options)
 
 

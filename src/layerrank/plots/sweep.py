@@ -11,11 +11,10 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from layerrank.plots.inputs import Level, Selection
-from layerrank.plots.style import INK, NOTE_SIZE, VERMILION, new_figure, span_label, styled
+from layerrank.plots.style import INK, NOTE_SIZE, VERMILION, integer_ticks, legend_below, new_figure, span_label, styled
 
 COLOURS = "viridis"
 _MARKERS = "sDo^vP<>X*"
@@ -40,7 +39,10 @@ def draw_sweep(
     values = np.full((layers, layers), np.nan)
     values[sweep["start"], sweep["end"]] = sweep["mean"]
     if not subtitle:
-        subtitle = f"{int(np.isfinite(values).sum())} windows of {layers} layers; the top right corner is all layers"
+        count = int(np.isfinite(values).sum())
+        subtitle = (
+            f"{count} windows of {layers} layers; the top right corner is all layers" if layers > 1 else "one layer"
+        )
     figure = new_figure(7.4, 5.4, title, subtitle)
     axes = figure.add_subplot()
     image = axes.imshow(
@@ -49,8 +51,8 @@ def draw_sweep(
     axes.set_xlabel("Last layer of the window (0-based, inclusive)")
     axes.set_ylabel("First layer of the window (0-based)")
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(nbins=10, integer=True, steps=[1, 2, 5, 10]))
-    handles = [*_draw_border(axes, values), *_draw_marks(axes, values, selections, windows)]
+        integer_ticks(axis, layers)
+    handles = [*_draw_marks(axes, values, selections, windows), *_draw_border(axes, values)]
     bar = figure.colorbar(image, ax=axes, shrink=0.9, aspect=28, pad=0.06)
     bar.set_label(f"{sweep['measure'].iloc[0]}, mean over queries")
     bar.outline.set_visible(False)  # type: ignore[operator]
@@ -63,7 +65,9 @@ def draw_sweep(
             xytext=(-5, 0), textcoords="offset points", ha="right", va="center", size=NOTE_SIZE,
             arrowprops={"arrowstyle": "-", "lw": 0.8, "color": INK, "shrinkA": 0, "shrinkB": 0},
         )  # fmt: skip
-    if handles:
+    if len(handles) > 7 or layers < 6:
+        legend_below(figure, handles)
+    elif handles:
         axes.legend(
             handles=handles, loc="lower left", bbox_to_anchor=(0.015, 0.015), borderaxespad=0, handletextpad=0.5
         )
@@ -96,7 +100,7 @@ def _draw_border(axes: Axes, values: NDArray[np.float64]) -> list[Line2D]:
     better = int((values >= level).sum()) - 1
     total = int(np.isfinite(values).sum()) - 1
     stroke = [withStroke(linewidth=3.2, foreground=INK)]
-    label = f"border: as good as all layers or better ({better} of {total} windows)"
+    label = f"as good as all layers or better: {better} of {total}"
     return [Line2D([], [], color="white", linewidth=1.5, path_effects=stroke, label=label)]
 
 
