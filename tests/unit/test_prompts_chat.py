@@ -132,13 +132,15 @@ def test_prompts_are_chosen_by_name():
         find_prompt("pointwise", "generation", "qlm")
 
 
-def test_options_and_longest_answers():
+def test_options_and_answers():
     prompts = load_prompts()
     assert prompts["setwise"].option_texts(QUERY, 12)[8:] == [" 9", " 10", " 11", " 12"]
     assert prompts["first_token"].option_texts(QUERY, 2) == ["1]", "2]"]
     assert prompts["pairwise"].option_texts(QUERY, 2) == [" A", " B"]
     assert prompts["qlm"].option_texts(QUERY, 1) == ["what is lift?"]
-    assert prompts["permutation"].longest_answer(10) == " > ".join(["[10]"] * 10)
+    assert prompts["permutation"].answer_parts(10) == [f"[{place}] > " for place in range(1, 11)]
+    assert prompts["setwise"].answer_parts(2) == [" 1", " 2"]
+    assert prompts["yes_no"].answer_parts(1) == ["Yes", "No"]
     with pytest.raises(ValueError, match="3 passages, 2 labels"):
         prompts["pairwise"].conversation(QUERY, PASSAGES)
 

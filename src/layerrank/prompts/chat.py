@@ -80,14 +80,13 @@ class FrameworkPrompt:
             return list(self.options)
         return [self.options.format(label=label, query=query.text.strip()) for label in self.label_names(n)]
 
-    def longest_answer(self, n: int) -> str:
-        """An answer at least as long as any that is asked for: one label, or a ranking of n of the longest label."""
-        label = max(self.label_names(n), key=len)
+    def answer_parts(self, n: int) -> list[str]:
+        """Texts that answers about n passages consist of: one of them, or all of them where a ranking is asked for."""
         if self.ranking is not None:
-            return self.ranking["between"].join([self.ranking["item"].format(label=label)] * n)
+            return [self.ranking["item"].format(label=label) + self.ranking["between"] for label in self.label_names(n)]
         if isinstance(self.options, tuple):
-            return max(self.options, key=len)
-        return " " + label
+            return list(self.options)
+        return [" " + label for label in self.label_names(n)]
 
 
 @functools.cache
@@ -137,7 +136,7 @@ class Chat:
 
     def ids(self, text: str) -> list[int]:
         """Token ids of a text made by `text`: special tokens come from the template, or else from the tokenizer."""
-        return list(self.tokenizer(text, add_special_tokens=not self.has_template)["input_ids"])
+        return list(self.tokenizer(text, add_special_tokens=not self.has_template, verbose=False)["input_ids"])
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text by itself."""
@@ -153,7 +152,9 @@ class Chat:
             prefix: token ids that `text` and every `text + option` begin with.
             branches: for each option the token ids of `text + option` after the prefix.
         """
-        encoded = self.tokenizer(text, add_special_tokens=not self.has_template, return_offsets_mapping=True)
+        encoded = self.tokenizer(
+            text, add_special_tokens=not self.has_template, return_offsets_mapping=True, verbose=False
+        )
         ids = list(encoded["input_ids"])
         length = 16
         while length < len(ids):

@@ -66,8 +66,8 @@ class Generation:
         if self.prompt.think:
             return REASONING
         if n not in self._longest:
-            length = len(self.decoder.tokenizer(self.prompt.longest_answer(n), add_special_tokens=False)["input_ids"])
-            self._longest[n] = max(SHORTEST, length + (1 if self.prompt.ranking else 0))
+            parts = self.lengths(self.prompt.answer_parts(n))
+            self._longest[n] = max(SHORTEST, sum(parts) + 1 if self.prompt.ranking else max(parts))
         return self._longest[n]
 
     def prepare(self, request: Request) -> Work:

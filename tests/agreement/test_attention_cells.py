@@ -1,0 +1,148 @@
+"""Attention cells against the stored signal where both must agree, and against their definitions elsewhere."""
+
+import pytest
+from support.tiny import LAYERS, save_tiny
+
+from layerrank.attention.probe import Probe
+from layerrank.attention.scores import STRATEGIES, passage_scores, rank
+from layerrank.errors import UserError
+from layerrank.models import load_decoder
+from layerrank.prompts.icr import build_icr
+from layerrank.ranking.attention import Attention
+from layerrank.ranking.cells import Cell
+from layerrank.ranking.engine import Engine
+from layerrank.ranking.mechanism import Request
+from layerrank.records import Candidates, LayerWindow, Passage, Query
+
+WORDS = ["wings and lift", "bread " * 9, "", "Layers of air", "yeast turns sugar into bread", "wing", "of the"]
+CANDIDATES = [
+    Candidates(
+        Query(f"q{number}", text),
+        tuple(
+            Passage(f"{number}-{place}", word * (1 + number), "A title" * (place % 2))
+            for place, word in enumerate(WORDS)
+        ),
+        tuple(range(7, 0, -1)),
+    )
+    for number, text in enumerate(["what is lift", "bread", "air flows over a wing; why?"])
+]
+WINDOWS = {"q0": LayerWindow(0, 1), "q1": LayerWindow(1, 2), "q2": LayerWindow(1, 1)}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return save_tiny(tmp_path_factory.mktemp("models") / "llama", "llama", "gpt2")
+
+
+@pytest.fixture(scope="module")
+def whole(folder):
+    return load_decoder(folder)
+
+
+def signal_of(decoder, row):
+    return Probe(decoder).read([build_icr(decoder.tokenizer, "chatml", row.query, row.passages)])[0]
+
+
+def run(cell, decoder, rows=CANDIDATES, **limits):
+    engine = Engine(cell.sorter, cell.build(decoder), **limits)
+    return {ranked.ranking.qid: ranked for ranked in engine.rank(rows)}
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("windows", [LayerWindow(0, LAYERS - 1), LayerWindow(1, 2), WINDOWS])
+def test_a_whole_list_is_the_stored_signals_prompt(folder, whole, strategy, windows):
+    cell = Cell("listwise", "attention", {"size": "whole"}, {"strategy": strategy}, family="chatml", windows=windows)
+    results = run(cell, load_decoder(folder, layers=cell.layers))
+    for row in CANDIDATES:
+        qid = row.query.qid
+        window = windows if isinstance(windows, LayerWindow) else windows[qid]
+        signal = signal_of(whole, row)
+        expected = passage_scores(signal, window, strategy)
+        order = rank(signal, expected)
+        assert list(results[qid].order.indices) == order.tolist()
+        assert results[qid].ranking.scores == pytest.approx(expected[order].tolist(), abs=2e-6)
+        assert results[qid].cost.forward_passes == results[qid].cost.groups == 1
+
+
+def test_heads_may_be_chosen(whole):
+    settings = {"strategy": "query_last", "heads": [[0, 1], [2, 3]]}
+    cell = Cell("listwise", "attention", {}, settings, family="chatml", windows=LayerWindow(0, LAYERS - 1))
+    ranked = run(cell, whole)["q0"]
+    signal = signal_of(whole, CANDIDATES[0])
+    expected = passage_scores(signal, LayerWindow(0, LAYERS - 1), "query_last", [(0, 1), (2, 3)])
+    assert sorted(ranked.ranking.scores) == pytest.approx(sorted(expected), abs=1e-6)
+
+
+def test_defect_5_layers_above_the_window_are_neither_loaded_nor_run(folder):
+    cell = Cell("setwise", "attention", {"k": 2}, family="chatml", windows=WINDOWS)
+    assert cell.layers == 3
+    assert not cell.head
+    decoder = load_decoder(folder, layers=cell.layers, head=cell.head)
+    assert len(decoder.model.layers) == 3
+    assert decoder.causal is None
+    runs = []
+    for number, layer in enumerate(decoder.model.layers):
+        layer.register_forward_pre_hook(lambda *_, number=number: runs.append(number))
+    mechanism = cell.build(decoder)
+    runs.clear()
+    work = mechanism.prepare(Request(CANDIDATES[2].query, CANDIDATES[2].passages))
+    mechanism.score([work])
+    assert runs == [0, 1]
+    assert work.batch == 1
+
+
+def test_pairwise_wants_the_higher_score_from_both_places(whole):
+    cell = Cell("pairwise", "attention", {"sort": "allpair"}, family="chatml", windows=LayerWindow(0, 2))
+    ranked = run(cell, whole)["q2"]
+    query, passages = CANDIDATES[2].query, CANDIDATES[2].passages
+    points = [0.0] * len(passages)
+    disagreements = 0
+    for a in range(len(passages)):
+        for b in range(a + 1, len(passages)):
+            wins = []
+            for pair in ((a, b), (b, a)):
+                prompt = build_icr(whole.tokenizer, "chatml", query, [passages[place] for place in pair])
+                scores = passage_scores(Probe(whole).read([prompt])[0], LayerWindow(0, 2))
+                wins.append(pair[0] if scores[0] > scores[1] else pair[1])
+            disagreements += wins[0] != wins[1]
+            for winner in wins:
+                points[winner] += 0.5
+    assert disagreements
+    order = sorted(range(len(passages)), key=lambda place: -points[place])
+    assert list(ranked.order.indices) == order
+    assert list(ranked.ranking.scores) == sorted(points, reverse=True)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_pointwise_is_one_passage_against_na(whole, strategy):
+    cell = Cell("pointwise", "attention", {}, {"strategy": strategy}, family="chatml", windows=LayerWindow(1, 3))
+    ranked = run(cell, whole)["q1"]
+    expected = {}
+    for passage in CANDIDATES[1].passages:
+        prompt = build_icr(whole.tokenizer, "chatml", CANDIDATES[1].query, [passage])
+        expected[passage.pid] = passage_scores(Probe(whole).read([prompt])[0], LayerWindow(1, 3), strategy)[0]
+    assert dict(zip(ranked.ranking.pids, ranked.ranking.scores, strict=True)) == pytest.approx(expected, abs=2e-6)
+
+
+def test_a_passage_asked_about_with_na_itself_scores_nothing(whole):
+    mechanism = Attention(whole, LayerWindow(0, 3), family="chatml")
+    (answer,) = mechanism.score([mechanism.prepare(Request(Query("q", "N/A"), (Passage("a", "wings and lift"),)))])
+    assert answer.scores == pytest.approx((0.0,), abs=1e-6)
+
+
+def test_setwise_takes_the_passage_with_the_highest_score(whole):
+    cell = Cell("setwise", "attention", {"c": 6, "k": 1}, family="chatml", windows=LayerWindow(0, 3))
+    for row in CANDIDATES:
+        ranked = run(cell, whole)[row.query.qid]
+        scores = passage_scores(signal_of(whole, row), LayerWindow(0, 3))
+        assert ranked.order.indices[0] == scores.argmax()
+        assert ranked.cost.groups == 1
+
+
+def test_settings_are_checked(whole):
+    with pytest.raises(UserError, match="strategy: 'mean': expected one of masked_NA_calibration"):
+        Attention(whole, LayerWindow(0, 1), family="chatml", strategy="mean")
+    with pytest.raises(UserError, match="needs a window and a prompt family"):
+        Cell("setwise", "attention")
+    with pytest.raises(UserError, match="unknown setting 'stratgy' of attention; it takes strategy"):
+        Cell("setwise", "attention", {}, {"stratgy": 1}, family="chatml", windows=LayerWindow(0, 1))

@@ -1,0 +1,160 @@
+"""Generation against transformers' `generate`, one prompt at a time; what is read from what was written."""
+
+import dataclasses
+import random
+
+import pytest
+import torch
+import transformers
+from support.tiny import TOKENIZERS, save_tiny
+
+from layerrank.models import load_decoder
+from layerrank.prompts.chat import load_prompts
+from layerrank.ranking.generation import REASONING, Generation
+from layerrank.ranking.mechanism import Request
+from layerrank.records import Passage, Query
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return save_tiny(tmp_path_factory.mktemp("models") / "llama", "llama", "gpt2", vocab_size=600)
+
+
+@pytest.fixture
+def decoder(folder):
+    return load_decoder(folder, head=True)
+
+
+def request(n, query="what is lift"):
+    return Request(Query("q", query), tuple(Passage(f"p{place}", f"wing {place} of bread") for place in range(n)))
+
+
+def prompts_of(mechanism, count=7):
+    return [mechanism.prepare(request(3, "lift " * place)).prompt for place in range(count)]
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen3", "mistral_window"])
+def test_a_padded_batch_writes_what_each_prompt_writes_alone(tmp_path, architecture):
+    decoder = load_decoder(save_tiny(tmp_path / architecture, architecture, "gpt2"), head=True)
+    mechanism = Generation(decoder, load_prompts()["setwise"])
+    prompts = prompts_of(mechanism)
+    assert len(set(map(len, prompts))) > 3
+    greedy = transformers.GenerationConfig(do_sample=False, max_new_tokens=12, eos_token_id=1, pad_token_id=3)
+    alone = []
+    for prompt in prompts:
+        written = decoder.causal.generate(
+            input_ids=torch.tensor([prompt]),
+            attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
+            generation_config=greedy,
+        )
+        alone.append(written[0, len(prompt) :].tolist())
+    assert mechanism.write(prompts, 12) == alone
+    assert any(len(set(row)) > 3 for row in alone)
+
+
+def test_an_answer_ends_with_its_last_token(decoder):
+    mechanism = Generation(decoder, load_prompts()["setwise"])
+    prompts = prompts_of(mechanism, 3)
+    (first, *_), *_ = whole = mechanism.write(prompts, 6)
+    assert [len(row) for row in whole] == [6, 6, 6]
+    mechanism._stop = [whole[0][2]]
+    cut = mechanism.write(prompts, 6)
+    for before, after in zip(whole, cut, strict=True):
+        end = before.index(whole[0][2]) + 1 if whole[0][2] in before else 6
+        assert after == before[:end]
+    assert len(cut[0]) == 3 or first == whole[0][2]
+
+
+def test_a_folders_own_penalties_do_not_change_greedy_decoding(decoder):
+    mechanism = Generation(decoder, load_prompts()["setwise"])
+    prompts = prompts_of(mechanism, 3)
+    expected = mechanism.write(prompts, 8)
+    decoder.causal.generation_config = transformers.GenerationConfig(
+        repetition_penalty=9.0, no_repeat_ngram_size=1, do_sample=True, temperature=2.0, eos_token_id=1
+    )
+    assert Generation(decoder, load_prompts()["setwise"]).write(prompts, 8) == expected
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+@pytest.mark.parametrize("n", [1, 9, 100, 120])
+def test_defect_8_there_are_tokens_for_every_permutation(tmp_path, kind, n):
+    decoder = load_decoder(save_tiny(tmp_path / kind, "llama", kind, layers=1), head=True)
+    mechanism = Generation(decoder, load_prompts()["permutation"])
+    places = [str(place) for place in range(1, n + 1)]
+    for seed in range(5):
+        random.Random(seed).shuffle(places)
+        answer = " > ".join(f"[{place}]" for place in places)
+        assert len(decoder.tokenizer(answer, add_special_tokens=False)["input_ids"]) < mechanism.new_tokens(n)
+    setwise = Generation(decoder, load_prompts()["setwise"])
+    for place in places:
+        assert len(decoder.tokenizer(f" {place}", add_special_tokens=False)["input_ids"]) <= setwise.new_tokens(n)
+    assert setwise.new_tokens(3) >= 3
+
+
+def test_new_tokens_count_against_the_context(decoder):
+    for name, n in (("setwise", 3), ("permutation", 20)):
+        mechanism = Generation(decoder, load_prompts()[name])
+        work = mechanism.prepare(request(n))
+        assert work.positions == len(work.prompt) + mechanism.new_tokens(n)
+        assert mechanism.context == 4096
+    assert Generation(decoder, load_prompts()["setwise_reasoning"]).new_tokens(3) == REASONING
+    assert Generation(decoder, load_prompts()["setwise"], max_new_tokens=7).new_tokens(3) == 7
+
+
+def answers(decoder, prompt, n, texts):
+    """What the mechanism makes of texts, as if the model had written them."""
+    mechanism = Generation(decoder, load_prompts()[prompt])
+    written = [decoder.tokenizer(text, add_special_tokens=False)["input_ids"] + [1] for text in texts]
+    mechanism.write = lambda prompts, new_tokens: written
+    works = [mechanism.prepare(request(n)) for _ in texts]
+    found = mechanism.score(works)
+    for answer, tokens, work in zip(found, written, works, strict=True):
+        assert (answer.generated_tokens, answer.forward_passes) == (len(tokens), len(tokens))
+        assert answer.prompt_tokens == len(work.prompt)
+    return [(answer.scores, dict(answer.outcomes)) for answer in found]
+
+
+def test_answers_of_each_framework(decoder):
+    good, none = {"answers": 1, "well_formed": 1}, {"answers": 1, "unparseable": 1}
+    assert answers(decoder, "yes_no", 1, ["Yes", "No.", "perhaps"]) == [((1.0,), good), ((0.0,), good), ((0.5,), none)]
+    assert answers(decoder, "pairwise", 2, [" B", " A", "Both"]) == [
+        ((0.0, 1.0), good),
+        ((1.0, 0.0), good),
+        ((0.0, 0.0), none),
+    ]
+    assert answers(decoder, "setwise", 3, [" 2", " 4", " the"]) == [
+        ((0.0, 1.0, 0.0), good),
+        ((0.0, 0.0, 0.0), {"answers": 1, "out_of_range": 1}),
+        ((0.0, 0.0, 0.0), none),
+    ]
+    assert answers(decoder, "permutation", 3, ["[2] > [3] > [1]", "[3] > [3]", "no"]) == [
+        ((1.0, 3.0, 2.0), good),
+        ((2.0, 1.0, 3.0), {"answers": 1, "repeated": 1, "missing": 2}),
+        ((3.0, 2.0, 1.0), none),
+    ]
+    assert answers(decoder, "setwise_reasoning", 3, ["<think>2</think><answer>[3]</answer>", "<think>1, 2"]) == [
+        ((0.0, 0.0, 1.0), good),
+        ((0.0, 0.0, 0.0), none),
+    ]
+
+
+def test_what_the_scores_tell(decoder):
+    prompts = load_prompts()
+    told = {
+        name: Generation(decoder, prompts[name]).returns for name in ("yes_no", "pairwise", "setwise", "permutation")
+    }
+    assert told == {"yes_no": "scores", "pairwise": "winner", "setwise": "winner", "permutation": "order"}
+
+
+def test_a_model_may_think_only_where_the_prompt_says_so(folder):
+    template = "{{ messages[-1]['content'] }}{% if not enable_thinking %}</think>{% endif %}"
+    decoder = load_decoder(folder, head=True)
+    decoder.tokenizer.chat_template = template
+    for name, ending in (("setwise", "</think> Passage:"), ("setwise_reasoning", "</answer>")):
+        mechanism = Generation(decoder, load_prompts()[name])
+        assert decoder.tokenizer.decode(mechanism.prepare(request(2)).prompt).endswith(ending)
+
+
+def test_a_head_is_needed(folder):
+    with pytest.raises(ValueError, match="head"):
+        Generation(dataclasses.replace(load_decoder(folder)), load_prompts()["setwise"])
