@@ -46,6 +46,7 @@ COMPARISON = (
     "p_t_holm",
     "tests",
 )
+CORRELATION = (*CELL, "system", "diagnostic", "passages", "mean", "low", "high", "queries")
 TEXT = (*CELL, "system", "baseline", "measure", "qid", "source", "target", "kind", "window", "verdict", "reason")
 
 
