@@ -24,6 +24,7 @@ MINIMUM = 21
 LIBRARIES = ("lib/server/libjvm.so", "lib/server/libjvm.dylib", "bin/server/jvm.dll")
 
 logger = logging.getLogger(__name__)
+_quieted: list[Any] = []  # Java forgets the level of a logger that nothing holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +98,14 @@ def start() -> Runtime:
     import jnius_config
 
     jnius_config.add_classpath(str(anserini_jar()))
-    import jnius  # noqa: F401  (the import starts the JVM)
+    logging.getLogger("kivy.jnius_config").setLevel(logging.WARNING)
+    import jnius
 
+    level = jnius.autoclass("org.apache.logging.log4j.Level")
+    jnius.autoclass("org.apache.logging.log4j.core.config.Configurator").setRootLevel(level.WARN)
+    lucene = jnius.autoclass("java.util.logging.Logger").getLogger("org.apache.lucene")
+    lucene.setLevel(jnius.autoclass("java.util.logging.Level").WARNING)
+    _quieted.append(lucene)
     logger.info("Java %d from %s", runtime.version, runtime.origin)
     return runtime
 

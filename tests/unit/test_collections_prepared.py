@@ -85,7 +85,7 @@ def test_results_do_not_change_when_the_checkout_moves(tmp_path, monkeypatch):
         prepared.prepare("tiny", beir_entry(Path("data")), Path("cache"), Path("out"), None, 42)
         written.append({path.name: path.read_bytes() for path in sorted(Path("out").iterdir())})
     assert written[0] == written[1]
-    assert set(written[0]) == {"collection.json", "qrels.txt", "topics.jsonl"}
+    assert set(written[0]) == {"collection.json", "excluded.jsonl.gz", "qrels.txt", "topics.jsonl"}
 
 
 def test_a_relative_path_is_sought_in_the_checkout_too(tmp_path, monkeypatch):

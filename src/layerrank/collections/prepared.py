@@ -49,6 +49,9 @@ DEFAULTS: Mapping[str, Any] = {
     "first_stage": "bm25",
 }
 
+EXCLUDED = "excluded.jsonl.gz"
+"""Passages that must not be candidates, as JSON lines {qid, pids}; BRIGHT has hundreds of thousands."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -117,7 +120,7 @@ def inputs(name: str, entry: Entry) -> list[str]:
 
 
 def prepare(name: str, entry: Entry, cache: Path, output: Path, query_limit: int | None, seed: int) -> None:
-    """Write topics.jsonl, qrels.txt and collection.json of the judged queries, or of a seeded sample of them."""
+    """Write the judged queries or a sample of them: topics.jsonl, qrels.txt, excluded.jsonl.gz, collection.json."""
     if query_limit is not None and query_limit < 1:
         raise UserError(f"query limit {query_limit}: it must be at least 1")
     source = check_entry(name, entry)
@@ -151,10 +154,10 @@ def prepare(name: str, entry: Entry, cache: Path, output: Path, query_limit: int
             "negative_grades": sum(grade < 0 for grade in grades),
             "excluded": sum(map(len, excluded.values())),
         },
-        "excluded": excluded,
     }
     files.write_topics(output / "topics.jsonl", (judged[qid] for qid in chosen))
     files.write_qrels(output / "qrels.txt", qrels)
+    files.write_jsonl(output / EXCLUDED, ({"qid": qid, "pids": pids} for qid, pids in excluded.items()))
     files.write_json(output / "collection.json", description)
     logger.info("Collection %s: %d of %d judged queries, %d judgements", name, len(chosen), len(judged), len(grades))
 
@@ -167,7 +170,7 @@ def load(folder: Path) -> Collection:
         entry=description["entry"],
         queries=tuple(files.read_topics(folder / "topics.jsonl")),
         qrels=files.read_qrels(folder / "qrels.txt"),
-        excluded={qid: frozenset(pids) for qid, pids in description["excluded"].items()},
+        excluded={row["qid"]: frozenset(row["pids"]) for row in files.read_jsonl(folder / EXCLUDED)},
         description=description,
     )
 

@@ -1,4 +1,4 @@
-"""Read a collection from its source, check it, and write topics.jsonl, qrels.txt and collection.json."""
+"""Read a collection from its source, check it, and write its topics, judgements, exclusions and description."""
 
 from __future__ import annotations
 
