@@ -71,6 +71,13 @@ def bias(column: str, points: int = 20) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
+def biases(systems: int, column: str) -> pd.DataFrame:
+    """As `bias`, for several systems, the first stage's first, with a mean over passages that are not relevant."""
+    one = bias(column)
+    one = one[one["system"] == SYSTEMS[1]].assign(mean_not_relevant=one["mean"] - 0.1)
+    return pd.concat([one.assign(system=name) for name in SYSTEMS[:systems]], ignore_index=True)
+
+
 def neighbours(layers: int) -> pd.DataFrame:
     mean = np.linspace(0.3, 0.9, layers - 1)
     columns = {"layer": np.arange(layers - 1), "mean": mean, "low": mean - 0.05, "high": mean + 0.05}
@@ -107,6 +114,8 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "pareto, two panels": lambda: draw_pareto(costs(means_table(["pocket", LONG], ["m"])), "seconds"),
     "pareto, no costs": lambda: draw_pareto(means_table(["c"], ["m"]).assign(seconds=np.nan), "seconds"),
     "diagnostics": lambda: draw_diagnostics(bias("position"), bias("tokens"), title="Bias"),
+    "diagnostics, not relevant": lambda: draw_diagnostics(biases(3, "position"), biases(3, "tokens")),
+    "diagnostics, eight systems": lambda: draw_diagnostics(biases(8, "position"), biases(8, "tokens")),
     "diagnostics, one place": lambda: draw_diagnostics(bias("position", 1), None),
     "transfer": lambda: draw_transfer(regrets(["a", "b", "c"]), measure="nDCG@10", title="Transfer"),
     "transfer, 12 long": lambda: draw_transfer(regrets([f"{i}-theoremqa-theorems" for i in range(12)])),
@@ -283,6 +292,13 @@ def test_spread_leaves_alone_what_stands_apart() -> None:
     assert style.spread([1.0, 1.0], 1.0) == pytest.approx([0.5, 1.5])
 
 
+def test_diagnostics_show_what_is_not_relevant_only_where_there_is_room() -> None:
+    def lines(systems: int) -> int:
+        return len(draw_diagnostics(biases(systems, "position"), None).axes[0].get_lines())
+
+    assert (lines(2), lines(4)) == (1 + 2 * 2, 1 + 4)
+
+
 def test_names_have_the_look_of_their_mechanism_and_framework() -> None:
     assert style.look_of("setwise3bubble-likelihood") == style.Look("setwise", "likelihood")
     assert style.look_of("listwise-attention-selected-label-free") == style.Look("listwise", "attention")
@@ -333,7 +349,7 @@ def test_every_command_writes_svg_and_pdf(tmp_path: Path) -> None:
         "neighbours": ["--table", write(neighbours(8), tmp_path / "neighbours.tsv")],
         "effectiveness": ["--means", means, "--collections", "c", "--models", "m", "--variant", "base"],
         "pareto": ["--means", means, "--costs", *map(str, paths)],
-        "diagnostics": ["--position", write(bias("position"), tmp_path / "p.tsv")],
+        "diagnostics": ["--position", write(biases(4, "position"), tmp_path / "p.tsv"), "--systems", *SYSTEMS[:2]],
         "transfer": ["--table", write(regrets(["a", "b"]), tmp_path / "t.tsv"), "--measure", "nDCG@10"],
         "latency": ["--table", write(latency(), tmp_path / "l.tsv")],
     }

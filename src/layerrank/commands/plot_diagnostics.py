@@ -11,14 +11,18 @@ from layerrank.commands._figure import add_figure_arguments, outputs
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--position", type=Path, metavar="FILE", help="TSV of system, position, mean, low, high")
     parser.add_argument("--length", type=Path, metavar="FILE", help="TSV of system, tokens, mean, low, high")
+    parser.add_argument("--systems", nargs="*", default=[], metavar="NAME", help="only these, in this order")
     add_figure_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> None:
     from layerrank import frames
+    from layerrank.plots import inputs
     from layerrank.plots.diagnostics import LENGTH, POSITION, draw_diagnostics
     from layerrank.plots.style import save
 
-    position = frames.read_frame(options.position, POSITION) if options.position else None
-    length = frames.read_frame(options.length, LENGTH) if options.length else None
-    save(draw_diagnostics(position, length, title=options.title, subtitle=options.subtitle), *outputs(options))
+    tables = [
+        inputs.only_values(frames.read_frame(path, columns), "system", options.systems, path) if path else None
+        for path, columns in ((options.position, POSITION), (options.length, LENGTH))
+    ]
+    save(draw_diagnostics(*tables, title=options.title, subtitle=options.subtitle), *outputs(options))

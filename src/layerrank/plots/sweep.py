@@ -14,7 +14,17 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from layerrank.plots.inputs import Level, Selection
-from layerrank.plots.style import INK, NOTE_SIZE, VERMILION, integer_ticks, legend_below, new_figure, span_label, styled
+from layerrank.plots.style import (
+    INK,
+    NOTE_SIZE,
+    VERMILION,
+    integer_ticks,
+    legend_below,
+    new_figure,
+    span_label,
+    spread,
+    styled,
+)
 
 COLOURS = "viridis"
 _MARKERS = "sDo^vP<>X*"
@@ -56,15 +66,7 @@ def draw_sweep(
     bar = figure.colorbar(image, ax=axes, shrink=0.9, aspect=28, pad=0.06)
     bar.set_label(f"{sweep['measure'].iloc[0]}, mean over queries")
     bar.outline.set_visible(False)  # type: ignore[operator]
-    low, high = image.get_clim()
-    for level in levels:
-        inside = low <= level.value <= high
-        bar.ax.annotate(
-            f"{level.label} {level.value:.3f}" + ("" if inside else " (off the scale)"),
-            xy=(0.0, min(max(level.value, low), high)), xycoords=("axes fraction", "data"),
-            xytext=(-5, 0), textcoords="offset points", ha="right", va="center", size=NOTE_SIZE,
-            arrowprops={"arrowstyle": "-", "lw": 0.8, "color": INK, "shrinkA": 0, "shrinkB": 0},
-        )  # fmt: skip
+    _draw_levels(bar.ax, levels, *image.get_clim())
     if len(handles) > 7 or layers < 6:
         legend_below(figure, handles)
     elif handles:
@@ -72,6 +74,19 @@ def draw_sweep(
             handles=handles, loc="lower left", bbox_to_anchor=(0.015, 0.015), borderaxespad=0, handletextpad=0.5
         )
     return figure
+
+
+def _draw_levels(axes: Axes, levels: Sequence[Level], low: float, high: float) -> None:
+    """Label levels at the left of a colour bar from `low` to `high`; one beyond its ends is written at that end."""
+    levels = [level for level in levels if np.isfinite(level.value)]
+    inside = [min(max(level.value, low), high) for level in levels]
+    for level, value, place in zip(levels, inside, spread(inside, 0.04 * (high - low)), strict=True):
+        beyond = "" if value == level.value else " (off the scale)"
+        axes.annotate(
+            f"{level.label} {level.value:.3f}{beyond}", xy=(0.0, value), xycoords=("axes fraction", "data"),
+            xytext=(-0.35, place), textcoords=("axes fraction", "data"), ha="right", va="center", size=NOTE_SIZE,
+            annotation_clip=False, arrowprops={"arrowstyle": "-", "lw": 0.8, "color": INK, "shrinkA": 0, "shrinkB": 0},
+        )  # fmt: skip
 
 
 def border_segments(values: NDArray[np.float64], level: float) -> list[list[tuple[float, float]]]:
