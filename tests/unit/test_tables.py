@@ -333,3 +333,10 @@ def test_shapes_of_frames_survive_a_round_trip(tmp_path):
     frames.write_frame(tmp_path / "means.tsv", table)
     back = frames.read_means([tmp_path / "means.tsv"])
     pd.testing.assert_frame_equal(table, back, check_dtype=False)
+
+
+def test_one_collection_shows_the_published_denominator_beside():
+    table = effectiveness.effectiveness_table(results(means()), ["nDCG@10"], "base")
+    assert table.columns[-1].title == "nDCG@10 where a relevant passage was retrieved"
+    assert cells(table)["BM25 (first stage)"][-1].value == pytest.approx(0.8)
+    assert any("5 of 10" in note for note in table.notes)

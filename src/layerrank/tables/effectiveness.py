@@ -140,7 +140,8 @@ class Results:
 def effectiveness_table(results: Results, measures: Sequence[str], variant: str, values: str = "means") -> Table:
     """Rows systems, columns collections (and measures), sections models where there are several.
 
-    `values` is a key of `VALUES`. An unweighted mean over collections closes the table where there are several; a
+    `values` is a key of `VALUES`. An unweighted mean over collections closes the table where there are several, the
+    mean with the published denominator where there is one; a
     system that one of them lacks has none. Raises `UserError` for another kind of values.
     """
     if values not in VALUES:
@@ -176,6 +177,11 @@ def effectiveness_table(results: Results, measures: Sequence[str], variant: str,
     ]
     if values != "with-relevant-candidate":
         notes.append(results.marks_note())
+    if values == "means" and not several:
+        notes.append(
+            f"Where a relevant passage was retrieved: {VALUES['with-relevant-candidate']} "
+            f"({results.queries('with-relevant-candidate')})."
+        )
     if several:
         notes.append("Mean: over collections, unweighted; nothing is tested over collections pooled.")
     notes.append(BOUNDS)
@@ -276,6 +282,8 @@ def _columns(results: Results, measures: Sequence[str], values: str) -> tuple[Co
     ]
     if several:
         columns += [Column(measure if grouped else "mean", form, "mean" if grouped else "") for measure in measures]
+    elif values == "means":
+        columns.append(Column(f"{measures[0]} where a relevant passage was retrieved", form))
     return (Column("System"), *columns)
 
 
@@ -301,6 +309,8 @@ def _line(results: Results, measures: Sequence[str], values: str, model: str, sy
             own = [cell.value for cell in cells[: len(results.collections) * len(measures)][place :: len(measures)]]
             numbers = [value for value in own if isinstance(value, float)]
             cells.append(Cell(sum(numbers) / len(numbers) if len(numbers) == len(own) else None))
+    elif values == "means":
+        cells.append(results.cell("with-relevant-candidate", results.collections[0], model, measures[0], system))
     parsed = parse_system(system)
     return row([parsed.label, *cells], aside=parsed.upper_bound)
 
