@@ -196,8 +196,8 @@ def test_other_collections_that_do_not_serve_are_named():
     own = random_sweep(1)
     for rule, others, message in [
         ({"rule": "best", "chosen_on": ["there"]}, {}, "'there'"),
-        ({"rule": "best", "chosen_on": ["own"]}, {}, "'own'"),
-        ({"rule": "best", "chosen_on": "others"}, {}, "others"),
+        ({"rule": "best", "chosen_on": ["own"]}, {"own": own}, "other than own"),
+        ({"rule": "best", "chosen_on": "others"}, {}, "other than own"),
         ({"rule": "peak", "chosen_on": "others"}, {"o": swept(np.zeros((2, 3)), layers=2)}, "layers"),
         ({"rule": "peak", "chosen_on": "others"}, {"o": swept(np.zeros((2, COUNT)), measure="AP")}, "measure"),
     ]:

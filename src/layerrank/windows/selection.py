@@ -117,7 +117,7 @@ def select(
     return {
         "rule": name,
         "family": rule.rule,
-        "settings": {key: list(value) if isinstance(value, tuple) else value for key, value in _own(rule).items()},
+        "settings": {key: list(value) if isinstance(value, tuple) else value for key, value in _settings(rule).items()},
         "chosen_by": how,
         "upper_bound": rule.rule == "oracle",
         "measure": own.measure,
@@ -201,10 +201,11 @@ def _choose(
         )
     if rule.chosen_on == "folds":
         return _cross_validated(rule, collection, own)
-    names = sorted(others) if rule.chosen_on == "others" else list(rule.chosen_on)
+    listed = sorted(others) if rule.chosen_on == "others" else rule.chosen_on
+    names = [name for name in listed if name != collection]
     sweeps = [_other(name, collection, own, others) for name in names]
     if not sweeps:
-        raise UserError(f"selection rule {rule.rule!r}: on is 'others', but no other collection's sweep is given")
+        raise UserError(f"selection rule {rule.rule!r}: chosen_on names no collection other than {collection}")
     window = _from_sweeps(rule, [swept.values for swept in sweeps], own.windows, own.layers)
     return [_entry(window, every, _value(sweeps, window), ", ".join(names))], window, "other-collections", names
 
@@ -223,8 +224,6 @@ def _cross_validated(rule: Rule, collection: str, own: Sweep) -> tuple[list[Docu
 
 
 def _other(name: str, collection: str, own: Sweep, others: Mapping[str, Sweep]) -> Sweep:
-    if name == collection:
-        raise UserError(f"selection: chosen_on names {name!r}, the collection that the window is judged on; use 'folds'")
     if name not in others:
         raise UserError(f"selection: no sweep of collection {name!r}; given: {', '.join(sorted(others)) or 'none'}")
     other = others[name]
@@ -277,7 +276,7 @@ def _entry(window: LayerWindow, qids: Sequence[str], value: float | None, chosen
     }
 
 
-def _own(rule: Rule) -> Document:
+def _settings(rule: Rule) -> Document:
     """The settings that belong to a rule's kind and are set."""
     keys = {"rule"} | _KEYS[rule.rule]
     return {

@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+
+from layerrank import files, frames
+from layerrank.__main__ import main
+from layerrank.attention.scores import all_windows
+from layerrank.errors import UserError
+from layerrank.records import LayerWindow
+from layerrank.transfer import COLUMNS, at_depth, transfer
+from layerrank.windows.selection import Rule, parse_rule, select
+from layerrank.windows.sweep import Sweep, write_sweep
+
+
+def constant(scores, layers, measure="nDCG@10"):
+    """A sweep of six queries whose windows have these values, {(start, end): value}, and 0 elsewhere."""
+    row = [scores.get((window.start, window.end), 0.0) for window in all_windows(layers)]
+    values = np.array([row] * 6, dtype=np.float32)
+    return Sweep(tuple(f"q{i}" for i in range(6)), values, measure, "query_last", layers, 6)
+
+
+SWEEPS = {
+    "news/small": constant({(1, 2): 0.50, (0, 1): 0.40, (0, 2): 0.25}, 3),
+    "web/small": constant({(0, 1): 0.75, (1, 2): 0.50, (0, 2): 0.25}, 3),
+    "news/large": constant({(2, 4): 0.75, (0, 2): 0.50, (1, 1): 1.0, (0, 4): 0.25}, 5),
+}
+
+
+def cell(table, source, target):
+    (found,) = table[(table["source"] == source) & (table["target"] == target)].to_dict("records")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("window", "layers", "other", "expected"),
+    [
+        ((1, 2), 3, 3, (1, 2)),
+        ((1, 2), 3, 5, (2, 4)),
+        ((10, 13), 30, 36, (12, 16)),
+        ((0, 29), 30, 16, (0, 15)),
+        ((0, 0), 1, 8, (0, 0)),
+        ((3, 7), 8, 1, (0, 0)),
+    ],
+)
+def test_relative_depth(window, layers, other, expected):
+    assert at_depth(LayerWindow(*window), layers, other) == LayerWindow(*expected)
+
+
+def test_the_matrix_by_hand():
+    table = transfer(SWEEPS, Rule("best"))
+    assert list(table.columns) == list(COLUMNS)
+    assert cell(table, "news/small", "web/small")["regret"] == pytest.approx(0.25)
+    assert cell(table, "web/small", "news/small")["regret"] == pytest.approx(0.10)
+    scaled = cell(table, "news/small", "news/large")
+    assert (scaled["window"], scaled["value"], scaled["oracle_window"]) == ("L2-4", 0.75, "L1-1")
+    assert scaled["regret"] == pytest.approx(0.25) and scaled["relative_depth"] == 1 and scaled["same_queries"] == 0
+    back = cell(table, "news/large", "web/small")  # layer 1 of 0-4 lies at a quarter: half of 0-2's first step
+    assert (back["window"], back["value"]) == ("L1-1", 0.0)
+    for name in SWEEPS:
+        own = cell(table, name, name)
+        assert own["regret"] == 0 and own["same_queries"] == 1
+        assert cell(table, "all layers", name)["value"] == 0.25
+
+
+def test_selections_stand_below_without_upper_bounds():
+    own = SWEEPS["web/small"]
+    fixed = select("early", parse_rule({"rule": "fixed", "window": "1-2"}), "web", own)
+    criterion = np.arange(6.0)
+    free = select("free", parse_rule({"rule": "label-free"}), "web", own, criterion=criterion)
+    oracle = select("oracle", parse_rule({"rule": "oracle"}), "web", own)
+    table = transfer(SWEEPS, Rule("best"), [("web/small", document) for document in (fixed, free, oracle)])
+    assert cell(table, "early", "web/small")["regret"] == pytest.approx(0.25)
+    assert cell(table, "free", "web/small")["window"] == "L2-2"
+    assert cell(table, "free", "web/small")["regret"] == pytest.approx(0.75)
+    assert "oracle" not in set(table["source"])
+
+
+def test_what_cannot_be_compared_is_refused():
+    with pytest.raises(UserError, match="AP"):
+        transfer({**SWEEPS, "x": constant({}, 3, "AP")}, Rule("best"))
+    document = select("early", parse_rule({"rule": "fixed", "window": "1-2"}), "x", constant({}, 3, "AP"))
+    with pytest.raises(UserError, match="AP"):
+        transfer(SWEEPS, Rule("best"), [("web/small", document)])
+    with pytest.raises(UserError, match="elsewhere"):
+        transfer(SWEEPS, Rule("best"), [("elsewhere", document)])
+
+
+def test_command(tmp_path):
+    named = []
+    for name, sweep in SWEEPS.items():
+        path = tmp_path / f"{name.replace('/', '-')}.arrow"
+        write_sweep(path, sweep)
+        named.append(f"{name}={path}")
+    document = select("early", parse_rule({"rule": "fixed", "window": "1-2"}), "web", SWEEPS["web/small"])
+    files.write_json(tmp_path / "s.json", document)
+    arguments = ["transfer", "--sweeps", *named, "--selections", f"web/small={tmp_path / 's.json'}"]
+    assert main([*arguments, "--output", str(tmp_path / "t.tsv")]) == 0
+    table = frames.read_frame(tmp_path / "t.tsv", COLUMNS)
+    assert len(table) == 9 + 3 + 1
+    assert main([*arguments, "--rule", '{"rule": "oracle"}', "--output", str(tmp_path / "t.tsv")]) == 2
