@@ -299,6 +299,14 @@ def test_diagnostics_show_what_is_not_relevant_only_where_there_is_room() -> Non
     assert (lines(2), lines(4)) == (1 + 2 * 2, 1 + 4)
 
 
+def test_transfer_writes_regret_and_window_and_frames_what_saw_its_queries() -> None:
+    table = regrets(["a", "b"]).assign(window=["L3-5", "L3-3", "2 windows", None], same_queries=[1, 0, 0, 1])
+    table.loc[1, "regret"] = -0.004
+    axes = draw_transfer(table).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["0.000\n3–5", "−0.004\n3", "0.020\n2 windows", "0.000"]
+    assert len(axes.patches) == 2
+
+
 def test_names_have_the_look_of_their_mechanism_and_framework() -> None:
     assert style.look_of("setwise3bubble-likelihood") == style.Look("setwise", "likelihood")
     assert style.look_of("listwise-attention-selected-label-free") == style.Look("listwise", "attention")
@@ -388,9 +396,9 @@ def test_costs_are_means_a_query(tmp_path: Path) -> None:
     assert list(inputs.join_costs(means, [table], "seconds")["seconds"]) == [0.0, 3.0]
 
 
-def test_selection_is_named_by_its_file(tmp_path: Path) -> None:
-    path = tmp_path / "base.peak-wide.json"
-    files.write_json(path, selection_document("peak", [(3, 5), (4, 6), (3, 5)]))
+def test_selection_is_named_as_the_study_names_its_rule(tmp_path: Path) -> None:
+    path = tmp_path / "selection.json"
+    files.write_json(path, selection_document("peak-wide", [(3, 5), (4, 6), (3, 5)]))
     found = inputs.read_selection(path)
     assert found.label == "peak-wide" and found.spans == [(3, 5), (4, 6)] and found.default == (3, 5)
     files.write_json(path, {"rule": "peak"})

@@ -197,12 +197,12 @@ def read_shape(path: Path, measure: str) -> Shape:
 
 
 def read_selection(path: Path) -> Selection:
-    """Read a file of `select-window`; its name without the variant, as in `selected-<name>`, is the selection's."""
+    """Read a file of `select-window`; its `rule` is the name that the study gives it, as in `selected-<name>`."""
     document = files.read_json(path)
     try:
         start, end = document["default"]
         return Selection(
-            path.stem.rpartition(".")[2],
+            str(document["rule"]),
             str(document["family"]),
             bool(document["upper_bound"]),
             tuple((int(e["window"][0]), int(e["window"][1]), len(e["qids"])) for e in document["windows"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 
 import numpy as np
@@ -10,7 +11,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from layerrank.plots.style import BLUE, INK, NOTE_SIZE, new_figure, note, styled
+from layerrank.plots.style import BLUE, INK, NOTE_SIZE, new_figure, note, span_label, styled
 
 COLUMNS = ("source", "target", "regret")
 
@@ -19,16 +20,18 @@ COLUMNS = ("source", "target", "regret")
 def draw_transfer(table: pd.DataFrame, *, measure: str = "", title: str = "", subtitle: str = "") -> Figure:
     """Regret matrix: a row where (or how) the window was chosen, a column where it is used; 0 is the oracle's.
 
-    `table` has `COLUMNS` and may have `window` (text, written below the regret) and `kind`: a new kind of source starts
-    below a line. Cells with source = target, chosen and judged on the same queries, are framed.
+    `table` has `COLUMNS` and may have `window` (written below the regret), `kind` (a new kind of source starts below a
+    gap) and `same_queries`: cells that were chosen on the queries that they are judged on are framed.
     """
     sources, targets = list(dict.fromkeys(table["source"])), list(dict.fromkeys(table["target"]))
     values = np.full((len(sources), len(targets)), np.nan)
     windows = np.full(values.shape, "", dtype=object)
+    same = np.zeros(values.shape, dtype=bool)
     for row in table.to_dict("records"):
         place = sources.index(row["source"]), targets.index(row["target"])
         values[place] = row["regret"]
-        windows[place] = str(row.get("window") or "")
+        windows[place] = _short(row.get("window"))
+        same[place] = bool(row.get("same_queries", row["source"] == row["target"]))
     width = max(5.2, 2.6 + 0.78 * len(targets))
     figure = new_figure(width, 1.3 + 0.42 * max(len(sources), 2), title, subtitle)
     axes = figure.add_subplot()
@@ -44,10 +47,10 @@ def draw_transfer(table: pd.DataFrame, *, measure: str = "", title: str = "", su
     for (i, j), value in np.ndenumerate(values):
         red, green, blue, _ = colours(value / top if np.isfinite(value) else 0.0)
         ink = INK if not np.isfinite(value) or 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"
-        text = f"{value:.3f}" if np.isfinite(value) else "–"
+        text = f"{value:.3f}".replace("-", "−") if np.isfinite(value) else "–"
         text += f"\n{windows[i, j]}" if windows[i, j] and np.isfinite(value) else ""
         axes.text(j, i, text, ha="center", va="center", size=NOTE_SIZE - 1, color=ink, linespacing=1.15)
-        if sources[i] == targets[j]:
+        if same[i, j]:
             axes.add_patch(
                 Rectangle((j - 0.47, i - 0.45), 0.94, 0.9, fill=False, edgecolor=ink, linewidth=1.0, linestyle=":")
             )
@@ -71,3 +74,11 @@ def draw_transfer(table: pd.DataFrame, *, measure: str = "", title: str = "", su
     bar.set_label(f"regret against the oracle{f' ({measure})' if measure else ''}")
     bar.outline.set_visible(False)  # type: ignore[operator]
     return figure
+
+
+def _short(window: object) -> str:
+    """A window as written in a cell: `L10-13` as `10–13`, anything else as it is, nothing where there is none."""
+    if not isinstance(window, str):
+        return ""
+    match = re.fullmatch(r"L(\d+)-(\d+)", window)
+    return span_label(int(match[1]), int(match[2])) if match else window
