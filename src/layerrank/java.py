@@ -21,6 +21,8 @@ from typing import Any
 from layerrank.errors import UserError
 
 MINIMUM = 21
+HEAP = 50
+"""Percentage of the machine's memory, or of its control group's, that the JVM's heap may take."""
 LIBRARIES = ("lib/server/libjvm.so", "lib/server/libjvm.dylib", "bin/server/jvm.dll")
 
 logger = logging.getLogger(__name__)
@@ -98,6 +100,7 @@ def start() -> Runtime:
     import jnius_config
 
     jnius_config.add_classpath(str(anserini_jar()))
+    jnius_config.add_options(f"-XX:MaxRAMPercentage={HEAP}")
     logging.getLogger("kivy.jnius_config").setLevel(logging.WARNING)
     import jnius
 

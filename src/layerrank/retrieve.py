@@ -27,6 +27,10 @@ from layerrank.records import Passage, Query, Ranking
 
 BATCH = 1000
 """Documents handed to the indexer at a time."""
+HELD = 50_000
+"""Hits that a batch of queries may hold in the JVM's memory, each with its stored text."""
+CLAUSES = 1 << 16
+"""Different terms that a query may have; Lucene's default of 1,024 is less than some of BRIGHT's posts may need."""
 
 logger = logging.getLogger(__name__)
 
@@ -204,6 +208,7 @@ class _Searcher:
     def __init__(self, folder: Path, settings: Settings, query_side: bool) -> None:
         self._searcher = java_class("io.anserini.search.SimpleSearcher")(str(folder))
         self._searcher.set_bm25(settings.k1, settings.b)
+        java_class("org.apache.lucene.search.IndexSearcher").setMaxClauseCount(CLAUSES)
         self._threads = settings.threads
         if query_side:
             reader = java_class("io.anserini.index.IndexReaderUtils").getReader(str(folder))
@@ -215,12 +220,19 @@ class _Searcher:
     def search(self, queries: Sequence[Query], hits: int) -> dict[str, list[tuple[str, float]]]:
         """Return by query id at most `hits` (passage id, score), best first; Anserini breaks ties by id."""
         array = java_class("java.util.ArrayList")
-        texts, qids = array(), array()
-        for query in queries:
-            texts.add(query.text)
-            qids.add(query.qid)
-        found = self._searcher.batch_search(self._generator, texts, qids, hits, self._threads)
-        return {query.qid: [(hit.docid, hit.score) for hit in found.get(query.qid)] for query in queries}
+        found: dict[str, list[tuple[str, float]]] = {}
+        rest = iter(tqdm(queries, desc="search", unit=" queries", disable=None))
+        while batch := list(itertools.islice(rest, max(1, HELD // hits))):
+            texts, qids = array(), array()
+            for query in batch:
+                texts.add(query.text)
+                qids.add(query.qid)
+            results = self._searcher.batch_search(self._generator, texts, qids, hits, self._threads)
+            for query in batch:
+                if (of_query := results.get(query.qid)) is None:
+                    raise RuntimeError(f"Anserini gave no answer to query {query.qid!r}")
+                found[query.qid] = [(hit.docid, hit.score) for hit in of_query]
+        return found
 
     def texts(self, pids: Sequence[str]) -> Iterator[tuple[str, str]]:
         """Yield (passage id, stored text) of each passage."""

@@ -78,6 +78,7 @@ def test_a_repeated_judgement_is_one_judgement(tmp_path):
         ({"corpus": [("d1", "", 3)]}, r"corpus\.jsonl:1: text must be a text, got 3"),
         ({"corpus": [("d1", ["x"], "text")]}, r"corpus\.jsonl:1: title must be a text"),
         ({"corpus": [(None, "", "text")]}, r"corpus\.jsonl:1: _id must be a text or a whole number, got None"),
+        ({"corpus": [("d1", "", "half \ud800")]}, r"corpus\.jsonl:1: text has half a character"),
         ({"corpus": []}, r"corpus\.jsonl: the corpus is empty"),
         ({"queries": [("q1", None)]}, r"queries\.jsonl:1: text must be a text, got None"),
     ],

@@ -99,7 +99,13 @@ def test_a_relative_path_is_sought_in_the_checkout_too(tmp_path, monkeypatch):
 
 def test_what_schedules_or_describes_does_not_change_the_collection(tmp_path):
     folder = write_beir(tmp_path / "data")
-    more = {"shards": 3, "label": "Tiny", "description": "d", "expected": {"measures": {"nDCG@10": 0.5}}}
+    more = {
+        "shards": 3,
+        "label": "Tiny",
+        "description": "d",
+        "passage_words": 9,
+        "expected": {"measures": {"nDCG@10": 0.5}},
+    }
     prepare(tmp_path, beir_entry(folder), output="plain")
     prepare(tmp_path, beir_entry(folder, **more), output="more")
     assert (tmp_path / "plain" / "collection.json").read_bytes() == (tmp_path / "more" / "collection.json").read_bytes()

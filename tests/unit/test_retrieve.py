@@ -104,7 +104,7 @@ def test_one_query_side_score_written_out_by_hand(tmp_path):
 
 
 def test_titles_are_searched_and_texts_come_back_as_they_were(tmp_path):
-    long = 'kiwi\n\n  é ünïcode "quoted" \\ 漢字 ' + "word " * 400
+    long = 'kiwi\n\n  é ünïcode "quoted" \\ 漢字 😀 ' + "word " * 400
     corpus = [("a", "plum tart", long), ("b", "", "\nkiwi"), ("c", "only a title", "")]
     write_beir(tmp_path / "data", corpus, [("q1", "plum"), ("q2", "kiwi"), ("q3", "title")], [("q1", "a", 1)])
     (tmp_path / "data" / "qrels" / "test.tsv").write_text("q1\ta\t1\nq2\ta\t1\nq3\tc\t1\n")
@@ -171,6 +171,16 @@ def test_the_folder_stands_as_title_only_when_asked_for(tmp_path):
     collection = indexed(tmp_path, entry)
     _, passages = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=2))
     assert {passage.title for passage in passages} == {"insects"}
+
+
+def test_many_queries_and_very_long_ones_are_answered(tmp_path, monkeypatch):
+    monkeypatch.setattr(retrieve, "HELD", 8)
+    long = " ".join(f"word{n}" for n in range(3000))
+    queries = {f"q{n}": "kiwi" for n in range(5)} | {"long": f"{long} kiwi"}
+    collection = fruit(tmp_path, queries)
+    rankings, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=2, threads=2))
+    assert {ranking.pids for ranking in rankings} == {("d1", "d2")}
+    assert len(rankings) == 6
 
 
 def test_a_query_that_finds_nothing_has_no_ranking(tmp_path, caplog):

@@ -116,6 +116,10 @@ def _text(row: dict[str, Any], key: str, where: str, default: str | None = None)
         return default
     if not isinstance(value, str):
         raise UserError(f"{where}: {key} must be a text, got {value!r}")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise UserError(f"{where}: {key} has half a character ({error})") from None
     return value
 
 

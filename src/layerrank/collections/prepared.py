@@ -28,11 +28,12 @@ COMMON = frozenset(
         "shards",
         "description",
         "label",
+        "passage_words",
     }
 )
 """Keys that an entry of any source may have."""
 
-BESIDES = frozenset({"expected", "shards", "description", "label"})
+BESIDES = frozenset({"expected", "shards", "description", "label", "passage_words"})
 """Keys among them that a prepared collection does not depend on."""
 
 CHOICES: Mapping[str, tuple[Any, ...]] = {
