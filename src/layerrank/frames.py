@@ -47,7 +47,12 @@ COMPARISON = (
     "tests",
 )
 CORRELATION = (*CELL, "system", "diagnostic", "passages", "mean", "low", "high", "queries")
-TEXT = (*CELL, "system", "baseline", "measure", "qid", "source", "target", "kind", "window", "verdict", "reason")
+TEXT = frozenset(
+    {
+        *(*CELL, "system", "baseline", "measure", "qid", "diagnostic", "passages"),
+        *("kind", "source", "target", "window", "oracle_window", "verdict", "reason"),
+    }
+)
 
 
 def write_frame(path: Path, frame: pd.DataFrame, digits: int = 6) -> None:

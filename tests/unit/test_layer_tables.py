@@ -70,16 +70,26 @@ def test_shape_table_says_where_there_is_no_bell():
     assert first.cells[3].detail == "±\u00a00.02" and second.cells[3].detail == ""
 
 
-def test_transfer_matrix_places_regrets_and_shades_them():
-    long = pd.DataFrame(
-        [("a", "b", 0.1, "L1-2", "collection"), ("b", "a", 0.05, "", "collection"), ("free", "a", 0.0, "", "rule")],
-        columns=["source", "target", "regret", "window", "kind"],
-    )
-    table = transfer_table(long, "nDCG@10")
-    assert [section.title for section in table.sections] == ["Collection", "Rule"]
-    assert lines(table) == [["a", 0.1, None], ["b", None, 0.05], ["free", None, 0.0]]
-    shades = [[cell.shade for cell in line.cells] for section in table.sections for line in section.rows]
-    assert shades == [[None, 1.0, None], [None, None, 0.5], [None, None, 0.0]]
+def transferred():
+    rows = [
+        ("chosen on a sweep", "a", "a", 0.0, "L1-2", 1),
+        ("chosen on a sweep", "a", "b", 0.1, "L1-2", 0),
+        ("chosen on a sweep", "b", "a", 0.05, "L0-0", 0),
+        ("chosen by a rule", "label-free", "a", 0.0, "3 windows", 0),
+    ]
+    table = pd.DataFrame(rows, columns=["kind", "source", "target", "regret", "window", "same_queries"])
+    return table.assign(measure="nDCG@10", oracle_window="L2-2", oracle=0.6)
+
+
+def test_transfer_matrix_places_regrets_shades_them_and_marks_what_was_seen():
+    table = transfer_table(transferred())
+    assert [section.title for section in table.sections] == ["Chosen on a sweep", "Chosen by a rule", "For comparison"]
+    assert lines(table)[:3] == [["a", 0.0, 0.1], ["b", 0.05, None], ["label-free", 0.0, None]]
+    shades = [[cell.shade for cell in line.cells] for section in table.sections[:2] for line in section.rows]
+    assert shades == [[None, None, 1.0], [None, 0.5, None], [None, 0.0, None]]
+    marks = [cell.marks for section in table.sections for line in section.rows for cell in line.cells]
+    assert marks.count("†") == 1
+    assert table.sections[-1].rows[0].aside and lines(table)[-1][1:] == [0.6, 0.6]
 
 
 def test_commands_write_all_formats(tmp_path):
@@ -88,13 +98,11 @@ def test_commands_write_all_formats(tmp_path):
         files.write_json(tmp_path / f"{name}.json", document)
         flags.append(f"pocket/m={tmp_path}/{name}.json")
     frames.write_frame(tmp_path / "shape.tsv", pd.DataFrame([SHAPE]))
-    frames.write_frame(
-        tmp_path / "transfer.tsv", pd.DataFrame([("a", "b", 0.1)], columns=["source", "target", "regret"])
-    )
+    frames.write_frame(tmp_path / "transfer.tsv", transferred())
     commands = {
         "selection-table": ["--selections", *flags],
         "shape-table": ["--shapes", f"pocket/m={tmp_path}/shape.tsv"],
-        "transfer-table": ["--table", f"{tmp_path}/transfer.tsv", "--measure", "nDCG@10"],
+        "transfer-table": ["--table", f"{tmp_path}/transfer.tsv"],
     }
     for name, arguments in commands.items():
         outputs = [f"{tmp_path}/{name}{suffix}" for suffix in FORMATS]

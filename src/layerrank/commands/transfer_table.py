@@ -9,10 +9,7 @@ from layerrank.commands._tables import add_tables
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--table", type=Path, required=True, metavar="FILE", help="TSV of source, target, regret (and window, kind)"
-    )
-    parser.add_argument("--measure", required=True, metavar="MEASURE", help="measure of the regret")
+    parser.add_argument("--table", type=Path, required=True, metavar="FILE", help="TSV of `transfer`")
     parser.add_argument("--title", default="", help="title of the table")
     add_tables(parser)
 
@@ -20,7 +17,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     from layerrank import frames
     from layerrank.tables import render
-    from layerrank.tables.layers import transfer_table
+    from layerrank.tables.layers import TRANSFER, transfer_table
 
-    table = frames.read_frame(options.table, ("source", "target", "regret"))
-    render.write(transfer_table(table, options.measure, options.title), options.outputs)
+    render.write(transfer_table(frames.read_frame(options.table, TRANSFER), options.title), options.outputs)

@@ -140,9 +140,9 @@ class Results:
 def effectiveness_table(results: Results, measures: Sequence[str], variant: str, values: str = "means") -> Table:
     """Rows systems, columns collections (and measures), sections models where there are several.
 
-    `values` is a key of `VALUES`. An unweighted mean over collections closes the table where there are several, the
-    mean with the published denominator where there is one; a
-    system that one of them lacks has none. Raises `UserError` for another kind of values.
+    `values` is a key of `VALUES`. An unweighted mean over collections closes the table where there are several (a
+    system that one of them lacks has none), else the mean over the published denominator. Raises `UserError` for
+    another kind of values.
     """
     if values not in VALUES:
         raise UserError(f"values {values!r}: known: {', '.join(VALUES)}")

@@ -12,6 +12,8 @@ import pandas as pd
 from layerrank.systems import window_label
 from layerrank.tables.describe import Cell, Column, Row, Section, Table, Value, row
 
+TRANSFER = ("kind", "source", "target", "measure", "window", "oracle_window", "oracle", "regret", "same_queries")
+
 Document = Mapping[str, Any]
 Name = tuple[str, str]  # collection, model
 
@@ -107,36 +109,43 @@ def shape_table(shapes: Sequence[tuple[Name, pd.DataFrame]]) -> Table:
     )
 
 
-def transfer_table(transfer: pd.DataFrame, measure: str, title: str = "") -> Table:
-    """Matrix of regret: a row where (or how) a window was chosen, a column where it is used.
+def transfer_table(transfer: pd.DataFrame, title: str = "") -> Table:
+    """Matrix of regret: a row where (or how) a window was chosen, a column where it is used; a section a kind.
 
-    `transfer` has the columns source, target and regret, and may have `window` (shown small) and `kind` (a section
-    each). Shades go with regret, from none at 0 to the largest.
+    `transfer` has the columns `TRANSFER`. Shades go with regret, from none at 0 to the largest. Windows chosen on the
+    judgements that they are measured by are marked; the oracle's means close the table.
     """
+    measure = ", ".join(dict.fromkeys(map(str, transfer["measure"])))
     targets = list(dict.fromkeys(map(str, transfer["target"])))
     records = transfer.to_dict("records")
-    largest = max((float(record["regret"]) for record in records if _number(record["regret"]) is not None), default=0.0)
+    largest = max((float(record["regret"]) for record in records), default=0.0)
     columns = (Column("Chosen on, or by"), *(Column(name, ".3f", group="Used on", detail="window") for name in targets))
     sections: dict[str, dict[str, dict[str, Cell]]] = {}
+    oracle: dict[str, Cell] = {}
     for record in records:
-        regret = _number(record["regret"])
-        shade = max(0.0, regret) / largest if regret is not None and largest > 0 else None
-        cell = Cell(regret, detail=str(record.get("window") or ""), shade=shade)
-        lines = sections.setdefault(str(record.get("kind") or ""), {})
+        regret, seen = float(record["regret"]), bool(record["same_queries"])
+        shade = None if seen or largest <= 0 else max(0.0, regret) / largest
+        cell = Cell(regret, marks="†" if seen else "", detail=str(record["window"]), shade=shade)
+        lines = sections.setdefault(str(record["kind"]), {})
         lines.setdefault(str(record["source"]), {})[str(record["target"])] = cell
+        oracle[str(record["target"])] = Cell(float(record["oracle"]), detail=str(record["oracle_window"]))
+    matrix = [
+        Section(
+            kind[:1].upper() + kind[1:],
+            tuple(row([source, *(cells.get(name, Cell()) for name in targets)]) for source, cells in lines.items()),
+        )
+        for kind, lines in sections.items()
+    ]
+    bound = row([f"oracle: mean {measure}", *(oracle[name] for name in targets)], aside=True)
     return Table(
         title or f"What carries over: regret in {measure}",
         columns,
-        tuple(
-            Section(
-                kind[:1].upper() + kind[1:],
-                tuple(row([source, *(cells.get(name, Cell()) for name in targets)]) for source, cells in lines.items()),
-            )
-            for kind, lines in sections.items()
-        ),
+        (*matrix, Section("For comparison", (bound,))),
         (
-            f"Regret: mean {measure} of the best single window of a column’s own queries, minus that of the window "
-            "chosen elsewhere; darker is worse.",
+            f"Regret: mean {measure} of the best single window of a column’s own queries (the oracle, an upper bound), "
+            "minus that of the window chosen elsewhere; darker is worse. Small: the window used, at the same relative "
+            "depth where models differ in layers.",
+            "†: chosen on the very judgements that it is measured by; no result.",
         ),
     )
 
