@@ -17,7 +17,7 @@ from layerrank.records import Cost
 from layerrank.systems import FIRST_STAGE
 
 PROFILE = ("measure", "layer", "relative_depth", "mean", "low", "high", "queries")
-SHAPE = ("measure", "verdict", "baseline", "height", "centre", "width")
+SHAPE = ("measure", "verdict", "reason", "baseline", "height", "centre", "width")
 SWEEP = ("start", "end", "measure", "mean")
 EVALUATION = ("system", "qid", "measure", "value")
 COSTS = tuple(field.name for field in fields(Cost) if field.name not in ("qid", "outcomes"))
@@ -44,9 +44,10 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The verdict on a layer profile's shape, and the fitted bell over relative depth."""
+    """The verdict on a layer profile's shape, its reason, and the fitted bell over relative depth."""
 
     verdict: str
+    reason: str
     baseline: float
     height: float
     centre: float
@@ -61,8 +62,8 @@ class Shape:
     def words(self) -> str:
         """The verdict for readers."""
         if self.bell:
-            return f"shape: a bell, centre {self.centre:.2f} and width {self.width:.2f} of the depth"
-        return f"shape: {self.verdict}, not a bell"
+            return f"a bell, centre {self.centre:.2f} and width {self.width:.2f} of the depth"
+        return f"no bell: {self.reason}"
 
     def curve(self, profile: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Layers at a fine step over a profile (`PROFILE` columns), and the fitted measure there."""
@@ -193,7 +194,7 @@ def read_levels(evaluation: Path | None, kinds: Mapping[str, str | None], measur
 def read_shape(path: Path, measure: str) -> Shape:
     """Read one measure's row of `layer-shape`."""
     row = only_measure(frames.read_frame(path, SHAPE), measure, path).iloc[0]
-    return Shape(str(row["verdict"]), *(float(row[column]) for column in SHAPE[2:]))
+    return Shape(str(row["verdict"]), str(row["reason"]), *(float(row[column]) for column in SHAPE[3:]))
 
 
 def read_selection(path: Path) -> Selection:
