@@ -8,7 +8,7 @@ import pandas as pd
 from layerrank import intervals
 from layerrank.errors import UserError
 from layerrank.frames import CELL
-from layerrank.systems import parse_system
+from layerrank.systems import CEILING, parse_system
 
 BASE = "base"
 TIE = 1e-9
@@ -26,6 +26,7 @@ SENSITIVITY = (
     "ties",
     "losses",
     "changed",
+    "ceiling",
 )
 
 
@@ -40,8 +41,8 @@ def sensitivity(values: pd.DataFrame, seed: int, resamples: int = 2000) -> pd.Da
     Returns:
         Columns `SENSITIVITY`: `base` and `value` are means over the common queries, `difference` is value minus base
         with its 95 % bootstrap interval; `wins`, `ties`, `losses` count queries; `changed` is the mean absolute
-        difference of a query, which differences of opposite sign do not hide. Systems that the base lacks, and upper
-        bounds, are left out.
+        difference of a query, which differences of opposite sign do not hide; `ceiling` is the variant's mean under an
+        ideal re-ranking. Systems that the base lacks, and upper bounds, are left out.
 
     Raises:
         UserError: a variant shares no query and system with a base of its collection and model.
@@ -54,6 +55,7 @@ def sensitivity(values: pd.DataFrame, seed: int, resamples: int = 2000) -> pd.Da
     for cell in dict.fromkeys(zip(others["collection"], others["model"], others["variant"], strict=True)):
         if cell not in met:
             raise UserError(f"{cell[0]}, {cell[1]}: variant {cell[2]} shares no query and system with a base")
+    ceilings = pairs[pairs["system"] == CEILING].groupby([*CELL, "measure"])["value"].mean().to_dict()
     rows = []
     for names, group in pairs.groupby([*CELL, "system", "measure"], sort=False):
         if parse_system(str(names[3])).upper_bound:
@@ -67,6 +69,7 @@ def sensitivity(values: pd.DataFrame, seed: int, resamples: int = 2000) -> pd.Da
                 *(*names, len(group), before.mean(), value.mean(), differences.mean()),
                 *(float(spread.low), float(spread.high)),
                 *(wins, len(group) - wins - losses, losses, np.abs(differences).mean()),
+                ceilings.get((*names[:3], names[4]), np.nan),
             )
         )
     return pd.DataFrame(rows, columns=list(SENSITIVITY))

@@ -6,7 +6,7 @@ from layerrank import costs, files, frames
 from layerrank.__main__ import main
 from layerrank.errors import UserError
 from layerrank.records import Cost
-from layerrank.tables.costs import cost_table
+from layerrank.tables.costs import cost_table, outcome_table
 
 WRITTEN = {"answers": 8, "well_formed": 6, "repeated": 3, "unparseable": 1}
 COSTS = {
@@ -41,6 +41,15 @@ def test_cost_table_counts_outcomes_and_marks_the_cheapest():
     assert generation[8].value == 10 and generation[9].detail == "unparseable\u00a01, repeated\u00a03"
 
 
+def test_outcome_table_leaves_out_what_writes_nothing():
+    table = outcome_table(costs.summarise(COSTS, "c", "m", "grid"))
+    (line,) = table.sections[0].rows
+    assert [cell.value for cell in line.cells] == ["Setwise generation", 10, 0.8, 0.1, 0, 3, 0]
+    assert table.sections[0].title == "c · m · grid · 2 queries"
+    silent = costs.summarise({name: COSTS[name] for name in COSTS if "attention" in name}, "c", "m", "base")
+    assert outcome_table(silent).sections == () and "No system" in outcome_table(silent).notes[0]
+
+
 def test_commands_join_cells(tmp_path):
     flags = []
     for system, queries in COSTS.items():
@@ -51,5 +60,7 @@ def test_commands_join_cells(tmp_path):
         assert main(["summarise-costs", *named, "--costs", *flags, "--output", f"{tmp_path}/{model}.tsv"]) == 0
     outputs = [f"{tmp_path}/costs{suffix}" for suffix in (".tsv", ".html", ".tex", ".md")]
     assert main(["cost-table", "--costs", f"{tmp_path}/m.tsv", f"{tmp_path}/n.tsv", "--outputs", *outputs]) == 0
+    assert main(["outcome-table", "--costs", f"{tmp_path}/m.tsv", "--outputs", f"{tmp_path}/outcomes.html"]) == 0
+    assert "80.0%" in (tmp_path / "outcomes.html").read_text()
     assert "20.0%" in (tmp_path / "costs.md").read_text() and r"20.0\%" in (tmp_path / "costs.tex").read_text()
     assert len(frames.read_frame(tmp_path / "costs.tsv", ("section", "System"))) == 4

@@ -58,9 +58,10 @@ def test_table_words_variants_and_gathers_seeds():
     words = ["order reversed", "order shuffled, seed 1", "order shuffled, seed 2", "order shuffled, 2 seeds"]
     assert [cells[0].value for cells in lines] == words
     assert lines[0][1].value == 2 and lines[1][1].value == 4
-    assert lines[3][2].value == pytest.approx(-0.05)
-    assert lines[3][2].detail == "[−0.100,\u00a0+0.000]"
-    assert [column.title for column in table.columns[2:]] == ["Listwise attention, all layers"]
+    assert lines[1][2].value == 1.0
+    assert lines[3][3].value == pytest.approx(-0.05)
+    assert lines[3][3].detail == "[−0.100,\u00a0+0.000]"
+    assert [column.title for column in table.columns[3:]] == ["Listwise attention, all layers"]
 
 
 def test_settings_in_words():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from layerrank.ranking.parsing import MISSING, OUT_OF_RANGE, REPEATED, UNPARSEABLE
+from layerrank.ranking.parsing import ANSWERS, MISSING, OUT_OF_RANGE, REPEATED, UNPARSEABLE, WELL_FORMED
 from layerrank.systems import parse_system
 from layerrank.tables.describe import Cell, Column, Section, Table, embolden, interval, row
 
@@ -21,6 +21,15 @@ COLUMNS = (
     Column("failed", ".1%", group="Answers", detail="how"),
 )
 COUNTED = ("groups", "memo_hits", "forward_passes", "prompt_tokens", "generated_tokens", "truncated_passages")
+OUTCOME_COLUMNS = (
+    Column("System"),
+    Column("written", ",d", group="Answers"),
+    Column("well-formed", ".1%", group="Answers"),
+    Column("unparseable", ".1%", group="Answers"),
+    Column("labels out of range", ",d", group="Labels"),
+    Column("labels repeated", ",d", group="Labels"),
+    Column("passages missing", ",d", group="Labels"),
+)
 EVENTS = {UNPARSEABLE: "unparseable", OUT_OF_RANGE: "out of range", REPEATED: "repeated", MISSING: "missing"}
 
 
@@ -45,9 +54,7 @@ def cost_table(summaries: pd.DataFrame) -> Table:
                 )
             )
         place = next(index for index, column in enumerate(COLUMNS) if column.title == "median")
-        low, high = int(group["queries"].min()), int(group["queries"].max())
-        queries = str(low) if low == high else f"{low} to {high}"
-        title = " · ".join([collection, model, *([] if variant == "base" else [variant]), f"{queries} queries"])
+        title = _title(group, collection, model, variant)
         sections.append(Section(title, tuple(embolden(COLUMNS, rows, [place], lowest=True))))
     notes = (
         "Groups: comparisons that a framework asked for; memo hits: those answered from an equal one before. Passes: "
@@ -60,3 +67,36 @@ def cost_table(summaries: pd.DataFrame) -> Table:
         "A dash: the mechanism writes none.",
     )
     return Table("What ranking costs", COLUMNS, tuple(sections), notes)
+
+
+def outcome_table(summaries: pd.DataFrame) -> Table:
+    """What became of every written answer; systems that write none are left out. `summaries` as for `cost_table`."""
+    sections = []
+    for names, group in summaries[summaries[ANSWERS] > 0].groupby(["collection", "model", "variant"], sort=False):
+        rows = tuple(
+            row(
+                [
+                    parse_system(str(record["system"])).label,
+                    int(record[ANSWERS]),
+                    *(float(record[name]) / float(record[ANSWERS]) for name in (WELL_FORMED, UNPARSEABLE)),
+                    *(int(record[name]) for name in (OUT_OF_RANGE, REPEATED, MISSING)),
+                ]
+            )
+            for record in group.to_dict("records")
+        )
+        sections.append(Section(_title(group, *map(str, names)), rows))
+    notes = [
+        "Well-formed and unparseable: shares of all written answers; the others were repaired. A label out of range or "
+        "repeated is dropped; a passage that an answer leaves out follows in its order before. An answer without any "
+        "label "
+        "decides nothing.",
+    ]
+    if not sections:
+        notes = ["No system of this study writes answers."]
+    return Table("What became of written answers", OUTCOME_COLUMNS, tuple(sections), tuple(notes))
+
+
+def _title(group: pd.DataFrame, collection: str, model: str, variant: str) -> str:
+    low, high = int(group["queries"].min()), int(group["queries"].max())
+    queries = str(low) if low == high else f"{low} to {high}"
+    return " · ".join([collection, model, *([] if variant == "base" else [variant]), f"{queries} queries"])

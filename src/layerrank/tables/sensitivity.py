@@ -34,6 +34,7 @@ def sensitivity_table(differences: pd.DataFrame, measure: str, variants: Setting
     columns = (
         Column("Variant"),
         Column("queries", "d"),
+        Column("ceiling", ".3f"),
         *(Column(parse_system(system).label, SIGNED, detail="95 % interval") for system in systems),
     )
     sections = []
@@ -46,6 +47,7 @@ def sensitivity_table(differences: pd.DataFrame, measure: str, variants: Setting
     notes = [
         f"Difference of {measure} from the base study, in means over the queries that the variant ran. Small: 95 % "
         "bootstrap interval over queries; where it holds 0, no change is shown.",
+        "Ceiling: the variant’s mean under an ideal re-ranking; another depth or truncation has another ceiling.",
     ]
     if any(line.aside for section in sections for line in section.rows):
         notes.append("Set back: mean, and smallest and largest, of the variants that differ in their seed alone.")
@@ -70,8 +72,9 @@ def _row(name: str, words: str, systems: Sequence[str], records: Mapping[Any, Ma
         else:
             spread = interval(float(record["low"]), float(record["high"]), SIGNED)
             cells.append(Cell(float(record["difference"]), detail=spread))
-    queries = max(int(record["queries"]) for key, record in records.items() if key[0] == name)
-    return row([Cell(words, detail="" if words == name else name), queries, *cells])
+    own = [record for key, record in records.items() if key[0] == name]
+    queries, ceiling = max(int(record["queries"]) for record in own), float(own[0]["ceiling"])
+    return row([Cell(words, detail="" if words == name else name), queries, ceiling, *cells])
 
 
 def _seeds(
@@ -92,5 +95,5 @@ def _seeds(
                 cells.append(Cell(sum(found) / len(found), detail=interval(min(found), max(found), SIGNED)))
             else:
                 cells.append(Cell())
-        rows.append(row([f"{words}, {len(members)} seeds", None, *cells], aside=True))
+        rows.append(row([f"{words}, {len(members)} seeds", None, None, *cells], aside=True))
     return rows
