@@ -208,6 +208,7 @@ def test_profile_draws_a_bell_only_where_it_is_one() -> None:
     assert (dense[0], dense[-1]) == (0, 29)
     assert dense[np.argmax(values)] == pytest.approx(0.55 * 29, abs=0.05)
     assert values.max() == pytest.approx(0.52, abs=1e-4) and values[0] == pytest.approx(0.3, abs=1e-3)
+    assert Shape("bell", "rises; within the intervals", 0.3, 0.2, 0.5, 0.1).words.endswith("; within the intervals")
     figure = draw_profile(table, shape=Shape("flat", "no curve beats a flat line", 0.3, np.nan, np.nan, np.nan))
     assert len(figure.axes[0].get_lines()) == len(draw_profile(table).axes[0].get_lines())
     assert any(text.get_text().endswith("no bell: no curve beats a flat line") for text in figure.texts)

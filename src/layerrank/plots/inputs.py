@@ -62,7 +62,10 @@ class Shape:
     def words(self) -> str:
         """The verdict for readers."""
         if self.bell:
-            return f"a bell, centre {self.centre:.2f} and width {self.width:.2f} of the depth"
+            caveat = self.reason.partition(";")[2]
+            return f"a bell, centre {self.centre:.2f} and width {self.width:.2f} of the depth" + (
+                caveat and f";{caveat}"
+            )
         return f"no bell: {self.reason}"
 
     def curve(self, profile: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
