@@ -16,6 +16,9 @@ include: "rules/attention.smk"
 include: "rules/windows.smk"
 include: "rules/rerank.smk"
 include: "rules/evaluate.smk"
+include: "rules/latency.smk"
+include: "rules/figures.smk"
+include: "rules/tables.smk"
 include: "rules/report.smk"
 
 

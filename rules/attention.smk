@@ -7,17 +7,17 @@ rule check_prompts:
         model="<resources>/models/{model}",
     output:
         "<results>/{collection}/{model}/prompts/{variant}.json",
-    params:
-        prompt=prompt_settings,
-        code=code_digest("check-prompts"),
     log:
         "<logs>/{collection}/{model}/check_prompts.{variant}.log",
+    priority: 70
     conda:
         "../envs/model.yaml"
-    priority: 70
     resources:
         mem_mb=4000,
         runtime=60,
+    params:
+        prompt=prompt_settings,
+        code=code_digest("check-prompts"),
     shell:
         "python -m layerrank check-prompts --collection {wildcards.collection} --candidates {input.candidates}"
         " --model {input.model} {params.prompt} --output {output} 2> {log}"
@@ -30,19 +30,19 @@ rule extract_attention:
         check="<results>/{collection}/{model}/prompts/{variant}.json",
     output:
         "<results>/{collection}/{model}/attention/{variant}.shard-{shard}-of-{shards}.arrow",
-    params:
-        prompt=prompt_settings,
-        code=code_digest("extract-attention"),
     log:
         "<logs>/{collection}/{model}/extract_attention.{variant}.shard-{shard}-of-{shards}.log",
+    priority: 50
     conda:
         "../envs/model.yaml"
     threads: 8
-    priority: 50
     resources:
         gpu=gpus_of,
         mem_mb=model_memory,
         runtime=model_runtime,
+    params:
+        prompt=prompt_settings,
+        code=code_digest("extract-attention"),
     shell:
         "OMP_NUM_THREADS={threads} python -m layerrank extract-attention --candidates {input.candidates}"
         " --model {input.model} {params.prompt} --shard {wildcards.shard} --shards {wildcards.shards}"

@@ -8,20 +8,20 @@ rule prepare_collection:
         topics="<results>/{collection}/collection/topics.jsonl",
         qrels="<results>/{collection}/collection/qrels.txt",
         about="<results>/{collection}/collection/collection.json",
-    params:
-        entry=collection_entry,
-        limit=CONFIG["queries"]["limit"],
-        seed=CONFIG["queries"]["seed"],
-        code=code_digest("prepare-collection"),
     log:
         "<logs>/{collection}/prepare_collection.log",
+    priority: 100
     conda:
         "../envs/retrieve.yaml"
-    priority: 100
     resources:
         mem_mb=2000,
         runtime=60,
+    params:
+        entry=collection_entry,
+        limit=query_limit(),
+        seed=CONFIG["queries"]["seed"],
+        code=code_digest("prepare-collection"),
     shell:
         "python -m layerrank prepare-collection --name {wildcards.collection} --entry {params.entry:q}"
-        " --query-limit {params.limit} --seed {params.seed} --cache <resources>"
+        " {params.limit} --seed {params.seed} --cache {CACHE:q}"
         " --output $(dirname {output.topics}) 2> {log}"

@@ -25,10 +25,25 @@ CONFIG = STUDY.config
 COLLECTIONS = CONFIG["collections"]
 MODELS = CONFIG["models"]
 VARIANTS = ["base", *CONFIG["variants"]]
+SYSTEMS = {variant: studies.systems(STUDY, variant) for variant in VARIANTS}
 SELECTIONS = list(CONFIG["layers"]["selection"])
+CACHE = CONFIG["cache"]
 GRID = CONFIG["systems"]["variant"]
-SHOWN = list(dict.fromkeys(["base", GRID]))  # the variants whose systems the report shows one by one
+SHOWN = list(
+    dict.fromkeys(["base", GRID])
+)  # the variants whose systems the report shows one by one
+SENSITIVITY = {
+    variant: CONFIG["variants"][variant] for variant in VARIANTS if variant not in SHOWN
+}
 LEAD_MEASURE = CONFIG["evaluation"]["measures"][0]
+
+# A machine's GPU runs one job at a time, unless --resources gpu=N says otherwise; a cluster hands out its own.
+if (
+    workflow.is_main_process
+    and workflow.local_exec
+    and "gpu" not in workflow.global_resources
+):
+    workflow.register_resource("gpu", 1)
 
 
 pathvars:
@@ -60,12 +75,18 @@ def as_json(value):
 
 
 def collection_entry(wildcards):
-    return as_json(STUDY.collections[wildcards.collection])
+    """All of a collection's entry but what only plans read."""
+    entry = STUDY.collections[wildcards.collection]
+    return as_json(
+        {key: value for key, value in entry.items() if key != "passage_words"}
+    )
 
 
 def collection_sources(wildcards):
     """Files of a collection that lie in a folder: a change of theirs is a change of the study."""
-    return prepared.inputs(wildcards.collection, STUDY.collections[wildcards.collection])
+    return prepared.inputs(
+        wildcards.collection, STUDY.collections[wildcards.collection]
+    )
 
 
 def instruction_of(wildcards):
@@ -88,15 +109,32 @@ def variant_setting(key):
     return get
 
 
+def query_limit():
+    limit = CONFIG["queries"]["limit"]
+    return "" if limit is None else f"--query-limit {limit}"
+
+
 def variant_query_limit(wildcards):
     limit = studies.variant_settings(STUDY, wildcards.variant)["queries"]
-    return "" if limit is None else f"--query-limit {limit} --query-seed {CONFIG['queries']['seed']}"
+    return (
+        ""
+        if limit is None
+        else f"--query-limit {limit} --query-seed {CONFIG['queries']['seed']}"
+    )
+
+
+def prompt_flags(collection, model, variant):
+    """Flags of everything that shapes a prompt and the forward pass."""
+    settings = studies.prompt_settings(STUDY, collection, model, variant)
+    return " ".join(f"--{key.replace('_', '-')} {shlex.quote(str(value))}" for key, value in sorted(settings.items()))
 
 
 def prompt_settings(wildcards):
-    """Flags of everything that shapes a prompt and the forward pass, for a collection, model and variant."""
-    settings = studies.prompt_settings(STUDY, wildcards.collection, wildcards.model, wildcards.variant)
-    return " ".join(f"--{key.replace('_', '-')} {shlex.quote(str(value))}" for key, value in sorted(settings.items()))
+    return prompt_flags(wildcards.collection, wildcards.model, wildcards.variant)
+
+
+def base_prompt_settings(wildcards):
+    return prompt_flags(wildcards.collection, wildcards.model, "base")
 
 
 def shards_of(collection):
@@ -106,7 +144,10 @@ def shards_of(collection):
 def signal_of(collection, model, variant):
     """The files of one stored signal, by shard."""
     n = shards_of(collection)
-    return [f"<results>/{collection}/{model}/attention/{variant}.shard-{i}-of-{n}.arrow" for i in range(n)]
+    return [
+        f"<results>/{collection}/{model}/attention/{variant}.shard-{i}-of-{n}.arrow"
+        for i in range(n)
+    ]
 
 
 def gpus_of(wildcards):
@@ -122,17 +163,21 @@ def model_runtime(wildcards, attempt):
 
 
 def system_of(wildcards):
-    return studies.systems(STUDY, wildcards.variant)[wildcards.system]
+    return SYSTEMS[wildcards.variant][wildcards.system]
 
 
 def every(pattern, variants=VARIANTS, **others):
     """The pattern for each collection, model and variant of the study."""
-    return expand(pattern, collection=COLLECTIONS, model=MODELS, variant=variants, **others)
+    return expand(
+        pattern, collection=COLLECTIONS, model=MODELS, variant=variants, **others
+    )
 
 
 def measures_of(wildcards):
     """The study's measures, in the order of the configuration."""
-    return " ".join(shlex.quote(measure) for measure in CONFIG["evaluation"]["measures"])
+    return " ".join(
+        shlex.quote(measure) for measure in CONFIG["evaluation"]["measures"]
+    )
 
 
 def layer_measure(wildcards):
@@ -142,7 +187,9 @@ def layer_measure(wildcards):
 
 def profile_measures(wildcards):
     """The measure of the layers, then the study's."""
-    names = dict.fromkeys([CONFIG["layers"]["measure"], *CONFIG["evaluation"]["measures"]])
+    names = dict.fromkeys(
+        [CONFIG["layers"]["measure"], *CONFIG["evaluation"]["measures"]]
+    )
     return " ".join(shlex.quote(name) for name in names)
 
 
@@ -158,38 +205,25 @@ def selections_of(wildcards):
 
 def cost_files(wildcards):
     """Costs of every system of a collection, model and variant."""
-    folder = f"<results>/{wildcards.collection}/{wildcards.model}/runs/{wildcards.variant}"
-    return [f"{folder}/{name}.costs.jsonl" for name in studies.systems(STUDY, wildcards.variant)]
+    folder = (
+        f"<results>/{wildcards.collection}/{wildcards.model}/runs/{wildcards.variant}"
+    )
+    return [
+        f"{folder}/{name}.costs.jsonl"
+        for name in studies.systems(STUDY, wildcards.variant)
+    ]
 
 
 def cost_flags(wildcards, input):
-    return " ".join(f"{Path(file).name.removesuffix('.costs.jsonl')}={file}" for file in input.costs)
+    return " ".join(
+        f"{Path(file).name.removesuffix('.costs.jsonl')}={file}" for file in input.costs
+    )
 
 
 def table_marks(wildcards):
     """What marks significance in tables."""
     tests = CONFIG["evaluation"]
     return f"--baseline {tests['baseline']} --test {tests['test']} --alpha {tests['alpha']}"
-
-
-def study_figures():
-    """Every figure of the report."""
-    each = every("<results>/figures/{collection}/{model}/{figure}.svg", ["base"], figure=["profile", "sweep", "neighbours"])
-    return [
-        *each,
-        *every("<results>/figures/{collection}/{model}/pareto.{variant}.svg", SHOWN),
-        *expand("<results>/figures/effectiveness.{variant}.svg", variant=SHOWN),
-        "<results>/figures/depth.svg",
-    ]
-
-
-def study_tables():
-    """Every table of the report."""
-    return [
-        *expand("<results>/tables/{table}.{variant}.html", table=["effectiveness", "comparison"], variant=SHOWN),
-        *(["<results>/tables/grid.html"] if CONFIG["systems"]["frameworks"] else []),
-        "<results>/tables/costs.html",
-    ]
 
 
 def study_downloads():

@@ -4,17 +4,17 @@
 rule fetch_model:
     output:
         folder=directory("<resources>/models/{model}"),
-    params:
-        entry=model_entry,
-        code=code_digest("fetch-model"),
     log:
         "<logs>/fetch_model/{model}.log",
+    priority: 100
     conda:
         "../envs/model.yaml"
-    priority: 100
     resources:
         mem_mb=8000,
         runtime=240,
+    params:
+        entry=model_entry,
+        code=code_digest("fetch-model"),
     shell:
         "python -m layerrank fetch-model --name {wildcards.model} --entry {params.entry:q}"
-        " --cache <resources> --output {output.folder} 2> {log}"
+        " --cache {CACHE:q} --output {output.folder} 2> {log}"

@@ -36,8 +36,22 @@ def cached_signal(wildcards):
     return signal_of(wildcards.collection, wildcards.model, wildcards.variant)
 
 
-CACHED = sorted({name for variant in VARIANTS for name, cell in studies.systems(STUDY, variant).items() if cell.cached})
-ONLINE = sorted({name for variant in VARIANTS for name, cell in studies.systems(STUDY, variant).items() if not cell.cached})
+CACHED = sorted(
+    {
+        name
+        for variant in VARIANTS
+        for name, cell in SYSTEMS[variant].items()
+        if cell.cached
+    }
+)
+ONLINE = sorted(
+    {
+        name
+        for variant in VARIANTS
+        for name, cell in SYSTEMS[variant].items()
+        if not cell.cached
+    }
+)
 
 
 rule rerank_cached:
@@ -48,16 +62,16 @@ rule rerank_cached:
     output:
         run="<results>/{collection}/{model}/runs/{variant}/{system}.txt",
         costs="<results>/{collection}/{model}/runs/{variant}/{system}.costs.jsonl",
+    log:
+        "<logs>/{collection}/{model}/rerank_cached.{variant}.{system}.log",
     wildcard_constraints:
         system="|".join(CACHED),
+    conda:
+        "../envs/analysis.yaml"
     params:
         settings=mechanism_settings,
         window=window_flags,
         code=code_digest("rerank-cached"),
-    log:
-        "<logs>/{collection}/{model}/rerank_cached.{variant}.{system}.log",
-    conda:
-        "../envs/analysis.yaml"
     shell:
         "python -m layerrank rerank-cached --candidates {input.candidates} --signal {input.signal}"
         " {params.window} --settings {params.settings:q} --tag {wildcards.system}"
@@ -73,8 +87,17 @@ rule rerank_online:
     output:
         run="<results>/{collection}/{model}/runs/{variant}/{system}.txt",
         costs="<results>/{collection}/{model}/runs/{variant}/{system}.costs.jsonl",
+    log:
+        "<logs>/{collection}/{model}/rerank_online.{variant}.{system}.log",
     wildcard_constraints:
         system="|".join(ONLINE) or "none",
+    conda:
+        "../envs/model.yaml"
+    threads: 8
+    resources:
+        gpu=gpus_of,
+        mem_mb=model_memory,
+        runtime=model_runtime,
     params:
         framework=framework_of,
         framework_settings=framework_settings,
@@ -85,15 +108,6 @@ rule rerank_online:
         batch_tokens=CONFIG["systems"]["batch_tokens"],
         max_failure_rate=CONFIG["systems"]["max_failure_rate"],
         code=code_digest("rerank"),
-    log:
-        "<logs>/{collection}/{model}/rerank_online.{variant}.{system}.log",
-    conda:
-        "../envs/model.yaml"
-    threads: 8
-    resources:
-        gpu=gpus_of,
-        mem_mb=model_memory,
-        runtime=model_runtime,
     shell:
         "OMP_NUM_THREADS={threads} python -m layerrank rerank --candidates {input.candidates} --model {input.model}"
         " --framework {params.framework} --framework-settings {params.framework_settings:q}"

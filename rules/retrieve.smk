@@ -7,19 +7,19 @@ rule build_index:
         sources=collection_sources,
     output:
         directory("<results>/{collection}/index"),
-    params:
-        code=code_digest("build-index"),
     log:
         "<logs>/{collection}/build_index.log",
+    priority: 90
     conda:
         "../envs/retrieve.yaml"
     threads: 4
-    priority: 90
     resources:
         mem_mb=8000,
         runtime=240,
+    params:
+        code=code_digest("build-index"),
     shell:
-        "python -m layerrank build-index --collection $(dirname {input.about}) --cache <resources>"
+        "python -m layerrank build-index --collection $(dirname {input.about}) --cache {CACHE:q}"
         " --threads {threads} --output {output} 2> {log}"
 
 
@@ -32,20 +32,20 @@ rule retrieve:
     output:
         run="<results>/{collection}/first_stage/run.txt",
         passages="<results>/{collection}/first_stage/passages.jsonl.gz",
+    log:
+        "<logs>/{collection}/retrieve.log",
+    priority: 90
+    conda:
+        "../envs/retrieve.yaml"
+    threads: 4
+    resources:
+        mem_mb=8000,
+        runtime=60,
     params:
         k1=CONFIG["first_stage"]["k1"],
         b=CONFIG["first_stage"]["b"],
         depth=CONFIG["first_stage"]["depth"],
         code=code_digest("retrieve"),
-    log:
-        "<logs>/{collection}/retrieve.log",
-    conda:
-        "../envs/retrieve.yaml"
-    threads: 4
-    priority: 90
-    resources:
-        mem_mb=8000,
-        runtime=60,
     shell:
         "python -m layerrank retrieve --collection $(dirname {input.topics}) --index {input.index}"
         " --k1 {params.k1} --b {params.b} --depth {params.depth} --threads {threads}"
@@ -59,6 +59,11 @@ rule check_first_stage:
         about="<results>/{collection}/collection/collection.json",
     output:
         "<results>/{collection}/first_stage/check.json",
+    log:
+        "<logs>/{collection}/check_first_stage.log",
+    priority: 90
+    conda:
+        "../envs/analysis.yaml"
     params:
         policy=CONFIG["first_stage"]["check"],
         k1=CONFIG["first_stage"]["k1"],
@@ -66,11 +71,6 @@ rule check_first_stage:
         depth=CONFIG["first_stage"]["depth"],
         entry=collection_entry,
         code=code_digest("check-first-stage"),
-    log:
-        "<logs>/{collection}/check_first_stage.log",
-    conda:
-        "../envs/analysis.yaml"
-    priority: 90
     shell:
         "python -m layerrank check-first-stage --run {input.run} --qrels {input.qrels} --entry {params.entry:q}"
         " --k1 {params.k1} --b {params.b} --depth {params.depth} --policy {params.policy} --output {output} 2> {log}"
@@ -86,6 +86,11 @@ rule make_candidates:
     output:
         candidates="<results>/{collection}/candidates/{variant}.jsonl.gz",
         qrels="<results>/{collection}/candidates/{variant}.qrels.txt",
+    log:
+        "<logs>/{collection}/make_candidates.{variant}.log",
+    priority: 80
+    conda:
+        "../envs/analysis.yaml"
     params:
         depth=variant_setting("depth"),
         words=variant_setting("words"),
@@ -94,11 +99,6 @@ rule make_candidates:
         queries=variant_query_limit,
         titles=titles_of,
         code=code_digest("make-candidates"),
-    log:
-        "<logs>/{collection}/make_candidates.{variant}.log",
-    conda:
-        "../envs/analysis.yaml"
-    priority: 80
     shell:
         "python -m layerrank make-candidates --topics {input.topics} --qrels {input.qrels} --run {input.run}"
         " --passages {input.passages} --depth {params.depth} --words {params.words} --order {params.order}"

@@ -17,7 +17,10 @@ def other_collections(wildcards):
 
 
 def other_sweeps(wildcards):
-    return [f"<results>/{name}/{wildcards.model}/layers/sweep.arrow" for name in other_collections(wildcards)]
+    return [
+        f"<results>/{name}/{wildcards.model}/layers/sweep.arrow"
+        for name in other_collections(wildcards)
+    ]
 
 
 def other_flags(wildcards, input):
@@ -31,12 +34,6 @@ rule layer_profile:
         qrels="<results>/{collection}/candidates/base.qrels.txt",
     output:
         "<results>/{collection}/{model}/layers/profile.tsv",
-    params:
-        measures=profile_measures,
-        strategy=CONFIG["layers"]["strategy"],
-        seed=CONFIG["evaluation"]["seed"],
-        resamples=CONFIG["evaluation"]["resamples"],
-        code=code_digest("layer-profile"),
     log:
         "<logs>/{collection}/{model}/layer_profile.log",
     conda:
@@ -45,6 +42,12 @@ rule layer_profile:
     resources:
         mem_mb=4000,
         runtime=60,
+    params:
+        measures=profile_measures,
+        strategy=CONFIG["layers"]["strategy"],
+        seed=CONFIG["evaluation"]["seed"],
+        resamples=CONFIG["evaluation"]["resamples"],
+        code=code_digest("layer-profile"),
     shell:
         "python -m layerrank layer-profile --signal {input.signal} --qrels {input.qrels} --measures {params.measures}"
         " --strategy {params.strategy} --seed {params.seed} --resamples {params.resamples} --workers {threads}"
@@ -58,10 +61,6 @@ rule sweep_windows:
     output:
         sweep="<results>/{collection}/{model}/layers/sweep.arrow",
         table="<results>/{collection}/{model}/layers/sweep.tsv",
-    params:
-        measure=layer_measure,
-        strategy=CONFIG["layers"]["strategy"],
-        code=code_digest("sweep-windows"),
     log:
         "<logs>/{collection}/{model}/sweep_windows.log",
     conda:
@@ -70,6 +69,10 @@ rule sweep_windows:
     resources:
         mem_mb=4000,
         runtime=60,
+    params:
+        measure=layer_measure,
+        strategy=CONFIG["layers"]["strategy"],
+        code=code_digest("sweep-windows"),
     shell:
         "python -m layerrank sweep-windows --signal {input.signal} --qrels {input.qrels} --measure {params.measure:q}"
         " --strategy {params.strategy} --workers {threads} --output {output.sweep} --table {output.table} 2> {log}"
@@ -82,16 +85,80 @@ rule select_window:
         others=other_sweeps,
     output:
         "<results>/{collection}/{model}/windows/{selection}.json",
-    params:
-        rule=rule_settings,
-        others=other_flags,
-        code=code_digest("select-window"),
     log:
         "<logs>/{collection}/{model}/select_window.{selection}.log",
     conda:
         "../envs/analysis.yaml"
     threads: 2
+    params:
+        rule=rule_settings,
+        others=other_flags,
+        code=code_digest("select-window"),
     shell:
         "python -m layerrank select-window --name {wildcards.selection} --rule {params.rule:q}"
         " --collection {wildcards.collection} --sweep {input.sweep} --signal {input.signal} --others {params.others}"
         " --workers {threads} --output {output} 2> {log}"
+
+
+rule layer_shape:
+    input:
+        profile="<results>/{collection}/{model}/layers/profile.tsv",
+        signal=base_signal,
+    output:
+        shape="<results>/{collection}/{model}/layers/shape.tsv",
+        neighbours="<results>/{collection}/{model}/layers/neighbours.tsv",
+    log:
+        "<logs>/{collection}/{model}/layer_shape.log",
+    conda:
+        "../envs/analysis.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        strategy=CONFIG["layers"]["strategy"],
+        seed=CONFIG["evaluation"]["seed"],
+        code=code_digest("layer-shape"),
+    shell:
+        "python -m layerrank layer-shape --profile {input.profile} --signal {input.signal} --strategy {params.strategy}"
+        " --seed {params.seed} --workers {threads} --output {output.shape} --neighbours {output.neighbours} 2> {log}"
+
+
+def transfer_sweeps(wildcards, input):
+    return " ".join(f"{name}={sweep}" for name, sweep in zip(COLLECTIONS, input.sweeps))
+
+
+def transfer_selections(wildcards):
+    """Files of the rules that need no judgements, which stand in the same matrix."""
+    rules = [
+        name
+        for name, rule in CONFIG["layers"]["selection"].items()
+        if rule["rule"] == "label-free"
+    ]
+    folder = f"<results>/{{collection}}/{wildcards.model}/windows/{{rule}}.json"
+    return expand(folder, collection=COLLECTIONS, rule=rules)
+
+
+def named_transfer_selections(wildcards, input):
+    return " ".join(f"{path.split('/')[-4]}={path}" for path in input.selections)
+
+
+rule transfer:
+    input:
+        sweeps=expand(
+            "<results>/{collection}/{{model}}/layers/sweep.arrow",
+            collection=COLLECTIONS,
+        ),
+        selections=transfer_selections,
+    output:
+        "<results>/tables/{model}/transfer.values.tsv",
+    log:
+        "<logs>/transfer.{model}.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        sweeps=transfer_sweeps,
+        selections=named_transfer_selections,
+        code=code_digest("transfer"),
+    shell:
+        "python -m layerrank transfer --sweeps {params.sweeps} --selections {params.selections} --output {output} 2> {log}"
