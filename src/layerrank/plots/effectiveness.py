@@ -57,7 +57,7 @@ def draw_effectiveness(
     order = list(distance.groupby(table["system"]).mean().sort_values(ascending=False, kind="stable").index)
     rows, columns = grid_of(len(panels))
     titles = ["\n".join(textwrap.wrap(name, 26)) for name, _ in panels]
-    labels = ["\n".join(textwrap.wrap(label_of(name), 46)) for name in order]
+    labels = ["\n".join(textwrap.wrap(label_of(name), 48)) for name in order]
     lines = len(order) + 0.7 * sum(label.count("\n") for label in labels)
     heads = 0.15 * max(title.count("\n") for title in titles)
     body = rows * (0.215 * lines + 0.75 + heads) + 0.35

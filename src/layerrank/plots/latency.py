@@ -62,7 +62,7 @@ def draw_latency(table: pd.DataFrame, *, unit: str = "seconds a query", title: s
         axes.text(edge, row, f"  {_total(cells, name, left)}", va="center", size=NOTE_SIZE, color=GREY)
     axes.set_xlim(0, 1.4 * float(max(sums.max(), table.loc[table["stage"].isin(stages), "high"].max(), 1e-12)))
     axes.set_ylim(len(order) - 0.5, -0.5)
-    axes.set_yticks(range(len(order)), ["\n".join(textwrap.wrap(label_of(name), 46)) for name in order])
+    axes.set_yticks(range(len(order)), ["\n".join(textwrap.wrap(label_of(name), 48)) for name in order])
     for label, name in zip(axes.get_yticklabels(), order, strict=True):
         label.set_color(look_of(name).colour)
     axes.tick_params(axis="y", length=0)

@@ -104,9 +104,8 @@ def _draw_curve(axes: Axes, profile: pd.DataFrame, shape: Shape | None, selectio
         axes.fill_between(layers, low, high, color=BLUE, alpha=0.16, linewidth=0, zorder=2)
     else:
         axes.vlines(layers, low, high, color=BLUE, alpha=0.5, linewidth=2, zorder=2)
-    axes.plot(
-        layers, mean, color=BLUE, zorder=3, marker="o", markersize=4.2, markeredgecolor="white", markeredgewidth=0.7
-    )
+    dots: dict[str, Any] = {"marker": "o", "markersize": 4.2, "markeredgecolor": "white", "markeredgewidth": 0.7}
+    axes.plot(layers, mean, color=BLUE, zorder=3, clip_on=False, **dots)
     if shape is not None and shape.bell:
         dense, values = shape.curve(profile)
         (line,) = axes.plot(

@@ -299,8 +299,11 @@ def grid_of(number: int, wide: int = 4) -> tuple[int, int]:
 
 def legend_columns(labels: Sequence[str], width: float, handlelength: float = 2.0) -> int:
     """Columns of a legend with these labels that fit into `width` inches."""
-    longest = max(map(len, labels), default=0)
-    return max(1, min(len(labels), int(width * 72 / (longest * 4.4 + 12 * handlelength + 14))))
+    room = 12 * handlelength + 14
+    if sum(4.7 * len(label) + room for label in labels) <= width * 72:
+        return max(1, len(labels))
+    longest = max(map(len, labels))
+    return max(1, min(len(labels), int(width * 72 / (longest * 4.4 + room))))
 
 
 def legend_below(figure: Figure, handles: Sequence[Artist], **options: Any) -> None:
