@@ -99,9 +99,15 @@ def test_latex_escapes_and_balances():
     assert {len(re.findall(r"(?<!\\)&", line)) for line in body} == {len(COLUMNS) - 1}
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def latex_is_here():
+    if shutil.which("pdflatex") is None or shutil.which("kpsewhich") is None:
+        return False
+    return subprocess.run(["kpsewhich", "booktabs.sty"], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.skipif(not latex_is_here(), reason="pdflatex with booktabs is not installed")
 def test_latex_compiles(tmp_path):
-    document = r"\documentclass{article}\usepackage[utf8]{inputenc}\usepackage{booktabs,amssymb}\begin{document}"
+    document = r"\documentclass{article}\usepackage[utf8]{inputenc}\usepackage{booktabs}\begin{document}"
     (tmp_path / "t.tex").write_text(document + render.to_latex(TABLE) + r"\end{document}")
     subprocess.run(["pdflatex", "-halt-on-error", "t.tex"], cwd=tmp_path, check=True, capture_output=True)
 

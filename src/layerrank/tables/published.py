@@ -12,7 +12,7 @@ import pandas as pd
 import yaml
 
 from layerrank.systems import FIRST_STAGE, parse_system
-from layerrank.tables.describe import Column, Row, Section, Table, row
+from layerrank.tables.describe import Cell, Column, Row, Section, Table, row
 
 DENOMINATORS = {"all": "all judged queries", "reachable": "with a relevant candidate"}
 KINDS = {
@@ -27,10 +27,10 @@ COLUMNS = (
     Column("published", ".4f"),
     Column("measured", ".4f"),
     Column("difference", "+.4f"),
-    Column("What was published"),
+    Column("What was published", detail="source"),
 )
 
-Cell = tuple[str, str]
+Name = tuple[str, str]  # collection, model
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def published_figures() -> list[Figure]:
     return [figure for block in blocks for figure in _figures(block)]
 
 
-def published_table(means: pd.DataFrame, profiles: Mapping[Cell, pd.DataFrame], variant: str) -> Table:
+def published_table(means: pd.DataFrame, profiles: Mapping[Name, pd.DataFrame], variant: str) -> Table:
     """Every published figure of a collection and model that the study measured; a section a collection and model.
 
     `means` has the columns `frames.MEANS`; `profiles` holds layer profiles by (collection, model), for figures of
@@ -87,7 +87,7 @@ def published_table(means: pd.DataFrame, profiles: Mapping[Cell, pd.DataFrame], 
                     figure.value,
                     measured,
                     measured - figure.value,
-                    f"{figure.what} [{figure.source}]",
+                    Cell(figure.what, detail=figure.source),
                 ]
             )
         )
@@ -107,7 +107,7 @@ def published_table(means: pd.DataFrame, profiles: Mapping[Cell, pd.DataFrame], 
 
 
 def _measured(
-    figure: Figure, model: str, records: Mapping[Any, Mapping[Any, Any]], profiles: Mapping[Cell, pd.DataFrame]
+    figure: Figure, model: str, records: Mapping[Any, Mapping[Any, Any]], profiles: Mapping[Name, pd.DataFrame]
 ) -> tuple[float, int] | None:
     """The measured mean with the figure's denominator, and that denominator; None where it was not measured."""
     record = records.get((figure.collection, model, figure.system, figure.measure))

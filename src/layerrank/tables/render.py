@@ -116,7 +116,7 @@ def to_html(table: Table) -> str:
 
 
 def to_latex(table: Table) -> str:
-    """A `table` float for the packages booktabs and amssymb, its label made from its title."""
+    """A `table` float for the package booktabs, its label made from its title."""
     return _environment("tex").get_template("table.tex.j2").render(table=table)
 
 
