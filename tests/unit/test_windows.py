@@ -236,15 +236,26 @@ def test_label_free_rules_take_the_best_of_their_criterion():
         chosen({"rule": "label-free"}, random_sweep(1))
 
 
-def test_agreement_by_hand():
-    # Layers 0 and 1 rank a b c, layer 2 ranks c b a; the consensus is a b c.
-    scores = np.array([[3.0, 2, 1], [9, 8, 7], [1, 2, 3]])
-    windows = all_windows(3)
-    full = np.zeros((len(windows), 3))
-    for i, window in enumerate(windows):
-        full[i] = scores[window.end]
-    found = labelfree.CRITERIA["agreement"](full, 3)
-    assert found == pytest.approx([1.0 if window.end < 2 else -1.0 for window in windows])
+def test_agreement_is_with_the_layers_outside():
+    # Layers 0, 1 and 2 rank a b c, layer 3 c b a, and a window as its last layer does.
+    by_layer = np.array([[3.0, 2, 1], [9, 8, 7], [6, 5, 4], [1, 2, 3]])
+    windows = all_windows(4)
+    found = labelfree.CRITERIA["agreement"](np.array([by_layer[window.end] for window in windows]), 4)
+    expected = {
+        (0, 0): 1.0,  # a b c against a b c, a b c, c b a
+        (0, 1): 0.0,  # against a b c, c b a: no preference
+        (0, 2): -1.0,  # against c b a
+        (0, 3): -1.0,  # nobody is left
+        (1, 3): -1.0,  # c b a against a b c
+        (3, 3): -1.0,
+    }
+    for (start, end), value in expected.items():
+        assert found[windows.index(LayerWindow(start, end))] == pytest.approx(value)
+
+
+def test_dispersion_by_hand():
+    scores = np.array([[1.0, 3.0], [2.0, 2.0], [0.0, 0.0]])
+    assert labelfree.CRITERIA["dispersion"](scores, 2) == pytest.approx([0.5, 0.0, 0.0])
 
 
 @pytest.mark.parametrize("name", labelfree.CRITERIA)
