@@ -3,12 +3,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from layerrank import frames
 from layerrank.__main__ import main
 from layerrank.tables import published
 
-REFERENCE = Path(__file__).parents[2] / ".." / "shared" / "docs" / "reference-numbers.md"
+REPOSITORY = Path(__file__).parents[2]
+REFERENCE = REPOSITORY / ".." / "shared" / "docs" / "reference-numbers.md"
 THEOREMS = "bright-theoremqa-theorems"
 
 
@@ -82,3 +84,20 @@ def test_study_without_published_figures_says_so(tmp_path):
     assert main(["published-table", "--means", f"{tmp_path}/means.tsv", "--outputs", *outputs]) == 0
     assert "No published figure" in (tmp_path / "p.html").read_text()
     assert (tmp_path / "p.tsv").read_text().count("\n") == 1
+
+
+def test_figures_are_those_that_the_catalogue_expects_of_the_first_stage():
+    catalogue = yaml.safe_load((REPOSITORY / "config" / "collections.yaml").read_text())
+    published_bm25 = {(f.collection, f.measure): f.value for f in published.published_figures() if f.system == "bm25"}
+    compared = 0
+    for name, entry in catalogue.items():
+        for measure, value in entry.get("expected", {}).get("measures", {}).items():
+            if (name, measure) in published_bm25:
+                assert published_bm25[name, measure] == value, (name, measure)
+                compared += 1
+    assert compared > 30
+
+
+def test_models_are_those_of_the_catalogue():
+    catalogue = yaml.safe_load((REPOSITORY / "config" / "models.yaml").read_text())
+    assert {f.model for f in published.published_figures()} - {""} <= catalogue.keys()
