@@ -217,7 +217,11 @@ def test_profile_draws_a_bell_only_where_it_is_one() -> None:
 def test_profile_lane_is_darker_where_more_queries_use_the_layer() -> None:
     figure = draw_profile(profile_table(), selections=[PEAK])
     filled = [patch for patch in figure.axes[1].patches if patch.get_fill()]
-    shade = {round(patch.get_x() + 0.5): sum(patch.get_facecolor()[:3]) for patch in filled}
+    shade = {
+        round(patch.get_x() + 0.5) + i: sum(patch.get_facecolor()[:3])
+        for patch in filled
+        for i in range(round(patch.get_width()))
+    }
     assert set(shade) == set(range(13, 20))
     assert shade[15] < shade[19] < shade[13]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -142,15 +144,14 @@ def _draw_lanes(axes: Axes, selections: Sequence[Selection], layers: Sequence[in
     axes.set_ylim(len(selections) - 0.4, -0.6)
     for row, selection in enumerate(selections):
         total = sum(count for _, _, count in selection.windows)
+        users = [sum(n for start, end, n in selection.windows if start <= layer <= end) for layer in layers]
         hue = GREY if selection.upper_bound else ORANGE
-        for layer in layers:
-            share = (
-                sum(count for start, end, count in selection.windows if start <= layer <= end) / total if total else 0.0
-            )
-            if share > 0:
-                axes.add_patch(
-                    Rectangle((layer - 0.5, row - 0.36), 1, 0.72, color=tint(hue, 0.15 + 0.7 * share), linewidth=0)
-                )
+        for count, pairs in itertools.groupby(zip(users, layers, strict=True), key=itemgetter(0)):
+            run = [layer for _, layer in pairs]
+            if count:
+                lane = Rectangle((run[0] - 0.5, row - 0.36), len(run), 0.72, linewidth=0, antialiased=False)
+                lane.set_color(tint(hue, 0.15 + 0.7 * count / total))
+                axes.add_patch(lane)
         start, end = selection.default
         frame: dict[str, Any] = {"linestyle": (0, (2, 1.2)) if selection.upper_bound else "-"}
         axes.add_patch(
