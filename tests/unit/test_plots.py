@@ -121,6 +121,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "transfer, 12 long": lambda: draw_transfer(regrets([f"{i}-theoremqa-theorems" for i in range(12)])),
     "transfer, all nought": lambda: draw_transfer(regrets(["a"])),
     "latency": lambda: draw_latency(latency(), title="Latency"),
+    "latency, memory": lambda: draw_latency(latency().assign(layers=30, mib=12345.0, rounds=5, queries=3)),
     "latency, one": lambda: draw_latency(latency(SYSTEMS[1:2])),
 }
 
@@ -310,6 +311,21 @@ def test_transfer_writes_regret_and_window_and_frames_what_saw_its_queries() -> 
     axes = draw_transfer(table).axes[0]
     assert [text.get_text() for text in axes.texts] == ["0.000\n3–5", "−0.004\n3", "0.020\n2 windows", "0.000"]
     assert len(axes.patches) == 2
+
+
+def test_latency_writes_the_whole_and_what_is_loaded() -> None:
+    columns = ["system", "stage", "median", "low", "high", "rounds", "queries", "layers", "mib"]
+    rows = [
+        ("listwise-attention-all", "load", 2.0, 1.9, 2.2, 5, 3, 30, 500.0),
+        ("listwise-attention-all", "prefill", 0.3, 0.2, 0.5, 5, 3, 30, np.nan),
+        ("listwise-attention-all", "score", 0.1, 0.1, 0.1, 5, 3, 30, np.nan),
+        ("listwise-attention-all", "total", 0.45, 0.4, 0.6, 5, 3, 30, 700.0),
+    ]
+    figure = draw_latency(pd.DataFrame(rows, columns=columns))
+    axes = figure.axes[0]
+    assert [patch.get_width() for patch in axes.patches] == pytest.approx([0.3, 0.1])
+    assert [text.get_text() for text in axes.texts] == ["0.45 s (0.4–0.6 s)\n30 layers, 1,200 MiB, load 2 s"]
+    assert figure.texts[0].get_text().startswith("3 queries in 5 rounds")
 
 
 def test_names_have_the_look_of_their_mechanism_and_framework() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -29,15 +30,21 @@ def stage_colours(stages: Sequence[str]) -> dict[str, tuple[float, float, float,
 def draw_latency(table: pd.DataFrame, *, unit: str = "seconds a query", title: str = "", subtitle: str = "") -> Figure:
     """Stacked medians of the stages a system (`COLUMNS`, seconds), thin lines from `low` to `high`.
 
-    Stages done once (`ONCE`) are written beside the bar and not stacked; the stage `total`, measured as a whole, is
-    written with its own median and spread where it is there. Systems stand by rising time.
+    Beside a bar stand the stage `total`, which is measured as a whole, with its own spread, and what is done once
+    (`ONCE`). `layers` and `mib` (of `load` the weights, of `total` the rise while a query is ranked) are written where
+    the table has them, `rounds` and `queries` in the subtitle. Systems stand by rising time.
     """
+    if not subtitle and {"rounds", "queries"} <= set(table.columns) and len(table):
+        rounds, queries = int(table["rounds"].max()), int(table["queries"].max())
+        subtitle = (
+            f"{queries} queries in {rounds} rounds · bars: median of the rounds · thin lines: lowest to highest round"
+        )
     stacked = table[~table["stage"].isin([*ONCE, TOTAL])]
     known = [stage for stage in STAGES if (stacked["stage"] == stage).any()]
     stages = [*known, *(stage for stage in dict.fromkeys(stacked["stage"]) if stage not in known)]
     sums = stacked.groupby("system")["median"].sum().sort_values(kind="stable")
     order = [str(name) for name in sums.index]
-    figure = new_figure(7.2, 0.95 + 0.36 * max(1, len(order)), title, subtitle)
+    figure = new_figure(8.0, 0.95 + 0.4 * max(1, len(order)), title, subtitle)
     axes = figure.add_subplot()
     axes.set_xlabel(f"{unit}, median")
     if not order:
@@ -55,12 +62,14 @@ def draw_latency(table: pd.DataFrame, *, unit: str = "seconds a query", title: s
             axes.barh(row, median, left=left, height=0.62, color=colours[stage], edgecolor="white", linewidth=0.8)
             left += median
             if np.isfinite(low) and np.isfinite(high):
-                place = row + 0.44 * ((i + 0.5) / len(stages) - 0.5)
-                axes.hlines(place, left - median + low, left - median + high, color=INK, linewidth=0.9, zorder=3)
+                height = row + 0.44 * ((i + 0.5) / len(stages) - 0.5)
+                axes.hlines(height, left - median + low, left - median + high, color=INK, linewidth=0.9, zorder=3)
                 edges.append(left - median + high)
         edge = max([left, *edges])
-        axes.text(edge, row, f"  {_total(cells, name, left)}", va="center", size=NOTE_SIZE, color=GREY)
-    axes.set_xlim(0, 1.4 * float(max(sums.max(), table.loc[table["stage"].isin(stages), "high"].max(), 1e-12)))
+        words = "\n".join(line for line in (_total(cells, name, left), _load(table[table["system"] == name])) if line)
+        place: dict[str, Any] = {"xytext": (5, 0), "textcoords": "offset points", "va": "center"}
+        axes.annotate(words, (edge, row), size=NOTE_SIZE - 0.5, color=GREY, linespacing=1.3, **place)
+    axes.set_xlim(0, 1.8 * float(max(sums.max(), table.loc[table["stage"].isin(stages), "high"].max(), 1e-12)))
     axes.set_ylim(len(order) - 0.5, -0.5)
     axes.set_yticks(range(len(order)), ["\n".join(textwrap.wrap(label_of(name), 48)) for name in order])
     for label, name in zip(axes.get_yticklabels(), order, strict=True):
@@ -76,7 +85,14 @@ def draw_latency(table: pd.DataFrame, *, unit: str = "seconds a query", title: s
 def _total(cells: dict[tuple[str, str], tuple[float, float, float]], name: str, stacked: float) -> str:
     median, low, high = cells.get((name, TOTAL), (stacked, np.nan, np.nan))
     text = f"{median:.3g} s"
-    if np.isfinite(low) and np.isfinite(high):
-        text += f" ({low:.3g}–{high:.3g} s)"
-    once = [f"{stage} {cells[name, stage][0]:.3g} s once" for stage in ONCE if (name, stage) in cells]
-    return ", ".join([text, *once])
+    return text + (f" ({low:.3g}–{high:.3g} s)" if np.isfinite(low) and np.isfinite(high) else "")
+
+
+def _load(rows: pd.DataFrame) -> str:
+    """What a system loads: layers, memory and the time that loading takes."""
+    words = [f"{int(rows['layers'].max())} layers"] if "layers" in rows else []
+    if "mib" in rows and rows["mib"].notna().any():
+        words.append(f"{rows['mib'].sum():,.0f} MiB")
+    once = rows[rows["stage"].isin(ONCE)]
+    words += [f"{stage} {median:.3g} s" for stage, median in zip(once["stage"], once["median"], strict=True)]
+    return ", ".join(words)
