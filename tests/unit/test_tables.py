@@ -160,6 +160,7 @@ def test_best_is_as_printed_and_upper_bounds_do_not_compete():
     rows = [row([0.50004, 0.1]), row([0.49996, None]), row([0.4, math.nan]), row([0.9, 0.9], aside=True)]
     assert bold(columns, rows) == [[True, False], [True, False], [False, False], [False, False]]
     assert bold(columns, rows, lowest=True)[2] == [True, False]
+    assert bold((Column("a", ".3f"),), [row([0.5]), row([0.5001])]) == [[False], [False]]
     assert bold((Column("a", "+.1f"),), [row([-0.2]), row([-0.1])]) == [[False], [True]]
     assert bold((Column("a", ",.0f"),), [row([12345.0]), row([1234.0])]) == [[True], [False]]
 

@@ -118,7 +118,7 @@ def interval(low: float, high: float, form: str) -> str:
 def embolden(columns: Sequence[Column], rows: Sequence[Row], places: Iterable[int], lowest: bool = False) -> list[Row]:
     """The rows with the best cell of each column in `places` in bold, as shown: equals in print share it.
 
-    Rows set aside do not compete; a column where only one row competes has no best.
+    Rows set aside do not compete; a column whose competing rows are all alike, or one, has no best.
     """
     found = [list(entry.cells) for entry in rows]
     for place in places:
@@ -130,6 +130,6 @@ def embolden(columns: Sequence[Column], rows: Sequence[Row], places: Iterable[in
         }
         best = (min if lowest else max)(shown.values(), default=0.0)
         for index, value in shown.items():
-            if value == best and len(shown) > 1:
+            if value == best and len(set(shown.values())) > 1:
                 found[index][place] = replace(found[index][place], bold=True)
     return [Row(tuple(cells), entry.aside) for cells, entry in zip(found, rows, strict=True)]

@@ -94,7 +94,8 @@ def to_markdown(table: Table) -> str:
         shown = text(column.show(entry.value))
         shown = f"**{shown}**" if entry.bold else f"*{shown}*" if aside else shown
         marks = f"<sup>{text(entry.marks)}</sup>" if entry.marks else ""
-        return shown + marks + (f" {text(entry.detail)}" if entry.detail else "")
+        detail = f" {text(entry.detail if column.numeric else f'({entry.detail})')}" if entry.detail else ""
+        return shown + marks + detail
 
     lines = [[text(column.name) for column in table.columns]]
     lines.append(["---:" if column.numeric else ":---" for column in table.columns])
