@@ -36,7 +36,7 @@ def test_selection_table_names_how_and_sets_the_oracle_back():
     assert list(rows) == ["best", "mid", "oracle (upper bound)"]
     assert [line.aside for line in table.sections[0].rows] == [False, False, True]
     assert rows["best"][1] == "2-fold cross-validation over queries"
-    assert rows["mid"][1:3] == ["given beforehand", "1–2 (10)"]
+    assert rows["mid"][1:3] == ["given beforehand", "L1–2 (10)"]
     assert sum(int(part.rpartition("(")[2].rstrip(")")) for part in rows["best"][2].split(", ")) == 10
     assert rows["mid"][5] == pytest.approx(found["mid"]["regret"]["regret"])
     assert rows["oracle (upper bound)"][5] == pytest.approx(0.0)

@@ -9,7 +9,6 @@ from typing import Any
 
 import pandas as pd
 
-from layerrank.systems import window_label
 from layerrank.tables.describe import Cell, Column, Row, Section, Table, Value, row
 
 TRANSFER = ("kind", "source", "target", "measure", "window", "oracle_window", "oracle", "regret", "same_queries")
@@ -174,7 +173,7 @@ def _windows(document: Document) -> str:
 
 def _span(window: Sequence[int]) -> str:
     start, end = window
-    return window_label(f"L{start}-{end}").removeprefix("layers ").replace("layer ", "")
+    return f"L{start}" if start == end else f"L{start}–{end}"
 
 
 def _plain(value: Any) -> str:
