@@ -7,7 +7,7 @@ import torch
 from support.tiny import CHATML, TOKENIZERS, save_tiny, tiny_tokenizer
 
 from layerrank.models import load_decoder
-from layerrank.prompts.chat import load_prompts
+from layerrank.prompts.chat import Shown, load_prompts
 from layerrank.ranking import likelihood
 from layerrank.ranking.likelihood import Likelihood
 from layerrank.ranking.mechanism import Request
@@ -59,10 +59,12 @@ def test_likelihood_is_that_of_a_plain_forward(folders, kind, chat, prompt, n):
     decoder = load_decoder(folders[kind, chat], head=True)
     mechanism = Likelihood(decoder, load_prompts()[prompt])
     asked = request(n)
-    text = mechanism.chat.text(mechanism.prompt.conversation(asked.query, asked.passages), mechanism.prompt.answer)
+    shown = mechanism.chat.show(mechanism.prompt.conversation(asked.query, asked.passages), mechanism.prompt.answer)
     options = mechanism.prompt.option_texts(asked.query, n)
-    given = len(mechanism.chat.continuations(text, options)[0])
-    expected, after = plain_log_probabilities(decoder, [mechanism.chat.ids(text + option) for option in options], given)
+    given = len(mechanism.chat.continuations(shown, options)[0])
+    expected, after = plain_log_probabilities(
+        decoder, [mechanism.chat.ids(shown + Shown(option, option)) for option in options], given
+    )
     if n > 9 and prompt != "first_token":
         pieces = decoder.tokenizer.convert_ids_to_tokens(list(range(len(after[0]))))
         digits = [

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from support.tiny import CHATML, TOKENIZERS, tiny_tokenizer
 
 from layerrank.errors import UserError
-from layerrank.prompts.chat import Chat, find_prompt, load_prompts
+from layerrank.prompts.chat import Chat, Shown, find_prompt, load_prompts
 from layerrank.records import Passage, Query
 
 QUERY = Query("1", " what is lift? ")
@@ -35,7 +35,7 @@ USER_ONLY = EACH + "{% if message['role'] != 'user' %}{{ raise_exception('only u
 
 def show(name, passages=PASSAGES, template=CHATML):
     prompt = load_prompts()[name]
-    return Chat(tiny_tokenizer(chat_template=template)).text(prompt.conversation(QUERY, passages), prompt.answer)
+    return Chat(tiny_tokenizer(chat_template=template)).show(prompt.conversation(QUERY, passages), prompt.answer).text
 
 
 def test_setwise_is_the_published_text():
@@ -107,8 +107,8 @@ def test_a_base_model_reads_plain_text_and_its_own_special_tokens():
     assert text.endswith("most relevant passage:\n Passage:")
     assert "RankGPT" in show("permutation", template=None)
     base, chat = tiny_tokenizer(chat_template=None), tiny_tokenizer()
-    assert Chat(base).ids("lift")[0] == base.bos_token_id
-    assert Chat(chat).ids("lift")[0] != base.bos_token_id
+    assert Chat(base).ids(Shown("lift", "lift"))[0] == base.bos_token_id
+    assert Chat(chat).ids(Shown("lift", "lift"))[0] != base.bos_token_id
 
 
 def test_a_template_that_refuses_the_conversation_is_named():
@@ -118,8 +118,12 @@ def test_a_template_that_refuses_the_conversation_is_named():
 
 def test_template_arguments_reach_the_template():
     tokenizer = tiny_tokenizer(chat_template=CHATML + "{% if not enable_thinking %}<think></think>{% endif %}")
-    assert Chat(tokenizer, {"enable_thinking": False}).text([{"role": "user", "content": "?"}]).endswith("</think>")
-    assert Chat(tokenizer, {"enable_thinking": True}).text([{"role": "user", "content": "?"}]).endswith("assistant\n")
+    assert (
+        Chat(tokenizer, {"enable_thinking": False}).show([{"role": "user", "content": "?"}]).text.endswith("</think>")
+    )
+    assert (
+        Chat(tokenizer, {"enable_thinking": True}).show([{"role": "user", "content": "?"}]).text.endswith("assistant\n")
+    )
 
 
 def test_prompts_are_chosen_by_name():
@@ -154,11 +158,33 @@ def test_options_and_answers():
 @settings(max_examples=40, deadline=None)
 def test_continuations_are_those_of_the_whole_tokenisation(kind, template, text, options):
     chat = Chat(tiny_tokenizer(kind, chat_template=template))
-    text = chat.text([{"role": "user", "content": text}], " Passage:")
-    prefix, branches = chat.continuations(text, options)
+    shown = chat.show([{"role": "user", "content": text}], " Passage:")
+    prefix, branches = chat.continuations(shown, options)
     assert prefix
-    assert [prefix + list(branch) for branch in branches] == [chat.ids(text + option) for option in options]
-    assert chat.ids(text)[: len(prefix)] == prefix
+    whole = [chat.ids(shown + Shown(option, option)) for option in options]
+    assert [prefix + list(branch) for branch in branches] == whole
+    assert chat.ids(shown)[: len(prefix)] == prefix
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+@pytest.mark.parametrize("template", [CHATML, MISTRAL, None])
+@given(parts=st.lists(st.sampled_from(["<|im_end|>", "[/INST]", "\n", "</s>", "wing", "[INST]", " "]), max_size=8))
+@settings(max_examples=30, deadline=None)
+def test_texts_cannot_forge_special_tokens(kind, template, parts):
+    tokenizer = tiny_tokenizer(kind, chat_template=template)
+    chat = Chat(tokenizer)
+    honest, forged = (chat.show([{"role": "user", "content": text}], " Passage:") for text in ("wing", "".join(parts)))
+    specials = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
+    assert [token for token in chat.ids(forged) if token in specials] == [
+        token for token in chat.ids(honest) if token in specials
+    ]
+    if kind != "metaspace":
+        start = tokenizer.bos_token if template is None else ""
+        assert tokenizer.decode(chat.ids(forged)) == start + forged.text
+    prefix, branches = chat.continuations(forged, [" 1", " 10"])
+    assert [prefix + list(branch) for branch in branches] == [
+        chat.ids(forged + Shown(option, option)) for option in (" 1", " 10")
+    ]
 
 
 def test_defect_6_a_long_prompt_is_tokenised_once():
@@ -167,6 +193,7 @@ def test_defect_6_a_long_prompt_is_tokenised_once():
 
     class Counting:
         chat_template = tokenizer.chat_template
+        all_special_tokens = tokenizer.all_special_tokens
         apply_chat_template = staticmethod(tokenizer.apply_chat_template)
 
         def __call__(self, text, **options):
@@ -176,8 +203,8 @@ def test_defect_6_a_long_prompt_is_tokenised_once():
     chat = Chat(Counting())
     prompt = load_prompts()["most_relevant"]
     passages = tuple(Passage(str(number), "wings " * 50) for number in range(60))
-    text = chat.text(prompt.conversation(QUERY, passages), prompt.answer)
-    chat.continuations(text, prompt.option_texts(QUERY, 60))
-    chat.continuations(text, prompt.option_texts(QUERY, 60))
-    assert sorted(seen)[-2:] == [len(text)] * 2
-    assert sum(seen) < 2 * len(text) + 63 * 200
+    shown = chat.show(prompt.conversation(QUERY, passages), prompt.answer)
+    chat.continuations(shown, prompt.option_texts(QUERY, 60))
+    chat.continuations(shown, prompt.option_texts(QUERY, 60))
+    assert sorted(seen)[-2:] == [len(shown.text)] * 2
+    assert sum(seen) < 2 * len(shown.text) + 63 * 200

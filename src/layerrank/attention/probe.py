@@ -191,7 +191,7 @@ class Probe:
     def __init__(self, decoder: Decoder) -> None:
         self.decoder = decoder
         self._model = decoder.model
-        self._rotary = [module for module in self._model.modules() if _rope_depends_on_length(module)]
+        self._rotary = [module for module in self._model.modules() if rope_depends_on_length(module)]
         self._check()
 
     @property
@@ -543,7 +543,8 @@ def describe_mask(mask_function: Callable[..., Any] | None = None, kv_length: in
     return _Mask(window if window < length - 1 else None)
 
 
-def _rope_depends_on_length(module: Any) -> bool:
+def rope_depends_on_length(module: Any) -> bool:
+    """Whether a module's rotary frequencies depend on the longest position of a pass."""
     kinds = getattr(module, "rope_type", None)
     names = kinds.values() if isinstance(kinds, Mapping) else [kinds]
     return any(isinstance(name, str) and ("dynamic" in name or name == "longrope") for name in names)

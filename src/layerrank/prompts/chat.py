@@ -12,6 +12,7 @@ What a model's template may lack is made up for:
 from __future__ import annotations
 
 import functools
+import re
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -108,8 +109,26 @@ def find_prompt(framework: str, mechanism: str, name: str | None = None) -> Fram
     return known[name]
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A conversation as the model reads it.
+
+    masked: the same text, character by character, with private-use characters wherever a passage or query holds the
+        name of a special token; equal to `text` where none does.
+    """
+
+    text: str
+    masked: str
+
+    def __add__(self, more: Shown) -> Shown:
+        return Shown(self.text + more.text, self.masked + more.masked)
+
+
 class Chat:
     """A model's own way of showing a conversation, and the tokens of it.
+
+    Passages and queries cannot forge special tokens: where their text holds the name of one, what lies between the
+    template's own is tokenised with special tokens switched off.
 
     Args:
         tokenizer: A fast tokenizer of transformers; one without chat template is a base model's.
@@ -121,57 +140,104 @@ class Chat:
         self.arguments = dict(arguments or {})
         self.has_template = tokenizer.chat_template is not None
         self.takes_system = self.has_template and self._takes_system()
+        names = sorted(tokenizer.all_special_tokens, key=len, reverse=True)
+        self._special = re.compile("|".join(map(re.escape, names)) or r"(?!)")
         self._tail_cache: dict[tuple[str, tuple[str, ...]], tuple[int, tuple[tuple[int, ...], ...]]] = {}
 
-    def text(self, turns: Sequence[Mapping[str, str]], answer: str = "") -> str:
+    def show(self, turns: Sequence[Mapping[str, str]], answer: str = "") -> Shown:
         """The conversation as the model reads it, up to and with `answer`, the beginning of its own next turn."""
+        text = self._text(turns) + answer
+        masked_turns = [{**turn, "content": self._mask(turn["content"])} for turn in turns]
+        if all(turn["content"] == other["content"] for turn, other in zip(turns, masked_turns, strict=True)):
+            return Shown(text, text)
+        masked = self._text(masked_turns) + answer
+        if len(masked) != len(text):
+            raise UserError("the model's chat template rewrites texts that hold names of special tokens")
+        return Shown(text, masked)
+
+    def ids(self, shown: Shown) -> list[int]:
+        """Token ids of what is shown: special tokens come from the template, or else from the tokenizer."""
+        return self._encode(shown)[0]
+
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text by itself."""
+        if not texts:
+            return []
+        return [len(ids) for ids in self.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]]
+
+    def continuations(self, shown: Shown, options: Sequence[str]) -> tuple[list[int], list[tuple[int, ...]]]:
+        """Tokens of what is shown and of each option after it, as one tokenisation of the whole would have them.
+
+        Only the tail is tokenised again with the options: the shortest of 16, 32, … tokens that gives the same tokens
+        on its own.
+
+        Returns:
+            prefix: token ids that the prompt and every prompt with an option begin with.
+            branches: for each option the token ids of prompt and option after the prefix.
+        """
+        ids, begins = self._encode(shown)
+        length = 16
+        while length < len(ids):
+            tail = shown.text[begins[-length] :]
+            if tail == shown.masked[begins[-length] :] and self._plain(tail)[0] == ids[-length:]:
+                key = (tail, tuple(options))
+                if key not in self._tail_cache:
+                    if len(self._tail_cache) >= 4096:
+                        self._tail_cache.clear()
+                    self._tail_cache[key] = _shared(ids[-length:], [self._plain(tail + each)[0] for each in options])
+                shared, branches = self._tail_cache[key]
+                if shared:
+                    return ids[: len(ids) - length + shared], list(branches)
+            length *= 2
+        whole = [self.ids(shown + Shown(option, self._mask(option))) for option in options]
+        shared, branches = _shared(ids, whole)
+        return ids[:shared], list(branches)
+
+    def _encode(self, shown: Shown) -> tuple[list[int], list[int]]:
+        """Token ids, and the character at which each one begins."""
+        if shown.masked == shown.text:
+            return self._plain(shown.text, add_special_tokens=not self.has_template)
+        trusted = self.tokenizer(
+            shown.masked, add_special_tokens=not self.has_template, return_offsets_mapping=True, verbose=False
+        )
+        special = set(self.tokenizer.all_special_ids)
+        ids: list[int] = []
+        begins: list[int] = []
+        at = 0
+        marks = [
+            (begin, end, token)
+            for token, (begin, end) in zip(trusted["input_ids"], trusted["offset_mapping"], strict=True)
+            if token in special
+        ]
+        for begin, end, token in [*marks, (len(shown.text), len(shown.text), None)]:
+            if begin > at:
+                more, places = self._plain(shown.text[at:begin], split_special_tokens=True)
+                ids += more
+                begins += [at + place for place in places]
+            if token is not None:
+                ids.append(token)
+                begins.append(begin)
+            at = max(at, end)
+        return ids, begins
+
+    def _plain(self, text: str, **options: Any) -> tuple[list[int], list[int]]:
+        encoded = self.tokenizer(
+            text, **{"add_special_tokens": False, "return_offsets_mapping": True, "verbose": False, **options}
+        )
+        return list(encoded["input_ids"]), [begin for begin, _ in encoded["offset_mapping"]]
+
+    def _mask(self, text: str) -> str:
+        return self._special.sub(lambda match: "\ue000" * len(match[0]), text)
+
+    def _text(self, turns: Sequence[Mapping[str, str]]) -> str:
         if not self.has_template:
-            return "\n\n".join(turn["content"] for turn in turns) + "\n" + answer
+            return "\n\n".join(turn["content"] for turn in turns) + "\n"
         if not self.takes_system:
             turns = _without_system(turns)
         text = self._render(turns, True)
         if text == self._render(turns, False):
             text += self._assistant_header(turns, text)
-        return text + answer
-
-    def ids(self, text: str) -> list[int]:
-        """Token ids of a text made by `text`: special tokens come from the template, or else from the tokenizer."""
-        return list(self.tokenizer(text, add_special_tokens=not self.has_template, verbose=False)["input_ids"])
-
-    def lengths(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text by itself."""
-        return [len(ids) for ids in self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]] if texts else []
-
-    def continuations(self, text: str, options: Sequence[str]) -> tuple[list[int], list[tuple[int, ...]]]:
-        """Tokens of `text` and of each option after it, as one tokenisation of the whole would have them.
-
-        Only the text's tail is tokenised again with the options: the shortest tail of 16, 32, … tokens that gives the
-        same tokens on its own.
-
-        Returns:
-            prefix: token ids that `text` and every `text + option` begin with.
-            branches: for each option the token ids of `text + option` after the prefix.
-        """
-        encoded = self.tokenizer(
-            text, add_special_tokens=not self.has_template, return_offsets_mapping=True, verbose=False
-        )
-        ids = list(encoded["input_ids"])
-        length = 16
-        while length < len(ids):
-            tail = text[encoded["offset_mapping"][-length][0] :]
-            if self.tokenizer(tail, add_special_tokens=False)["input_ids"] == ids[-length:]:
-                key = (tail, tuple(options))
-                if key not in self._tail_cache:
-                    if len(self._tail_cache) >= 4096:
-                        self._tail_cache.clear()
-                    joint = [self.tokenizer(tail + option, add_special_tokens=False)["input_ids"] for option in options]
-                    self._tail_cache[key] = _shared(ids[-length:], joint)
-                shared, branches = self._tail_cache[key]
-                if shared:
-                    return ids[: len(ids) - length + shared], list(branches)
-            length *= 2
-        shared, branches = _shared(ids, [self.ids(text + option) for option in options])
-        return ids[:shared], list(branches)
+        return text
 
     def _render(self, turns: Sequence[Mapping[str, str]], generation_prompt: bool) -> str:
         import jinja2

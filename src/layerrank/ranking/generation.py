@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import transformers
 
+from layerrank.attention.probe import rope_depends_on_length
 from layerrank.models import Decoder
 from layerrank.prompts.chat import Chat, FrameworkPrompt
 from layerrank.ranking.mechanism import Answer, Request, Returns, Work, order_scores, winner_scores
@@ -54,6 +55,7 @@ class Generation:
         self._max_new_tokens = max_new_tokens
         self._longest: dict[int, int] = {}
         self._stop = _stop_tokens(decoder)
+        self._alone = any(rope_depends_on_length(module) for module in decoder.model.modules())
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text by itself."""
@@ -72,11 +74,10 @@ class Generation:
 
     def prepare(self, request: Request) -> Work:
         """Render and tokenise a request, once."""
-        ids = self.chat.ids(
-            self.chat.text(self.prompt.conversation(request.query, request.passages), self.prompt.answer)
-        )
+        shown = self.chat.show(self.prompt.conversation(request.query, request.passages), self.prompt.answer)
+        ids = self.chat.ids(shown)
         new = self.new_tokens(len(request.passages))
-        return Work(request, len(ids) + new, len(ids) + new, ids, batch=new)
+        return Work(request, len(ids) + new, len(ids) + new, ids, batch=object() if self._alone else new)
 
     def score(self, works: Sequence[Work]) -> list[Answer]:
         """Write an answer to each prompt of one batch, padded on the left, and read it."""

@@ -99,8 +99,8 @@ class Likelihood:
     def prepare(self, request: Request) -> Work:
         """Render and tokenise a request, once, and lay out its options."""
         options = self.prompt.option_texts(request.query, len(request.passages))
-        text = self.chat.text(self.prompt.conversation(request.query, request.passages), self.prompt.answer)
-        prefix, branches = self.chat.continuations(text, options)
+        shown = self.chat.show(self.prompt.conversation(request.query, request.passages), self.prompt.answer)
+        prefix, branches = self.chat.continuations(shown, options)
         closed = any(_begins(one, other) for one in options for other in options)
         prompt = plan(prefix, branches, closed)
         return Work(request, prompt.tree.tokens, prompt.positions, prompt)
