@@ -82,7 +82,8 @@ def transferred():
 
 
 def test_transfer_matrix_places_regrets_shades_them_and_marks_what_was_seen():
-    table = transfer_table(transferred())
+    table = transfer_table(transferred(), "smollm2")
+    assert table.title == "What carries over: regret in nDCG@10 · smollm2"
     assert [section.title for section in table.sections] == ["Chosen on a sweep", "Chosen by a rule", "For comparison"]
     assert lines(table)[:3] == [["a", 0.0, 0.1], ["b", 0.05, None], ["label-free", 0.0, None]]
     shades = [[cell.shade for cell in line.cells] for section in table.sections[:2] for line in section.rows]

@@ -10,7 +10,7 @@ from layerrank.commands._tables import add_tables
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--table", type=Path, required=True, metavar="FILE", help="TSV of `transfer`")
-    parser.add_argument("--title", default="", help="title of the table")
+    parser.add_argument("--title", default="", help="what the matrix is of, such as a model: joins the title")
     add_tables(parser)
 
 

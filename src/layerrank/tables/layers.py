@@ -108,11 +108,11 @@ def shape_table(shapes: Sequence[tuple[Name, pd.DataFrame]]) -> Table:
     )
 
 
-def transfer_table(transfer: pd.DataFrame, title: str = "") -> Table:
+def transfer_table(transfer: pd.DataFrame, of: str = "") -> Table:
     """Matrix of regret: a row where (or how) a window was chosen, a column where it is used; a section a kind.
 
     `transfer` has the columns `TRANSFER`. Shades go with regret, from none at 0 to the largest. Windows chosen on the
-    judgements that they are measured by are marked; the oracle's means close the table.
+    judgements that they are measured by are marked; the oracle's means close the table. `of` joins the title.
     """
     measure = ", ".join(dict.fromkeys(map(str, transfer["measure"])))
     targets = list(dict.fromkeys(map(str, transfer["target"])))
@@ -137,7 +137,7 @@ def transfer_table(transfer: pd.DataFrame, title: str = "") -> Table:
     ]
     bound = row([f"oracle: mean {measure}", *(oracle[name] for name in targets)], aside=True)
     return Table(
-        title or f"What carries over: regret in {measure}",
+        " · ".join(filter(None, (f"What carries over: regret in {measure}", of))),
         columns,
         (*matrix, Section("For comparison", (bound,))),
         (
