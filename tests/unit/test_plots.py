@@ -32,7 +32,7 @@ from layerrank.plots.latency import draw_latency
 from layerrank.plots.neighbours import draw_neighbours
 from layerrank.plots.pareto import draw_pareto, pareto_front
 from layerrank.plots.profile import draw_profile
-from layerrank.plots.sweep import border_segments, draw_sweep
+from layerrank.plots.sweep import border_segments, colour_floor, draw_sweep
 from layerrank.plots.transfer import draw_transfer
 from layerrank.records import Cost
 
@@ -200,7 +200,7 @@ def test_profile_draws_the_curve_its_levels_and_its_best_layer() -> None:
 
 def test_profile_says_that_one_query_has_no_interval() -> None:
     figure = draw_profile(profile_table(queries=1))
-    assert any(text.get_text() == "1 query · no interval of the mean" for text in figure.texts)
+    assert any(text.get_text() == "1 query · no interval" for text in figure.texts)
 
 
 def test_profile_draws_a_bell_only_where_it_is_one() -> None:
@@ -232,10 +232,12 @@ def test_sweep_marks_the_best_window_and_the_border_of_all_layers() -> None:
     values[np.triu_indices(3)] = [0.1, 0.5, 0.4, 0.3, 0.6, 0.2]
     start, end = np.triu_indices(3)
     table = pd.DataFrame({"start": start, "end": end, "measure": "RR", "mean": values[start, end]})
-    (legend,) = draw_sweep(table, selections=[PEAK, ORACLE]).legends
+    figure = draw_sweep(table, selections=[PEAK, ORACLE])
+    (legend,) = figure.legends
     labels = [text.get_text() for text in legend.get_texts()]
     assert labels[:2] == ["best of all: 1–2 (0.600)", "peak: 2 windows"]
-    assert labels[2:] == ["as good as all layers or better: 2 of 5"]
+    assert labels[2:] == ["border of those at least as good as all layers"]
+    assert figure.texts[0].get_text().endswith("all 3 layers · 2 of the 5 other windows are at least as good")
     segments = border_segments(values, 0.4)
     assert sorted(segments) == sorted(
         [
@@ -245,6 +247,24 @@ def test_sweep_marks_the_best_window_and_the_border_of_all_layers() -> None:
             [(1.5, 1.5), (2.5, 1.5)],  # [1, 2] above, [2, 2] below
         ]
     )
+
+
+def test_sweep_draws_no_border_around_crumbs() -> None:
+    table = sweep_table(10)
+    table["mean"] = np.where((table["start"] + table["end"]) % 2, 0.6, 0.4)
+    assert not draw_sweep(table).axes[0].collections
+    table["mean"] = np.where(table["start"] > 4, 0.3, 0.5)
+    assert draw_sweep(table).axes[0].collections
+
+
+def test_sweep_colours_do_not_go_to_a_few_low_windows() -> None:
+    values = np.full((30, 30), np.nan)
+    values[np.triu_indices(30)] = np.linspace(0.6, 0.7, 465)
+    assert colour_floor(values) == (pytest.approx(0.6), "neither")
+    values[0, :5] = 0.2
+    low, extend = colour_floor(values)
+    assert extend == "min" and 0.59 < low < 0.61
+    assert colour_floor(np.full((2, 2), np.nan)) == (None, "neither")
 
 
 def test_effectiveness_draws_every_system_at_its_mean_and_not_the_ceiling() -> None:

@@ -59,7 +59,7 @@ def draw_profile(
     queries = int(profile["queries"].max())
     if not subtitle:
         band = f"band: {confidence:g} % bootstrap interval" if np.isfinite(profile["low"]).any() else "no interval"
-        subtitle = f"{queries} {'query' if queries == 1 else 'queries'} · {band} of the mean"
+        subtitle = f"{queries} {'query' if queries == 1 else 'queries'} · {band}"
         subtitle += f" · {shape.words}" if shape else ""
     lanes = 0.24 * len(selections) + 0.15 if selections else 0.0
     figure = new_figure(7.2, 3.5 + lanes, title, subtitle)

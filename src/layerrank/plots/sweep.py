@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from layerrank.plots.inputs import Level, Selection
 from layerrank.plots.style import (
@@ -28,6 +30,7 @@ from layerrank.plots.style import (
 
 COLOURS = "viridis"
 _MARKERS = "sDo^vP<>X*"
+REGIONS = 6
 
 
 @styled
@@ -42,28 +45,32 @@ def draw_sweep(
 ) -> Figure:
     """Heat map of one measure (`inputs.SWEEP` columns) over windows, with the best, selected and fixed ones marked.
 
-    A line borders the windows that are at least as good as all layers together (the corner of the map). `levels`
-    are ticked beside the colour bar.
+    The subtitle counts the windows that are at least as good as all layers together (the corner of the map); a line
+    borders them where they form few regions. `levels` are ticked beside the colour bar, which points where a few low
+    windows lie below its scale.
     """
     layers = int(sweep["end"].max()) + 1
     values = np.full((layers, layers), np.nan)
     values[sweep["start"], sweep["end"]] = sweep["mean"]
     if not subtitle:
-        count = int(np.isfinite(values).sum())
+        others = int(np.isfinite(values).sum()) - 1
+        better = int((values >= values[0, -1]).sum()) - 1
         subtitle = (
-            f"{count} windows of {layers} layers; the top right corner is all layers" if layers > 1 else "one layer"
+            f"top right corner: all {layers} layers · {better} of the {others} other windows are at least as good"
         )
+        subtitle = subtitle if others > 0 else "one layer"
     figure = new_figure(7.4, 5.4, title, subtitle)
     axes = figure.add_subplot()
+    low, extend = colour_floor(values)
     image = axes.imshow(
-        np.ma.masked_invalid(values), cmap=COLOURS, origin="upper", interpolation="nearest", aspect="equal"
+        np.ma.masked_invalid(values), cmap=COLOURS, vmin=low, origin="upper", interpolation="nearest", aspect="equal"
     )
     axes.set_xlabel("Last layer of the window (0-based, inclusive)")
     axes.set_ylabel("First layer of the window (0-based)")
     for axis in (axes.xaxis, axes.yaxis):
         integer_ticks(axis, layers)
     handles = [*_draw_marks(axes, values, selections, windows), *_draw_border(axes, values)]
-    bar = figure.colorbar(image, ax=axes, shrink=0.9, aspect=28, pad=0.06)
+    bar = figure.colorbar(image, ax=axes, extend=extend, shrink=0.9, aspect=28, pad=0.06)
     bar.set_label(f"{sweep['measure'].iloc[0]}, mean over queries")
     bar.outline.set_visible(False)  # type: ignore[operator]
     _draw_levels(bar.ax, levels, *image.get_clim())
@@ -89,6 +96,18 @@ def _draw_levels(axes: Axes, levels: Sequence[Level], low: float, high: float) -
         )  # fmt: skip
 
 
+def colour_floor(values: NDArray[np.float64]) -> tuple[float | None, str]:
+    """Where the colours begin, and whether values lie below (`min`, else `neither`), as a colour bar says it.
+
+    That is the lowest value, but the 5 % quantile where the values below it would take over 40 % of the scale.
+    """
+    finite = values[np.isfinite(values)]
+    if finite.size == 0:
+        return None, "neither"
+    low, fifth, high = np.quantile(finite, [0.0, 0.05, 1.0])
+    return (float(fifth), "min") if high - fifth < 0.6 * (high - low) else (float(low), "neither")
+
+
 def border_segments(values: NDArray[np.float64], level: float) -> list[list[tuple[float, float]]]:
     """Edges, as (end, start) points, between windows at or above `level` and the rest; `values` float64[start, end]."""
     above = values >= level
@@ -107,15 +126,15 @@ def border_segments(values: NDArray[np.float64], level: float) -> list[list[tupl
 
 def _draw_border(axes: Axes, values: NDArray[np.float64]) -> list[Line2D]:
     level = values[0, -1]
-    segments = border_segments(values, level) if np.isfinite(level) else []
-    if not segments:
+    above, below = values >= level, values < level
+    regions = ndimage.label(above)[1] + ndimage.label(below)[1]
+    if not below.any() or regions > REGIONS:
         return []
+    segments = border_segments(values, level)
     axes.add_collection(LineCollection(segments, colors=INK, linewidths=3.2, capstyle="projecting"))
     axes.add_collection(LineCollection(segments, colors="white", linewidths=1.5, capstyle="projecting"))
-    better = int((values >= level).sum()) - 1
-    total = int(np.isfinite(values).sum()) - 1
     stroke = [withStroke(linewidth=3.2, foreground=INK)]
-    label = f"as good as all layers or better: {better} of {total}"
+    label = "border of those at least as good as all layers"
     return [Line2D([], [], color="white", linewidth=1.5, path_effects=stroke, label=label)]
 
 
@@ -141,10 +160,11 @@ def _draw_marks(
         marks.append((f"fixed: {', '.join(span_label(*window) for window in windows)}", list(windows), "X", "#E69F00"))
     handles = []
     for label, spans, marker, colour in marks:
-        size = 13 if marker == "*" else 6.5
+        best = marker == "*"
+        look: dict[str, Any] = {"marker": marker, "markersize": 9 if best else 8.5, "zorder": 6 if best else 5}
         (line,) = axes.plot(
-            [end for _, end in spans], [start for start, _ in spans], linestyle="none", marker=marker, markersize=size,
-            markerfacecolor=colour, markeredgecolor=INK, markeredgewidth=0.9, zorder=5, label=label, clip_on=False,
+            [end for _, end in spans], [start for start, _ in spans], linestyle="none", markerfacecolor=colour,
+            markeredgecolor=INK, markeredgewidth=0.9, label=label, clip_on=False, **look,
         )  # fmt: skip
         handles.append(line)
     return handles
