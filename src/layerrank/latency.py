@@ -1,0 +1,466 @@
+"""Honest seconds of whole-list re-ranking, stage by stage, with the memory and the operations that they come with.
+
+What is timed is what a user waits for when one query's candidates are ranked in one prompt: text to ranking. Every
+stage ends when the device is done. Systems take turns, round after round, so that a machine that slows down slows all
+of them; each round loads the model anew, cut where its window ends, and warms it up before the first timed query.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from tqdm import tqdm
+
+from layerrank import flops
+from layerrank.attention.extract import PromptSettings
+from layerrank.attention.pack import Tree
+from layerrank.attention.probe import Probe
+from layerrank.attention.scores import passage_scores, rank
+from layerrank.errors import UserError
+from layerrank.files import file_digest, read_candidates
+from layerrank.models import Decoder, load_config, load_decoder
+from layerrank.ranking.cells import Cell, make_cell
+from layerrank.ranking.frameworks import WHOLE
+from layerrank.ranking.mechanism import Request
+from layerrank.records import Candidates, LayerWindow
+from layerrank.sampling import sample
+from layerrank.windows.spec import SELECTED, windows_for
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = ("system", "stage", "median", "low", "high", "rounds", "queries", "layers", "tokens", "gflop", "mib")
+"""Columns of the table, a row a system and stage.
+
+median, low, high: seconds a query (of `load`: seconds), mean over the sample's queries in each round; the median, the
+lowest and the highest of the rounds. layers: loaded. tokens: read (prefill) or written (decode) a query, mean. gflop:
+operations that the stage needs by formula (`layerrank.flops`), in 10⁹ a query. mib: of `load`, the weights; of `total`,
+the most that memory rises above the loaded model while a query of the sample is ranked; in MiB.
+"""
+
+STAGES = ("load", "tokenise", "prefill", "decode", "score", "total")
+MECHANISMS = ("likelihood", "generation")
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Which queries are timed, and how often: `warmup` passes before the first timed one of each round."""
+
+    queries: int = 3
+    repeats: int = 3
+    warmup: int = 1
+    seed: int = 42
+
+    def __post_init__(self) -> None:
+        for name, least in (("queries", 1), ("repeats", 1), ("warmup", 0)):
+            if getattr(self, name) < least:
+                raise UserError(f"latency.{name}: {getattr(self, name)}: expected a whole number from {least}")
+
+
+@dataclass
+class Stopwatch:
+    """Seconds, tokens and operations of one query by stage; a lap ends when the device is done."""
+
+    device: torch.device
+    seconds: dict[str, float] = field(default_factory=dict)
+    tokens: dict[str, int] = field(default_factory=dict)
+    operations: dict[str, int] = field(default_factory=dict)
+    _begun: float = 0.0
+    _last: float = 0.0
+
+    def start(self) -> None:
+        """Begin the first lap."""
+        synchronise(self.device)
+        self._begun = self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        """End a lap; a stage may have several."""
+        synchronise(self.device)
+        now = time.perf_counter()
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
+        self._last = now
+
+    def stop(self) -> None:
+        """End the query: `total` is what the clock says, not the sum of the stages."""
+        synchronise(self.device)
+        self.seconds["total"] = time.perf_counter() - self._begun
+
+
+Runner = Callable[[Candidates, Stopwatch], None]
+
+
+@dataclass(frozen=True)
+class System:
+    """What is timed: `start` makes, of a loaded decoder, the function that ranks one query's candidates."""
+
+    name: str
+    layers: int
+    head: bool
+    start: Callable[[Decoder], Runner]
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Round:
+    """One turn of one system; `weights` and `peak` in MiB, `facts` of the loaded decoder."""
+
+    load: float
+    watches: Sequence[Stopwatch]
+    weights: float
+    peak: float | None
+    facts: Mapping[str, Any]
+
+
+def measure(
+    candidates: Path,
+    model: Path,
+    settings: PromptSettings,
+    windows: Sequence[str],
+    *,
+    selections: Mapping[str, Path] | None = None,
+    mechanisms: Sequence[str] = (),
+    dtype: str = "float32",
+    device: str | None = None,
+    sampled: Sample | None = None,
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Time whole-list attention with each window, and further mechanisms on the same lists, each in one prompt.
+
+    Args:
+        candidates: what `files.write_candidates` wrote.
+        model: model folder.
+        settings: of the attention prompts.
+        windows: as `windows_for` reads them; the model is loaded up to the last layer that the sample needs.
+        selections: rule → selection file, for the windows `selected-<rule>`.
+        mechanisms: of `MECHANISMS`, with their default prompts and the whole model.
+        dtype: that the model computes in.
+        device: as for `load_decoder`.
+        sampled: queries, rounds, warm-up.
+
+    Returns:
+        The table (`COLUMNS`), and what it was measured on: hardware, versions, sample, the seconds of every round.
+
+    Raises:
+        UserError: nothing to time, an unknown window, mechanism or selection, or a prompt beyond the context.
+    """
+    sampled = sampled or Sample()
+    known = {row.query.qid: row for row in read_candidates(candidates) if len(row)}
+    rows = [known[qid] for qid in sample(known, sampled.queries, sampled.seed)]
+    if not rows:
+        raise UserError(f"{candidates}: no query has a candidate, so there is nothing to time")
+    systems = _systems(model, rows, settings, windows, selections or {}, mechanisms)
+    if not systems:
+        raise UserError("latency.windows: no window and no mechanism is named, so there is nothing to time")
+    load = os.getloadavg()[0]
+    rounds: dict[str, list[Round]] = {system.name: [] for system in systems}
+    with tqdm(total=sampled.repeats * len(systems), desc="rounds", disable=not sys.stderr.isatty()) as bar:
+        for turn in range(sampled.repeats):
+            first = turn % len(systems)
+            for system in [*systems[first:], *systems[:first]]:
+                rounds[system.name].append(_round(system, model, dtype, device, rows, sampled.warmup, turn == 0))
+                bar.update()
+    about = {
+        "candidates": file_digest(candidates),
+        **rounds[systems[0].name][0].facts,
+        "dtype": dtype,
+        "prompt": {"family": settings.family, "instruction": settings.instruction, "query_span": settings.query_span},
+        "sample": {
+            **{name: getattr(sampled, name) for name in ("queries", "repeats", "warmup", "seed")},
+            "qids": [row.query.qid for row in rows],
+            "passages": [len(row) for row in rows],
+        },
+        "load_average": {"before": load, "after": os.getloadavg()[0]},
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("layerrank", "torch", "transformers", "tokenizers")},
+        },
+        "systems": {
+            system.name: {
+                **system.settings,
+                "loaded_layers": system.layers,
+                "rounds": [
+                    {
+                        "load": one.load,
+                        **{
+                            stage: [watch.seconds[stage] for watch in one.watches]
+                            for stage in STAGES
+                            if stage in one.watches[0].seconds
+                        },
+                    }
+                    for one in rounds[system.name]
+                ],
+            }
+            for system in systems
+        },
+    }
+    return _table(systems, rounds), about
+
+
+def hardware(device: torch.device) -> dict[str, Any]:
+    """Return what figures were measured on: processor, cores, torch's threads, memory in MiB, and the device's name."""
+    found: dict[str, Any] = {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "memory_mib": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // MIB,
+        "device": "cpu",
+    }
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        found |= {"device": properties.name, "devices": torch.cuda.device_count()}
+        found["device_memory_mib"] = properties.total_memory // MIB
+    return found
+
+
+def synchronise(device: torch.device) -> None:
+    """Return when every CUDA device has done what was asked of it; at once on the processor."""
+    if device.type == "cuda":
+        for index in range(torch.cuda.device_count()):
+            torch.cuda.synchronize(index)
+
+
+@dataclass
+class Peak:
+    """The most that memory rose during a `peak_memory` block, in MiB; None where the system does not tell."""
+
+    mib: float | None = None
+
+
+@contextlib.contextmanager
+def peak_memory(device: torch.device) -> Iterator[Peak]:
+    """Measure how far memory rises above what is held at the start: of the device, else of this process (Linux).
+
+    On the processor, freed memory is handed back first, and the process's high-water mark of resident memory is reset.
+    """
+    found = Peak()
+    gc.collect()
+    if device.type == "cuda":
+        synchronise(device)
+        devices = range(torch.cuda.device_count())
+        held = [torch.cuda.memory_allocated(index) for index in devices]
+        for index in devices:
+            torch.cuda.reset_peak_memory_stats(index)
+        yield found
+        synchronise(device)
+        found.mib = sum(torch.cuda.max_memory_allocated(i) - held[i] for i in devices) / MIB
+        return
+    give_back()
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+        held_now: int | None = _status("VmRSS")
+    except OSError:
+        held_now = None
+    yield found
+    if held_now is not None:
+        found.mib = (_status("VmHWM") - held_now) / 1024
+
+
+def give_back() -> None:
+    """Hand freed memory back to the system, where the C library can."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _systems(
+    model: Path,
+    rows: Sequence[Candidates],
+    settings: PromptSettings,
+    windows: Sequence[str],
+    selections: Mapping[str, Path],
+    mechanisms: Sequence[str],
+) -> list[System]:
+    layers = int(load_config(model).num_hidden_layers)
+    qids = [row.query.qid for row in rows]
+    found = []
+    for spec in dict.fromkeys(windows):
+        rule = spec.removeprefix(SELECTED) if spec.startswith(SELECTED) else None
+        chosen = windows_for(spec, qids, layers, selections.get(rule) if rule is not None else None)
+        found.append(_attention(f"listwise-attention-{spec}", settings, chosen))
+    for mechanism in dict.fromkeys(mechanisms):
+        if mechanism not in MECHANISMS:
+            raise UserError(f"mechanism {mechanism!r}: expected one of {', '.join(MECHANISMS)}; attention has windows")
+        cell = make_cell(model, qids, framework="listwise", mechanism=mechanism, framework_settings={"size": WHOLE})
+        found.append(_written(f"listwise-{mechanism}", cell, layers))
+    return found
+
+
+def _attention(name: str, settings: PromptSettings, windows: Mapping[str, LayerWindow]) -> System:
+    """Whole-list attention: tokenise the prompt, read attention up to the window's end, score and order passages."""
+
+    def start(decoder: Decoder) -> Runner:
+        probe = Probe(decoder)
+        sizes = flops.sizes_of(decoder.model, decoder.config)
+
+        def run(row: Candidates, watch: Stopwatch) -> None:
+            window = windows[row.query.qid]
+            watch.start()
+            prompt = settings.build(decoder.tokenizer, row)
+            watch.lap("tokenise")
+            _check(name, row, prompt.prompt_tokens, decoder)
+            [signal] = probe.read([prompt], last_layer=window.end)
+            watch.lap("prefill")
+            rank(signal, passage_scores(signal, window))
+            watch.lap("score")
+            watch.stop()
+            watch.tokens["prefill"] = prompt.tree.tokens
+            watch.operations["prefill"] = flops.reading(sizes, prompt.tree, window.end)
+
+        return run
+
+    shown = sorted({str(window) for window in windows.values()})
+    return System(name, max(window.end for window in windows.values()) + 1, False, start, {"windows": shown})
+
+
+def _written(name: str, cell: Cell, layers: int) -> System:
+    """Another mechanism on the whole list: the model's first pass is prefill, later ones decode, what follows score."""
+
+    def start(decoder: Decoder) -> Runner:
+        mechanism = cell.build(decoder)
+        sizes = flops.sizes_of(decoder.model, decoder.config)
+        running = decoder.causal if cell.mechanism == "generation" else decoder.model
+
+        def run(row: Candidates, watch: Stopwatch) -> None:
+            passes = iter(["prefill"])
+
+            def lap(*_: Any) -> None:
+                watch.lap(next(passes, "decode"))
+
+            watch.start()
+            work = mechanism.prepare(Request(row.query, row.passages))
+            watch.lap("tokenise")
+            _check(name, row, work.positions, decoder)
+            hook = running.register_forward_hook(lap)
+            [answer] = mechanism.score([work])
+            hook.remove()
+            watch.lap("score")
+            watch.stop()
+            watch.tokens["prefill"] = answer.prompt_tokens
+            if cell.mechanism == "generation":
+                watch.tokens["decode"] = answer.generated_tokens
+                watch.operations["prefill"] = flops.forward(sizes, Tree(work.prompt), logits=1)
+                watch.operations["decode"] = flops.writing(sizes, answer.prompt_tokens, answer.generated_tokens - 1)
+            else:
+                rows = len({path for _, path, _ in work.prompt.terms()})
+                watch.operations["prefill"] = flops.forward(sizes, work.prompt.tree)
+                watch.operations["score"] = flops.forward(sizes, work.prompt.tree, logits=rows)
+                watch.operations["score"] -= watch.operations["prefill"]
+
+        return run
+
+    return System(name, layers, True, start, {})
+
+
+def _check(name: str, row: Candidates, tokens: int, decoder: Decoder) -> None:
+    if decoder.context is not None and tokens > decoder.context:
+        raise UserError(
+            f"{name}: query {row.query.qid}: {len(row)} passages take {tokens} tokens, the model reads "
+            f"{decoder.context}; lower first_stage.depth or passages.words"
+        )
+
+
+def _round(
+    system: System,
+    model: Path,
+    dtype: str,
+    device: str | None,
+    rows: Sequence[Candidates],
+    warmup: int,
+    memory: bool,
+) -> Round:
+    """Load, warm up, time every query once; where asked, rank one more query to see its memory, not timed."""
+    began = time.perf_counter()
+    decoder = load_decoder(model, layers=system.layers, head=system.head, dtype=dtype, device=device)
+    synchronise(decoder.device)
+    loaded = time.perf_counter() - began
+    run = system.start(decoder)
+    for number in range(warmup):
+        run(rows[number % len(rows)], Stopwatch(decoder.device))
+    watches = [Stopwatch(decoder.device) for _ in rows]
+    for row, watch in zip(rows, watches, strict=True):
+        run(row, watch)
+    peak = None
+    if memory:
+        most = max(range(len(rows)), key=lambda index: watches[index].tokens["prefill"])
+        with peak_memory(decoder.device) as found:
+            run(rows[most], Stopwatch(decoder.device))
+        peak = found.mib
+    whole = decoder.causal if system.head else decoder.model
+    weights = sum(parameter.nbytes for parameter in whole.parameters()) / MIB
+    facts = {
+        "model": decoder.name,
+        "revision": decoder.revision,
+        "layers": decoder.layers,
+        "hardware": hardware(decoder.device),
+    }
+    del run, whole, decoder
+    give_back()
+    return Round(loaded, watches, weights, peak, facts)
+
+
+def _table(systems: Sequence[System], rounds: Mapping[str, Sequence[Round]]) -> pd.DataFrame:
+    import pandas as pd
+
+    rows: list[dict[str, Any]] = []
+    for system in systems:
+        turns = rounds[system.name]
+        for stage in STAGES:
+            if stage == "load":
+                seconds = [one.load for one in turns]
+            elif stage in turns[0].watches[0].seconds:
+                seconds = [statistics.fmean(watch.seconds[stage] for watch in one.watches) for one in turns]
+            else:
+                continue
+            watches = turns[0].watches
+            rows.append(
+                {
+                    "system": system.name,
+                    "stage": stage,
+                    "median": statistics.median(seconds),
+                    "low": min(seconds),
+                    "high": max(seconds),
+                    "rounds": len(turns),
+                    "queries": len(watches),
+                    "layers": system.layers,
+                    "tokens": _mean([watch.tokens.get(stage) for watch in watches]),
+                    "gflop": _mean([watch.operations.get(stage) for watch in watches], 1e-9),
+                    "mib": {"load": turns[0].weights, "total": turns[0].peak}.get(stage),
+                }
+            )
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _mean(values: Sequence[int | None], factor: float = 1.0) -> float | None:
+    known = [value for value in values if value is not None]
+    return factor * statistics.fmean(known) if known else None
+
+
+def _processor() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _status(field_name: str) -> int:
+    """A field of this process's status, in KiB."""
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+        if line.startswith(f"{field_name}:"):
+            return int(line.split()[1])
+    raise OSError(f"/proc/self/status has no {field_name}")
