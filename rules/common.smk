@@ -37,14 +37,6 @@ SENSITIVITY = {
 }
 LEAD_MEASURE = CONFIG["evaluation"]["measures"][0]
 
-# A machine's GPU runs one job at a time, unless --resources gpu=N says otherwise; a cluster hands out its own.
-if (
-    workflow.is_main_process
-    and workflow.local_exec
-    and "gpu" not in workflow.global_resources
-):
-    workflow.register_resource("gpu", 1)
-
 
 pathvars:
     results=CONFIG["results"],
@@ -79,6 +71,13 @@ def collection_entry(wildcards):
     entry = STUDY.collections[wildcards.collection]
     return as_json(
         {key: value for key, value in entry.items() if key != "passage_words"}
+    )
+
+
+def collection_identity(wildcards):
+    """What a collection is made from: not how it is judged, split into jobs or named."""
+    return as_json(
+        prepared.identity(wildcards.collection, STUDY.collections[wildcards.collection])
     )
 
 
@@ -126,7 +125,10 @@ def variant_query_limit(wildcards):
 def prompt_flags(collection, model, variant):
     """Flags of everything that shapes a prompt and the forward pass."""
     settings = studies.prompt_settings(STUDY, collection, model, variant)
-    return " ".join(f"--{key.replace('_', '-')} {shlex.quote(str(value))}" for key, value in sorted(settings.items()))
+    return " ".join(
+        f"--{key.replace('_', '-')} {shlex.quote(str(value))}"
+        for key, value in sorted(settings.items())
+    )
 
 
 def prompt_settings(wildcards):
