@@ -14,7 +14,7 @@ run: $(STAMP)  ## the embedded study and its report
 	@echo "The report: report/report.html"
 
 test: $(STAMP)  ## the whole test suite
-	$(VENV)/bin/python -m pytest -q -n $(CORES) --dist worksteal
+	$(VENV)/bin/python -m pytest -q -n $(CORES) --dist loadgroup
 
 lint: $(STAMP)  ## formats, types, and Snakemake's own checks
 	$(VENV)/bin/ruff check .

@@ -9,6 +9,7 @@ configfile: f"{workflow.current_basedir}/config/config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/common_report.smk"
 include: "rules/collections.smk"
 include: "rules/retrieve.smk"
 include: "rules/models.smk"

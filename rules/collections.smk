@@ -8,6 +8,7 @@ rule prepare_collection:
         topics="<results>/{collection}/collection/topics.jsonl",
         qrels="<results>/{collection}/collection/qrels.txt",
         about="<results>/{collection}/collection/collection.json",
+        excluded="<results>/{collection}/collection/excluded.jsonl.gz",
     log:
         "<logs>/{collection}/prepare_collection.log",
     priority: 100
@@ -17,11 +18,11 @@ rule prepare_collection:
         mem_mb=2000,
         runtime=60,
     params:
-        entry=collection_entry,
+        entry=collection_identity,
         limit=query_limit(),
         seed=CONFIG["queries"]["seed"],
         code=code_digest("prepare-collection"),
     shell:
         "python -m layerrank prepare-collection --name {wildcards.collection} --entry {params.entry:q}"
-        " {params.limit} --seed {params.seed} --cache {CACHE:q}"
+        ' {params.limit} --seed {params.seed} --cache "$LAYERRANK_CACHE"'
         " --output $(dirname {output.topics}) 2> {log}"

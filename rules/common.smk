@@ -8,7 +8,7 @@ from pathlib import Path
 
 BASE = Path(workflow.current_basedir).parent
 sys.path.insert(0, str(BASE / "src"))
-os.environ["LAYERRANK_BASE"] = str(BASE)
+os.environ.update(LAYERRANK_BASE=str(BASE))
 
 from layerrank import study as studies
 from layerrank.code import code_digest
@@ -27,7 +27,6 @@ MODELS = CONFIG["models"]
 VARIANTS = ["base", *CONFIG["variants"]]
 SYSTEMS = {variant: studies.systems(STUDY, variant) for variant in VARIANTS}
 SELECTIONS = list(CONFIG["layers"]["selection"])
-CACHE = CONFIG["cache"]
 GRID = CONFIG["systems"]["variant"]
 SHOWN = list(
     dict.fromkeys(["base", GRID])
@@ -41,7 +40,7 @@ LEAD_MEASURE = CONFIG["evaluation"]["measures"][0]
 pathvars:
     results=CONFIG["results"],
     resources=CONFIG["cache"],
-    logs=CONFIG["results"] + "/logs",
+    logs=str(Path(CONFIG["results"], "logs")),
 
 
 wildcard_constraints:
@@ -57,7 +56,7 @@ wildcard_constraints:
 # Every rule's shell line is a subcommand that can be run by hand: `python -m layerrank …` with src/ on the path.
 shell.prefix(
     "set -euo pipefail; "
-    f"export PYTHONPATH={shlex.quote(str(BASE / 'src'))}${{{{PYTHONPATH:+:$PYTHONPATH}}}} LAYERRANK_BASE={shlex.quote(str(BASE))}; "
+    f"export PYTHONPATH={shlex.quote(str(BASE / 'src'))}${{{{PYTHONPATH:+:$PYTHONPATH}}}} LAYERRANK_BASE={shlex.quote(str(BASE))} LAYERRANK_CACHE={shlex.quote(CONFIG['cache'])}; "
 )
 
 
@@ -234,3 +233,120 @@ def study_downloads():
         *expand("<resources>/models/{model}", model=MODELS),
         *expand("<results>/{collection}/index", collection=COLLECTIONS),
     ]
+
+
+def base_signal(wildcards):
+    return signal_of(wildcards.collection, wildcards.model, "base")
+
+
+def rule_settings(wildcards):
+    return as_json(CONFIG["layers"]["selection"][wildcards.selection])
+
+
+def other_collections(wildcards):
+    """The other collections of the study on which the window is chosen."""
+    on = CONFIG["layers"]["selection"][wildcards.selection].get("chosen_on", "folds")
+    names = COLLECTIONS if on == "others" else on if isinstance(on, list) else []
+    return [name for name in names if name != wildcards.collection]
+
+
+def other_sweeps(wildcards):
+    return [
+        f"<results>/{name}/{wildcards.model}/layers/sweep.arrow"
+        for name in other_collections(wildcards)
+    ]
+
+
+def other_flags(wildcards, input):
+    pairs = zip(other_collections(wildcards), input.others)
+    return " ".join(f"{name}={sweep}" for name, sweep in pairs)
+
+
+def transfer_sweeps(wildcards, input):
+    return " ".join(f"{name}={sweep}" for name, sweep in zip(COLLECTIONS, input.sweeps))
+
+
+def transfer_selections(wildcards):
+    """Files of the rules that need no judgements, which stand in the same matrix."""
+    rules = [
+        name
+        for name, rule in CONFIG["layers"]["selection"].items()
+        if rule["rule"] == "label-free"
+    ]
+    folder = f"<results>/{{collection}}/{wildcards.model}/windows/{{rule}}.json"
+    return expand(folder, collection=COLLECTIONS, rule=rules)
+
+
+def named_transfer_selections(wildcards, input):
+    return " ".join(f"{path.split('/')[-4]}={path}" for path in input.selections)
+
+
+def selection_of(wildcards):
+    """The file of the window that a system uses, where it uses a selected one."""
+    window = system_of(wildcards).window or ""
+    if not window.startswith("selected-"):
+        return []
+    name = window.removeprefix("selected-")
+    return f"<results>/{wildcards.collection}/{wildcards.model}/windows/{name}.json"
+
+
+def window_flags(wildcards, input):
+    window = system_of(wildcards).window
+    selection = f" --selection {input.selection}" if input.selection else ""
+    return f"--window {window}{selection}" if window else ""
+
+
+def framework_settings(wildcards):
+    return as_json(system_of(wildcards).framework_settings)
+
+
+def mechanism_settings(wildcards):
+    return as_json(system_of(wildcards).mechanism_settings)
+
+
+def framework_of(wildcards):
+    return system_of(wildcards).framework
+
+
+def mechanism_of(wildcards):
+    return system_of(wildcards).mechanism
+
+
+def cached_signal(wildcards):
+    return signal_of(wildcards.collection, wildcards.model, wildcards.variant)
+
+
+def system_runs(wildcards):
+    """Runs of every system of a collection, model and variant."""
+    folder = (
+        f"<results>/{wildcards.collection}/{wildcards.model}/runs/{wildcards.variant}"
+    )
+    return [f"{folder}/{name}.txt" for name in SYSTEMS[wildcards.variant]]
+
+
+def system_flags(wildcards, input):
+    return " ".join(f"{Path(run).stem}={run}" for run in input.runs)
+
+
+def latency_selections(wildcards):
+    """Files of the selected windows that are timed."""
+    rules = [
+        w.removeprefix("selected-")
+        for w in CONFIG["latency"]["windows"]
+        if w.startswith("selected-")
+    ]
+    return [
+        f"<results>/{wildcards.collection}/{wildcards.model}/windows/{rule}.json"
+        for rule in rules
+    ]
+
+
+def named_latency_selections(wildcards, input):
+    named = " ".join(f"{Path(path).stem}={path}" for path in input.selections)
+    return f"--selections {named}" if named else ""
+
+
+def systems_where(cached):
+    """Systems of any variant that the stored signal answers, or that need the model."""
+    runs = (run for variant in VARIANTS for run in SYSTEMS[variant].values())
+    return sorted({run.name for run in runs if run.cached == cached})

@@ -1,18 +1,6 @@
 # From runs to figures that can be trusted: per-query values, means with intervals, paired tests.
 
 
-def system_runs(wildcards):
-    """Runs of every system of a collection, model and variant."""
-    folder = (
-        f"<results>/{wildcards.collection}/{wildcards.model}/runs/{wildcards.variant}"
-    )
-    return [f"{folder}/{name}.txt" for name in SYSTEMS[wildcards.variant]]
-
-
-def system_flags(wildcards, input):
-    return " ".join(f"{Path(run).stem}={run}" for run in input.runs)
-
-
 rule evaluate:
     input:
         qrels="<results>/{collection}/candidates/{variant}.qrels.txt",

@@ -1,50 +1,5 @@
 # Figures of the report, each as SVG and PDF.
 
-EFFECTIVENESS = "1. Effectiveness"
-EMERGENCE = "2. Where relevance emerges"
-WINDOWS = "3. Window choice"
-COST = "4. Cost"
-DIAGNOSTICS = "5. Diagnostics"
-
-
-def labels_of(path, label):
-    """What the report's list says of an item: what it is, and the wildcards of its path."""
-    names = [
-        name for name in ("collection", "model", "variant") if "{" + name + "}" in path
-    ]
-    return {"item": label, **{name: "{" + name + "}" for name in names}}
-
-
-def figure(path, caption, category, label):
-    """Outputs of a figure's rule: the SVG stands in the report, the PDF beside it."""
-    shown = {
-        "caption": f"../workflow/report/{caption}.rst",
-        "category": category,
-        "labels": labels_of(path, label),
-    }
-    return {
-        "svg": report(f"<results>/figures/{path}.svg", **shown),
-        "pdf": f"<results>/figures/{path}.pdf",
-    }
-
-
-def study_figures():
-    """Every figure of the report."""
-    shown = expand(
-        "<results>/figures/{collection}/{model}/{figure}.svg",
-        collection=COLLECTIONS,
-        model=MODELS,
-        figure=["profile", "sweep", "neighbours", "diagnostics"]
-        + ["latency"] * bool(CONFIG["latency"]["windows"]),
-    )
-    shown += every("<results>/figures/{collection}/{model}/pareto.{variant}.svg", SHOWN)
-    shown += expand("<results>/figures/effectiveness.{variant}.svg", variant=SHOWN)
-    shown += expand(
-        "<results>/figures/{model}/transfer.svg",
-        model=MODELS if len(COLLECTIONS) > 1 else [],
-    )
-    return [*shown, "<results>/figures/depth.svg"]
-
 
 rule plot_effectiveness:
     input:
@@ -85,11 +40,16 @@ rule plot_profile:
     conda:
         "../envs/analysis.yaml"
     params:
+        all_layers=(
+            "--all-layers listwise-attention-all"
+            if "all" in CONFIG["systems"]["cached_windows"]
+            else ""
+        ),
         measure=CONFIG["layers"]["measure"],
         code=code_digest("plot-profile"),
     shell:
         "python -m layerrank plot-profile --profile {input.profile} --shape {input.shape} --evaluation {input.evaluation}"
-        " --measure {params.measure:q} --first-stage bm25 --all-layers listwise-attention-all --ceiling ceiling"
+        " --measure {params.measure:q} --first-stage bm25 {params.all_layers} --ceiling ceiling"
         " --selections {input.selections} --title '{wildcards.model} on {wildcards.collection}'"
         " --output {output.svg} --pdf {output.pdf} 2> {log}"
 

@@ -1,17 +1,6 @@
 # Honest seconds and memory, stage by stage, on a sample of queries.
 
 
-def latency_selections(wildcards):
-    """Files of the selected windows that are timed."""
-    rules = [w.removeprefix("selected-") for w in CONFIG["latency"]["windows"] if w.startswith("selected-")]
-    return [f"<results>/{wildcards.collection}/{wildcards.model}/windows/{rule}.json" for rule in rules]
-
-
-def named_latency_selections(wildcards, input):
-    named = " ".join(f"{Path(path).stem}={path}" for path in input.selections)
-    return f"--selections {named}" if named else ""
-
-
 rule measure_latency:
     input:
         candidates="<results>/{collection}/candidates/base.jsonl.gz",
@@ -20,6 +9,16 @@ rule measure_latency:
         selections=latency_selections,
     output:
         "<results>/{collection}/{model}/latency.tsv",
+    log:
+        "<logs>/{collection}/{model}/measure_latency.log",
+    priority: -10
+    conda:
+        "../envs/model.yaml"
+    threads: 8
+    resources:
+        gpu=gpus_of,
+        mem_mb=model_memory,
+        runtime=model_runtime,
     params:
         windows=CONFIG["latency"]["windows"],
         queries=CONFIG["latency"]["queries"],
@@ -29,16 +28,6 @@ rule measure_latency:
         selections=named_latency_selections,
         prompt=base_prompt_settings,
         code=code_digest("measure-latency"),
-    log:
-        "<logs>/{collection}/{model}/measure_latency.log",
-    conda:
-        "../envs/model.yaml"
-    threads: 8
-    priority: -10
-    resources:
-        gpu=gpus_of,
-        mem_mb=model_memory,
-        runtime=model_runtime,
     shell:
         "OMP_NUM_THREADS={threads} python -m layerrank measure-latency --candidates {input.candidates}"
         " --model {input.model} {params.prompt} --windows {params.windows} {params.selections}"

@@ -17,4 +17,4 @@ rule fetch_model:
         code=code_digest("fetch-model"),
     shell:
         "python -m layerrank fetch-model --name {wildcards.model} --entry {params.entry:q}"
-        " --cache {CACHE:q} --output {output.folder} 2> {log}"
+        ' --cache "$LAYERRANK_CACHE" --output {output.folder} 2> {log}'

@@ -1,23 +1,6 @@
 # What the study can be repeated from, beside its results and in the report.
 
 
-def study_settings():
-    """The configuration with its defaults, and the catalogue entries that it names."""
-    return as_json(
-        {"config": CONFIG, "collections": STUDY.collections, "models": STUDY.models}
-    )
-
-
-def described_collections(wildcards, input):
-    return " ".join(
-        f"{name}={path}" for name, path in zip(COLLECTIONS, input.collections)
-    )
-
-
-def described_models(wildcards, input):
-    return " ".join(f"{name}={path}" for name, path in zip(MODELS, input.models))
-
-
 rule manifest:
     input:
         collections=expand(

@@ -1,59 +1,6 @@
 # Runs: one-prompt attention from the stored signal, every other cell of the grid with the model at hand.
 
 
-def selection_of(wildcards):
-    """The file of the window that a system uses, where it uses a selected one."""
-    window = system_of(wildcards).window or ""
-    if not window.startswith("selected-"):
-        return []
-    name = window.removeprefix("selected-")
-    return f"<results>/{wildcards.collection}/{wildcards.model}/windows/{name}.json"
-
-
-def window_flags(wildcards, input):
-    window = system_of(wildcards).window
-    selection = f" --selection {input.selection}" if input.selection else ""
-    return f"--window {window}{selection}" if window else ""
-
-
-def framework_settings(wildcards):
-    return as_json(system_of(wildcards).framework_settings)
-
-
-def mechanism_settings(wildcards):
-    return as_json(system_of(wildcards).mechanism_settings)
-
-
-def framework_of(wildcards):
-    return system_of(wildcards).framework
-
-
-def mechanism_of(wildcards):
-    return system_of(wildcards).mechanism
-
-
-def cached_signal(wildcards):
-    return signal_of(wildcards.collection, wildcards.model, wildcards.variant)
-
-
-CACHED = sorted(
-    {
-        name
-        for variant in VARIANTS
-        for name, cell in SYSTEMS[variant].items()
-        if cell.cached
-    }
-)
-ONLINE = sorted(
-    {
-        name
-        for variant in VARIANTS
-        for name, cell in SYSTEMS[variant].items()
-        if not cell.cached
-    }
-)
-
-
 rule rerank_cached:
     input:
         candidates="<results>/{collection}/candidates/{variant}.jsonl.gz",
@@ -65,7 +12,7 @@ rule rerank_cached:
     log:
         "<logs>/{collection}/{model}/rerank_cached.{variant}.{system}.log",
     wildcard_constraints:
-        system="|".join(CACHED),
+        system="|".join(systems_where(cached=True)),
     conda:
         "../envs/analysis.yaml"
     params:
@@ -90,7 +37,7 @@ rule rerank_online:
     log:
         "<logs>/{collection}/{model}/rerank_online.{variant}.{system}.log",
     wildcard_constraints:
-        system="|".join(ONLINE) or "none",
+        system="|".join(systems_where(cached=False)) or "none",
     conda:
         "../envs/model.yaml"
     threads: 8

@@ -19,7 +19,7 @@ rule build_index:
     params:
         code=code_digest("build-index"),
     shell:
-        "python -m layerrank build-index --collection $(dirname {input.about}) --cache {CACHE:q}"
+        'python -m layerrank build-index --collection $(dirname {input.about}) --cache "$LAYERRANK_CACHE"'
         " --threads {threads} --output {output} 2> {log}"
 
 

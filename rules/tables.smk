@@ -1,53 +1,6 @@
 # Tables of the report, each as TSV, styled HTML, LaTeX and Markdown.
 
 
-def table(path, caption, category, label):
-    """Outputs of a table's rule: it goes into the report twice, as data and as a page."""
-    shown = {"caption": f"../workflow/report/{caption}.rst", "category": category}
-    return {
-        "tsv": report(
-            f"<results>/tables/{path}.tsv",
-            labels=labels_of(path, f"{label}: data"),
-            **shown,
-        ),
-        "html": report(
-            f"<results>/tables/{path}.html",
-            labels=labels_of(path, f"{label}: table"),
-            **shown,
-        ),
-        "tex": f"<results>/tables/{path}.tex",
-        "md": f"<results>/tables/{path}.md",
-    }
-
-
-def study_tables():
-    """Every table of the report."""
-    names = [
-        f"{table}.{variant}"
-        for table in ("effectiveness", "comparison")
-        for variant in SHOWN
-    ]
-    names += ["shape", "selection", "costs", "outcomes", "diagnostics", "published"]
-    names += ["grid"] * bool(CONFIG["systems"]["frameworks"]) + ["sensitivity"] * bool(
-        SENSITIVITY
-    )
-    names += [f"{model}/transfer" for model in MODELS if len(COLLECTIONS) > 1]
-    return expand("<results>/tables/{name}.html", name=names)
-
-
-def named_selections(wildcards, input):
-    return " ".join(f"{cell_of(path)}={path}" for path in input)
-
-
-def named_profiles(wildcards, input):
-    return " ".join(f"{cell_of(path)}={path}" for path in input.profiles)
-
-
-def cell_of(path):
-    """`collection/model` of a file of results."""
-    return "/".join(Path(path).relative_to(CONFIG["results"]).parts[:2])
-
-
 rule effectiveness_table:
     input:
         means="<results>/tables/means.tsv",

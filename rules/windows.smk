@@ -1,33 +1,6 @@
 # Layer science from the stored signal, with no model at hand: measure by layer, by window, and the windows chosen.
 
 
-def base_signal(wildcards):
-    return signal_of(wildcards.collection, wildcards.model, "base")
-
-
-def rule_settings(wildcards):
-    return as_json(CONFIG["layers"]["selection"][wildcards.selection])
-
-
-def other_collections(wildcards):
-    """Where a rule chooses its window: the other collections of the study that it names."""
-    on = CONFIG["layers"]["selection"][wildcards.selection].get("chosen_on", "folds")
-    names = COLLECTIONS if on == "others" else on if isinstance(on, list) else []
-    return [name for name in names if name != wildcards.collection]
-
-
-def other_sweeps(wildcards):
-    return [
-        f"<results>/{name}/{wildcards.model}/layers/sweep.arrow"
-        for name in other_collections(wildcards)
-    ]
-
-
-def other_flags(wildcards, input):
-    pairs = zip(other_collections(wildcards), input.others)
-    return " ".join(f"{name}={sweep}" for name, sweep in pairs)
-
-
 rule layer_profile:
     input:
         signal=base_signal,
@@ -122,25 +95,6 @@ rule layer_shape:
     shell:
         "python -m layerrank layer-shape --profile {input.profile} --signal {input.signal} --strategy {params.strategy}"
         " --seed {params.seed} --workers {threads} --output {output.shape} --neighbours {output.neighbours} 2> {log}"
-
-
-def transfer_sweeps(wildcards, input):
-    return " ".join(f"{name}={sweep}" for name, sweep in zip(COLLECTIONS, input.sweeps))
-
-
-def transfer_selections(wildcards):
-    """Files of the rules that need no judgements, which stand in the same matrix."""
-    rules = [
-        name
-        for name, rule in CONFIG["layers"]["selection"].items()
-        if rule["rule"] == "label-free"
-    ]
-    folder = f"<results>/{{collection}}/{wildcards.model}/windows/{{rule}}.json"
-    return expand(folder, collection=COLLECTIONS, rule=rules)
-
-
-def named_transfer_selections(wildcards, input):
-    return " ".join(f"{path.split('/')[-4]}={path}" for path in input.selections)
 
 
 rule transfer:

@@ -34,7 +34,7 @@ SHAPE = (
     "width",
     "width_error",
     "width_layers",
-    "baseline",
+    "floor",
     "height",
     "r2_bell",
     "r2_monotone",
@@ -181,7 +181,7 @@ def shape_of(profile: pd.DataFrame) -> dict[str, Any]:
     baseline, height, centre, width = fits["bell"].parameters
     _, _, centre_error, width_error = fits["bell"].errors
     row |= {
-        "baseline": baseline,
+        "floor": baseline,
         "height": height,
         "centre": centre,
         "centre_error": centre_error,

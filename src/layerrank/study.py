@@ -180,7 +180,18 @@ def prompt_settings(study: Study, collection: str, model: str, variant: str) -> 
 
 
 # What a model entry says of prompting, scheduling and display: none of it changes the fetched folder.
-NOT_SOURCE = ("family", "query_span", "dtype", "gpus", "mem_mb", "runtime", "label", "gpu_memory_gb", "description")
+NOT_SOURCE = (
+    "family",
+    "query_span",
+    "dtype",
+    "gpus",
+    "mem_mb",
+    "runtime",
+    "label",
+    "gpu_memory_gb",
+    "size",
+    "description",
+)
 
 
 def model_source(entry: Entry) -> Entry:
@@ -223,7 +234,9 @@ def systems(study: Study, variant: str) -> dict[str, PlannedRun]:
         attention = way == "attention"
         if attention:
             own_mechanism = strategy | own_mechanism
-        cached = attention and kind == "listwise" and make_sorter(kind, own_framework).largest_group(depth) >= depth
+        whole = kind == "listwise" and make_sorter(kind, own_framework).largest_group(depth) >= depth
+        uncut = not (own_mechanism.get("query_tokens") or own_mechanism.get("passage_tokens"))
+        cached = attention and whole and uncut
         for window in windows if attention else [None]:
             name = f"{framework}-{mechanism}" + (f"-{window}" if window else "")
             found[name] = PlannedRun(name, kind, own_framework, way, own_mechanism, window, cached)
@@ -261,6 +274,8 @@ def _cross_check(study: Study) -> None:
         where = f"config key layers.selection.{name}"
         if rule["rule"] == "fixed" and "window" not in rule:
             raise UserError(f"{where}: the rule 'fixed' needs a window, such as 10-13")
+        if (rule["rule"] == "oracle") != name.startswith("oracle"):
+            raise UserError(f"{where}: names that begin with 'oracle' are for the rule 'oracle' alone, an upper bound")
         on = rule.get("chosen_on")
         if on == "others" and len(config["collections"]) < 2:
             raise UserError(f"{where}.chosen_on: 'others' needs a study of at least two collections")

@@ -75,12 +75,12 @@ def test_a_bell_is_found_where_it_is():
     assert 0 < found["centre_error"] < 0.03 and 0 < found["width_error"] < 0.03
     assert found["centre_layer"] == pytest.approx(29 * found["centre"])
     assert found["width_layers"] == pytest.approx(29 * found["width"])
-    assert found["baseline"] == pytest.approx(0.1, abs=0.03) and found["height"] == pytest.approx(0.3, abs=0.03)
+    assert found["floor"] == pytest.approx(0.1, abs=0.03) and found["height"] == pytest.approx(0.3, abs=0.03)
 
 
 def test_an_exact_bell_is_fitted_exactly():
     found = layers.shape_of(profile_of(SHAPES["bell"](np.linspace(0, 1, 30))))
-    assert [found[key] for key in ("baseline", "height", "centre", "width")] == pytest.approx([0.1, 0.3, 0.45, 0.15])
+    assert [found[key] for key in ("floor", "height", "centre", "width")] == pytest.approx([0.1, 0.3, 0.45, 0.15])
     assert found["r2_bell"] == pytest.approx(1) and found["verdict"] == "bell"
 
 

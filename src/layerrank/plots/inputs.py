@@ -17,7 +17,7 @@ from layerrank.records import Cost
 from layerrank.systems import FIRST_STAGE
 
 PROFILE = ("measure", "layer", "relative_depth", "mean", "low", "high", "queries")
-SHAPE = ("measure", "verdict", "reason", "baseline", "height", "centre", "width")
+SHAPE = ("measure", "verdict", "reason", "floor", "height", "centre", "width")
 SWEEP = ("start", "end", "measure", "mean")
 EVALUATION = ("system", "qid", "measure", "value")
 COSTS = tuple(field.name for field in fields(Cost) if field.name not in ("qid", "outcomes"))
@@ -48,7 +48,7 @@ class Shape:
 
     verdict: str
     reason: str
-    baseline: float
+    floor: float
     height: float
     centre: float
     width: float
@@ -73,7 +73,7 @@ class Shape:
         layers = profile["layer"].to_numpy(dtype=float)
         dense = np.linspace(layers.min(), layers.max(), 20 * len(layers))
         depth = np.interp(dense, layers, profile["relative_depth"].to_numpy(dtype=float))
-        return dense, self.baseline + self.height * np.exp(-0.5 * ((depth - self.centre) / self.width) ** 2)
+        return dense, self.floor + self.height * np.exp(-0.5 * ((depth - self.centre) / self.width) ** 2)
 
 
 @dataclass(frozen=True, slots=True)
