@@ -172,6 +172,20 @@ def test_a_trec_run_with_texts(tmp_path):
         candidates_of_run(tmp_path / "run.txt", tmp_path / "topics.jsonl", tmp_path / "corpus.jsonl.gz")
 
 
+def test_the_command_on_a_trec_run(tmp_path, model, capsys):
+    (tmp_path / "run.txt").write_text("".join(f"q1 Q0 d{place} {place + 1} {9 - place} x\n" for place in range(6)))
+    (tmp_path / "topics.jsonl").write_text('{"qid": "q1", "text": "what is lift"}\n')
+    files.write_jsonl(tmp_path / "corpus.jsonl", ({"_id": f"d{at}", "text": text} for at, text in enumerate(TEXTS)))
+    command = ["rerank", "--run", str(tmp_path / "run.txt"), "--model", str(model), "--framework", "pointwise"]
+    command += ["--mechanism", "attention", "--window", "1", "--output", str(tmp_path / "new.txt"), "--depth", "4"]
+    assert main(command) == 2
+    assert "--run needs --topics and --passages" in capsys.readouterr().err
+    command += ["--topics", str(tmp_path / "topics.jsonl"), "--passages", str(tmp_path / "corpus.jsonl")]
+    assert main(command) == 0
+    (ranking,) = files.read_run(tmp_path / "new.txt")
+    assert sorted(ranking.pids) == ["d0", "d1", "d2", "d3"]
+
+
 def test_the_command(tmp_path, model, capsys):
     files.write_candidates(tmp_path / "candidates.jsonl.gz", rows())
     common = ["rerank", "--candidates", str(tmp_path / "candidates.jsonl.gz"), "--model", str(model)]
@@ -263,6 +277,18 @@ def test_the_python_interface(model, framework, mechanism):
     assert [cost.qid for cost in reranker.costs] == ["0", "1", "2", "3"]
     alone = reranker.rank("what is lift", texts)
     assert [result.index for result in alone] == [result.index for result in many[0]]
+
+
+@pytest.mark.parametrize("mechanism", ["generation", "likelihood", "attention"])
+@pytest.mark.parametrize("count", [26, 120])
+def test_many_passages_in_one_group(tmp_path, mechanism, count):
+    folder = save_tiny(tmp_path / "long", "llama", "gpt2", layers=1, max_position_embeddings=32768)
+    reranker = layerrank.Reranker(folder, mechanism=mechanism, framework_settings={"size": "whole"})
+    results = reranker.rank("lift", [f"wing {place}" for place in range(count)])
+    assert sorted(result.index for result in results) == list(range(count))
+    assert reranker.costs[0].groups == 1
+    if mechanism != "generation":
+        assert len({result.score for result in results}) == count
 
 
 def test_the_python_interface_takes_a_window(model):

@@ -7,8 +7,9 @@ was ended goes on from the queries that it had finished.
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
+
+from layerrank.commands._arguments import json_object
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,9 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--words", type=int, help="words of a text of --run to keep (default: all)")
     parser.add_argument("--model", required=True, type=Path, help="model folder")
     parser.add_argument("--framework", required=True, help="pointwise, pairwise, setwise or listwise")
-    parser.add_argument("--framework-settings", type=json.loads, default={}, metavar="JSON", help="its settings")
+    parser.add_argument("--framework-settings", type=json_object, default={}, metavar="JSON", help="its settings")
     parser.add_argument("--mechanism", required=True, help="generation, likelihood or attention")
-    parser.add_argument("--mechanism-settings", type=json.loads, default={}, metavar="JSON", help="its settings")
+    parser.add_argument("--mechanism-settings", type=json_object, default={}, metavar="JSON", help="its settings")
     parser.add_argument(
         "--window", default="all", help="attention: all, L10-13 or selected-RULE (default: %(default)s)"
     )
