@@ -70,7 +70,7 @@ def _tree_digest(path: Path) -> str:
 
 @functools.cache
 def _imports(path: Path) -> tuple[str, ...]:
-    """Modules of this package that a file imports, at its head or inside a function, or names as `layerrank.x` in a string."""
+    """Modules of this package that a file imports, at its head inside a function, or as a string."""
     names: set[str] = set()
     for node in ast.walk(_parse(path)):
         if isinstance(node, ast.Import):

@@ -88,14 +88,14 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield one object a line of a (gzipped) JSON-lines file; `UserError` names file and line where one is malformed."""
+    """Yield one object a line of a (gzipped) JSON-lines file; `UserError` names file and line of a malformed one."""
     return (row for _, row in read_numbered_jsonl(path))
 
 
 def read_numbered_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Like `read_jsonl`, with each object's line number, from 1."""
     try:
-        raw = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+        raw = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # noqa: SIM115 - closed below
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     number = 0
@@ -143,7 +143,7 @@ def read_qrels(path: Path) -> Qrels:
 
 
 def write_candidates(path: Path, rows: Iterable[Candidates]) -> None:
-    """Write candidate lists as gzipped JSON lines {qid, query, passages: [{pid, title, text, score}]}, in input order."""
+    """Write candidates as gzipped JSON lines {qid, query, passages: [{pid, title, text, score}]}, in input order."""
     write_jsonl(
         path,
         (

@@ -28,7 +28,7 @@ from typing import Any
 from layerrank import study as studies
 from layerrank.errors import UserError
 from layerrank.ranking.frameworks import make_sorter
-from layerrank.study import Cell, Study
+from layerrank.study import PlannedRun, Study
 
 BASE = Path(__file__).parents[2]
 
@@ -255,7 +255,7 @@ def _pass_seconds(size: Mapping[str, float], tokens: float, gpu: Gpu) -> float:
 
 
 def _group_seconds(
-    cell: Cell, passages: int, tokens: float, size: Mapping[str, float], batch_tokens: int, gpu: Gpu
+    cell: PlannedRun, passages: int, tokens: float, size: Mapping[str, float], batch_tokens: int, gpu: Gpu
 ) -> float:
     """Seconds that one group takes, in a full batch."""
     share = layer_share(cell.window, int(size["layers"])) if cell.mechanism == "attention" else 1.0

@@ -33,7 +33,8 @@ class Study:
 def load_study(config: Mapping[str, Any], base: Path) -> Study:
     """Check a study's configuration and gather the catalogue entries that it names.
 
-    `base` is the folder that holds workflow/schemas; catalogue files are sought in the working directory, then in `base`.
+    `base` is the folder that holds workflow/schemas; catalogue files are sought in the working directory,
+    then in `base`.
     Raises `UserError` in one line that names the key, the value and what is allowed.
     """
     schemas = base / "workflow" / "schemas"
@@ -215,7 +216,7 @@ class PlannedRun:
 def systems(study: Study, variant: str) -> dict[str, PlannedRun]:
     """Every system that a variant runs, by name, in the order of the configuration.
 
-    Each variant ranks its whole list by attention with each of `cached_windows`; the grid's own variant runs the grid too.
+    Each variant ranks its whole list by attention with each of `cached_windows`; the grid's own runs the grid too.
     A grid cell is `cached` where it asks for just what the stored signal answers: one prompt, whole list, attention.
     """
     config = study.config["systems"]
@@ -266,9 +267,10 @@ def _cross_check(study: Study) -> None:
         _check_window(window, selection, "config key latency.windows")
     _known(systems_config["variant"], ["base", *config["variants"]], "config key systems.variant")
     for name, variant in config["variants"].items():
-        if variant.get("depth", 0) > config["first_stage"]["depth"]:
+        depth = config["first_stage"]["depth"]
+        if variant.get("depth", 0) > depth:
             raise UserError(
-                f"config key variants.{name}.depth: {variant['depth']} is more than first_stage.depth, {config['first_stage']['depth']}"
+                f"config key variants.{name}.depth: {variant['depth']} is more than first_stage.depth, {depth}"
             )
     for name, rule in selection.items():
         where = f"config key layers.selection.{name}"

@@ -82,7 +82,9 @@ def write_config(folder: Path, changes: Mapping[str, Any] | None = None) -> Path
     return path
 
 
-def snakemake(folder: Path, *arguments: str, check: bool = True, timeout: float = 900) -> subprocess.CompletedProcess[str]:
+def snakemake(
+    folder: Path, *arguments: str, check: bool = True, timeout: float = 900
+) -> subprocess.CompletedProcess[str]:
     """Run Snakemake on the study in `folder` with two cores; with `check`, a failure shows its output."""
     command = [sys.executable, "-m", "snakemake", "-s", str(CHECKOUT / "Snakefile"), "--directory", str(folder)]
     command += ["--configfile", str(folder / "study.yaml"), "--cores", "2", *arguments]

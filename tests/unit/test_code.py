@@ -1,4 +1,5 @@
 import pytest
+
 from layerrank import code
 
 
@@ -36,7 +37,9 @@ def test_comments_docstrings_and_touches_do_not(package):
     before = digest()
     (folder / "sorting/heap.py").write_text('def go(o):\n    """Go."""\n    return 1\n')
     assert digest() == before
-    (folder / "commands/sort.py").write_text('"""Sort it."""\ndef run(o):\n    from layerrank.sorting import go\n\n    go(o)  # so\n')
+    (folder / "commands/sort.py").write_text(
+        '"""Sort it."""\ndef run(o):\n    from layerrank.sorting import go\n\n    go(o)  # so\n'
+    )
     (folder / "sorting/heap.py").write_text("def go(o):\n    # because\n\n    return (1)\n")
     assert digest() == before
 

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from layerrank import study as studies
 from layerrank.errors import UserError
 
@@ -45,8 +46,14 @@ def test_defaults_are_filled_at_any_depth():
         ({"systems": {"cells": {"setwise-atention": False}}}, ["systems.cells", "did you mean 'setwise-attention'"]),
         ({"evaluation": {"baseline": "bm26"}}, ["evaluation.baseline", "did you mean 'bm25'"]),
         ({"layers": {"selection": {"given": {"rule": "fixed"}}}}, ["layers.selection.given", "needs a window"]),
-        ({"layers": {"selection": {"away": {"rule": "best", "chosen_on": "others"}}}}, ["selection.away.chosen_on", "two collections"]),
-        ({"define": {"collections": {"pocket": {"source": "beir", "path": None}}}}, ["collections entry pocket", "path"]),
+        (
+            {"layers": {"selection": {"away": {"rule": "best", "chosen_on": "others"}}}},
+            ["selection.away.chosen_on", "two collections"],
+        ),
+        (
+            {"define": {"collections": {"pocket": {"source": "beir", "path": None}}}},
+            ["collections entry pocket", "path"],
+        ),
     ],
 )
 def test_a_mistake_is_one_line_that_names_the_key(config, change, words):

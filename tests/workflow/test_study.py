@@ -41,7 +41,9 @@ def test_moving_touching_threads_and_comments_rerun_nothing(study, tmp_path):
     moved = study.rename(tmp_path / "elsewhere")
     config = moved / "study.yaml"
     config.write_text("# a comment\n" + config.read_text())
-    assert planned(moved, "--set-threads", "extract_attention=1", "--set-resources", "extract_attention:mem_mb=99") == {}
+    assert (
+        planned(moved, "--set-threads", "extract_attention=1", "--set-resources", "extract_attention:mem_mb=99") == {}
+    )
 
 
 def test_measures_rerun_evaluation_and_below(study):
@@ -56,7 +58,9 @@ def test_a_new_window_runs_its_own_runs_and_below(study):
     write_config(study, {"systems": {"cached_windows": ["all", "L1-2", "L2-3", "selected-peak", "selected-oracle"]}})
     jobs = planned(study)
     assert jobs["rerank_cached"] == 2  # the base and the grid
-    assert not jobs.keys() & (RETRIEVAL | MODEL | {"make_candidates", "layer_profile", "sweep_windows", "select_window"})
+    assert not jobs.keys() & (
+        RETRIEVAL | MODEL | {"make_candidates", "layer_profile", "sweep_windows", "select_window"}
+    )
 
 
 def test_a_selection_rule_reruns_its_choice_and_what_uses_it(study):
@@ -196,7 +200,11 @@ def broken(folder, name, edit):
     [
         ("corpus.jsonl", lambda text: text + text.splitlines()[0] + "\n", ["corpus.jsonl", "wing0", "twice"]),
         ("qrels/test.tsv", lambda text: text + "wing\tnowhere\t1\n", ["test.tsv", "nowhere"]),
-        ("queries.jsonl", lambda text: text.replace("What is the why milk turns sour?", "  "), ["queries.jsonl", "milk"]),
+        (
+            "queries.jsonl",
+            lambda text: text.replace("What is the why milk turns sour?", "  "),
+            ["queries.jsonl", "milk"],
+        ),
         ("qrels/test.tsv", lambda text: text.splitlines()[0] + "\n", ["test.tsv"]),
     ],
 )
@@ -208,5 +216,7 @@ def test_a_malformed_collection_is_one_line_before_long_work(tmp_path, name, edi
     done = snakemake(tmp_path, "--until", "prepare_collection", check=False)
     assert done.returncode
     text = done.stdout + done.stderr
-    line = next((line for line in text.splitlines() if "layerrank" in line and all(word in line for word in words)), None)
+    line = next(
+        (line for line in text.splitlines() if "layerrank" in line and all(word in line for word in words)), None
+    )
     assert line is not None, text
