@@ -1,0 +1,1 @@
+"""How fast layerrank is, beside the published algorithm and beside what the machine can do: `python -m benchmarks`."""

@@ -1,0 +1,138 @@
+"""Run the benchmarks, write docs/performance.tsv, and render docs/performance.md and its figure from it."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from benchmarks.page import render
+from benchmarks.rows import Row, read_rows, write_rows
+from benchmarks.sections import SECTIONS
+from benchmarks.settings import ROOT, Settings
+from benchmarks.timing import device_at_hand
+from layerrank.errors import UserError
+from layerrank.latency import hardware
+from layerrank.models import load_tokenizer
+from layerrank.ranking.cells import fitting_family
+
+_log = logging.getLogger("benchmarks")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure the sections asked for; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("sections", nargs="*", metavar="section", help=f"{', '.join(SECTIONS)} (default: all)")
+    parser.add_argument(
+        "--model", type=Path, default=ROOT / "resources/models/smollm2-135m-instruct", help="model folder"
+    )
+    parser.add_argument(
+        "--collection",
+        type=Path,
+        default=ROOT / "results/pocket",
+        help="results folder of a collection, for what needs judgements (default: the embedded study's)",
+    )
+    parser.add_argument("--queries", type=int, default=16, help="its first so many queries (default: %(default)s)")
+    parser.add_argument("--family", help="prompt family (default: the one that fits the chat template)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of what takes turns (default: %(default)s)")
+    parser.add_argument("--threads", type=int, help="threads of torch (default: its own choice)")
+    parser.add_argument("--quick", action="store_true", help="only show that everything runs; nothing is written")
+    parser.add_argument("--full", action="store_true", help="the sweep's store in its whole size (8 GB on disk)")
+    parser.add_argument("--work", type=Path, help="folder to keep signals in (default: a temporary one)")
+    parser.add_argument("--note", default="", help="a remark on the machine, for the page")
+    parser.add_argument("--output", type=Path, default=ROOT / "docs/performance.tsv", help="results (.tsv)")
+    parser.add_argument("--render", action="store_true", help="only render the page from the results")
+    options = parser.parse_args(argv)
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(message)s")
+    _log.setLevel(logging.INFO)
+    if options.render:
+        render(options.output)
+        return 0
+    unknown = [name for name in options.sections if name not in SECTIONS]
+    if unknown:
+        print(f"benchmarks: section {unknown[0]!r}: one of {', '.join(SECTIONS)}", file=sys.stderr)
+        return 2
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    names = options.sections or list(SECTIONS)
+    with tempfile.TemporaryDirectory() as temporary:
+        work = options.work or Path(temporary)
+        work.mkdir(parents=True, exist_ok=True)
+        settings = Settings(
+            model=options.model,
+            family=options.family or fitting_family(load_tokenizer(options.model)),
+            rounds=1 if options.quick else options.rounds,
+            quick=options.quick,
+            full=options.full,
+            collection=options.collection,
+            queries=options.queries,
+            work=work,
+            device=device_at_hand(),
+        )
+        rows = _measured(settings, names, options.note)
+    if not options.quick:
+        kept = read_rows(options.output) if options.output.is_file() else []
+        fresh = {row.section for row in rows}
+        rows = [*(row for row in kept if row.section not in fresh), *rows]
+        order = ["machine", *SECTIONS]
+        write_rows(options.output, sorted(rows, key=lambda row: order.index(row.section)))
+        render(options.output)
+    return 0
+
+
+def _measured(settings: Settings, names: list[str], note: str) -> list[Row]:
+    rows = []
+    began, load = time.perf_counter(), os.getloadavg()[0]
+    for name in names:
+        at = time.perf_counter()
+        before = os.getloadavg()[0]
+        for row in SECTIONS[name](settings):
+            rows.append(row)
+            mark = {None: "", True: "  met", False: "  MISSED"}[row.met]
+            spread = "" if row.low is None or row.high is None else f" ({row.low:.4g}–{row.high:.4g})"
+            print(
+                f"{name:<11}{row.case}: {row.quantity}: {row.value:.4g} {row.unit}{spread}{mark} {row.note}", flush=True
+            )
+        rows.append(Row("machine", name, "seconds of the section", "s", time.perf_counter() - at))
+        rows.append(Row("machine", name, "load average before", "", before))
+    rows += [_fact(name, value) for name, value in _facts(settings, note).items()]
+    rows.append(
+        Row("machine", "run", "seconds", "s", time.perf_counter() - began, note=f"load average {load:.1f} before")
+    )
+    return rows
+
+
+def _fact(name: str, value: object) -> Row:
+    return Row("machine", "fact", name, "", float("nan"), note=str(value))
+
+
+def _facts(settings: Settings, note: str) -> dict[str, object]:
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=ROOT)
+    return {
+        **hardware(settings.device),
+        "model": settings.model.name,
+        "collection": f"{settings.collection.name}, {len(settings.rows())} queries"
+        if settings.collection.is_dir()
+        else "none",
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("layerrank", "torch", "transformers")},
+        "commit": commit.stdout.strip(),
+        "remark": note or "none",
+    }
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except UserError as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,76 @@
+"""The results: one row a figure, written as TSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+from layerrank.files import write_text
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure.
+
+    Attributes:
+        section, case, quantity: what was measured.
+        unit: of the value.
+        value, low, high: median, lowest and highest over `rounds`; low and high are empty where there is one value.
+        rounds: how many.
+        target: `≥ 1.4`, `≤ 0.5`; empty where none is set.
+        note: what a reader must know.
+    """
+
+    section: str
+    case: str
+    quantity: str
+    unit: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    rounds: int = 1
+    target: str = ""
+    note: str = ""
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the value meets the target; None where there is none."""
+        if not self.target:
+            return None
+        sign, bound = self.target.split()
+        return self.value >= float(bound) if sign == "≥" else self.value <= float(bound)
+
+
+def row_of(
+    section: str, case: str, quantity: str, unit: str, values: Sequence[float], target: str = "", note: str = ""
+) -> Row:
+    """A row of the median and the spread of one value a round."""
+    return Row(
+        section, case, quantity, unit, statistics.median(values), min(values), max(values), len(values), target, note
+    )
+
+
+def write_rows(path: Path, rows: Iterable[Row]) -> None:
+    """Write rows as TSV."""
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter="\t", lineterminator="\n")
+    writer.writerow(field.name for field in fields(Row))
+    for row in rows:
+        writer.writerow(
+            "" if value is None else f"{value:.6g}" if isinstance(value, float) else value for value in astuple(row)
+        )
+    write_text(path, text.getvalue())
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Read what `write_rows` wrote."""
+    rows = []
+    with path.open(encoding="utf-8", newline="") as lines:
+        for record in csv.DictReader(lines, delimiter="\t"):
+            numbers = {name: float(record[name]) if record[name] else None for name in ("value", "low", "high")}
+            rows.append(Row(**{**record, **numbers, "rounds": int(record["rounds"])}))  # type: ignore[arg-type]
+    return rows

@@ -1,0 +1,21 @@
+"""One module a section of docs/performance.md: `run(settings)` yields its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from benchmarks.rows import Row
+from benchmarks.sections import dtype, extraction, online, selected, startup, store, sweep, tokens, windows
+from benchmarks.settings import Settings
+
+SECTIONS: Mapping[str, Callable[[Settings], Iterator[Row]]] = {
+    "extraction": extraction.run,
+    "tokens": tokens.run,
+    "windows": windows.run,
+    "online": online.run,
+    "sweep": sweep.run,
+    "startup": startup.run,
+    "dtype": dtype.run,
+    "store": store.run,
+    "selected": selected.run,
+}

@@ -1,0 +1,55 @@
+"""What a user waits for before anything runs, and what each stage imports."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.rows import Row, row_of
+from benchmarks.settings import ROOT, Settings
+from benchmarks.timing import run_process
+
+SECTION = "startup"
+STUDIES = {"config/config.yaml": "≤ 3", "config/paper.yaml": "≤ 15"}
+STAGES = {
+    "sweep-windows": "layerrank.windows.sweep",
+    "select-window": "layerrank.windows.selection",
+    "rerank-cached": "layerrank.windows.cached",
+    "evaluate": "layerrank.evaluate",
+    "compare": "layerrank.compare",
+    "plot-sweep": "layerrank.plots.sweep",
+    "effectiveness-table": "layerrank.tables.effectiveness",
+    "retrieve": "layerrank.retrieve",
+    "extract-attention": "layerrank.attention.extract",
+}
+HEAVY = ("torch", "transformers", "jnius", "pyserini", "matplotlib", "pandas")
+NEEDS = {"extract-attention": {"torch", "transformers"}}
+
+
+def run(settings: Settings) -> Iterator[Row]:
+    """Seconds of dry runs from a fresh folder, and of imports by stage with the heavy packages that they bring in."""
+    for number, (config, target) in enumerate(STUDIES.items()):
+        folder = settings.work / f"dry-run-{number}"
+        folder.mkdir(exist_ok=True)
+        arguments = ["-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--dry-run", "--quiet", "all"]
+        arguments += ["--configfile", str(ROOT / config)]
+        seconds = [run_process(arguments, folder)[0] for _ in range(1 if settings.quick else 3)]
+        yield row_of(SECTION, f"snakemake -n, {config}", "seconds", "s", seconds, target)
+    for stage, module in STAGES.items():
+        seconds, heavy = zip(*(_imported(module) for _ in range(2)), strict=True)
+        unwanted = {"torch", "transformers"} & set(heavy[0]) - NEEDS.get(stage, set())
+        note = f"imports {', '.join(heavy[0]) or 'none of the heavy packages'}"
+        yield row_of(SECTION, f"imports of {stage}", "seconds", "s", seconds, note=note)
+        if unwanted:
+            raise AssertionError(f"{stage}: importing {module} imports {', '.join(sorted(unwanted))}")
+
+
+def _imported(module: str) -> tuple[float, list[str]]:
+    code = f"import sys, json, {module}; print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))"
+    began = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.cwd())
+    return time.perf_counter() - began, json.loads(done.stdout)

@@ -1,0 +1,66 @@
+"""What a run of the benchmarks measures on."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from layerrank.errors import UserError
+from layerrank.files import Qrels, read_candidates, read_qrels
+from layerrank.models import Decoder, load_decoder, load_tokenizer
+from layerrank.records import Candidates
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass
+class Settings:
+    """One run.
+
+    Attributes:
+        model: model folder.
+        family: prompt family.
+        rounds: of everything that takes turns.
+        quick: short prompts, few queries: shows that everything runs; its figures are no results.
+        full: the synthetic store of the sweep in its whole size.
+        collection: folder of a collection's results (with candidates/base.jsonl.gz and base.qrels.txt), for what needs
+            real texts and judgements.
+        queries: of that collection, the first so many.
+        work: folder for files of the run.
+        device: where the model runs.
+    """
+
+    model: Path
+    family: str
+    rounds: int
+    quick: bool
+    full: bool
+    collection: Path
+    queries: int
+    work: Path
+    device: torch.device
+
+    @functools.cached_property
+    def tokenizer(self) -> Any:
+        """The model's tokenizer."""
+        return load_tokenizer(self.model)
+
+    def decoder(self, dtype: str = "float32", layers: int | None = None, head: bool = False) -> Decoder:
+        """The model, loaded anew."""
+        return load_decoder(self.model, layers=layers, head=head, dtype=dtype, device=self.device)
+
+    def rows(self) -> list[Candidates]:
+        """Candidates of the collection's first queries."""
+        path = self.collection / "candidates" / "base.jsonl.gz"
+        if not path.is_file():
+            raise UserError(f"{path}: no such file; run the embedded study first (make run), or name --collection")
+        return read_candidates(path)[: 3 if self.quick else self.queries]
+
+    def qrels(self) -> Qrels:
+        """Judgements of those queries."""
+        known = read_qrels(self.collection / "candidates" / "base.qrels.txt")
+        return {row.query.qid: known[row.query.qid] for row in self.rows() if row.query.qid in known}
