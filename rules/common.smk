@@ -143,10 +143,10 @@ def shards_of(collection):
 
 
 def signal_of(collection, model, variant):
-    """The files of one stored signal, by shard."""
-    n = shards_of(collection)
+    """The files of a variant's stored signal, by shard; variants that differ in scoring alone share one."""
+    n, stored = shards_of(collection), studies.signal_variant(STUDY, variant)
     return [
-        f"<results>/{collection}/{model}/attention/{variant}.shard-{i}-of-{n}.arrow"
+        f"<results>/{collection}/{model}/attention/{stored}.shard-{i}-of-{n}.arrow"
         for i in range(n)
     ]
 

@@ -163,8 +163,16 @@ def variant_settings(study: Study, variant: str) -> Entry:
         "order": config["passages"]["order"],
         "seed": config["passages"]["seed"],
         "queries": None,
+        "strategy": config["layers"]["strategy"],
     }
     return settings | (config["variants"][variant] if variant != "base" else {})
+
+
+def signal_variant(study: Study, variant: str) -> str:
+    """The first variant whose signal is this one's: they differ in how a signal is scored, if in anything."""
+    wanted = variant_settings(study, variant) | {"strategy": None}
+    names = ("base", *study.config["variants"])
+    return next(name for name in names if variant_settings(study, name) | {"strategy": None} == wanted)
 
 
 def prompt_settings(study: Study, collection: str, model: str, variant: str) -> Entry:
@@ -221,7 +229,7 @@ def systems(study: Study, variant: str) -> dict[str, PlannedRun]:
     """
     config = study.config["systems"]
     depth = variant_settings(study, variant)["depth"]
-    strategy = {"strategy": study.config["layers"]["strategy"]}
+    strategy = {"strategy": variant_settings(study, variant)["strategy"]}
     found: dict[str, PlannedRun] = {}
 
     def add(framework: str, mechanism: str, windows: Iterable[str]) -> None:

@@ -104,6 +104,19 @@ def test_cells_can_be_left_out_or_changed(config):
     assert cells["setwise-generation"].framework_settings["c"] == 2
 
 
+def test_a_variant_of_the_strategy_alone_shares_the_stored_signal(config):
+    config["variants"] = {
+        "grid": {"queries": 8},
+        "last": {"strategy": "query_last"},
+        "last-grid": {"queries": 8, "strategy": "query_last"},
+        "short": {"words": 20, "strategy": "query_last"},
+    }
+    study = load(config)
+    shared = {name: studies.signal_variant(study, name) for name in study.config["variants"]}
+    assert shared == {"grid": "grid", "last": "base", "last-grid": "grid", "short": "short"}
+    assert studies.systems(study, "last")["listwise-attention-all"].mechanism_settings["strategy"] == "query_last"
+
+
 def test_every_key_of_every_schema_has_a_description():
     def walk(schema, path):
         for key, inner in schema.get("properties", {}).items():
