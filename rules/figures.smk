@@ -165,7 +165,7 @@ rule plot_pareto:
         measure=LEAD_MEASURE,
         code=code_digest("plot-pareto"),
     shell:
-        "python -m layerrank plot-pareto --means {input.means} --costs {input.costs} --cost seconds --measure {params.measure:q}"
+        "python -m layerrank plot-pareto --means {input.means} --costs {input.costs} --cost layer_tokens --measure {params.measure:q}"
         " --collections {wildcards.collection} --models {wildcards.model} --variant {wildcards.variant} --title '{wildcards.model} on {wildcards.collection}'"
         " --output {output.svg} --pdf {output.pdf} 2> {log}"
 

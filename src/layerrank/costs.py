@@ -13,7 +13,15 @@ from layerrank.frames import CELL
 from layerrank.ranking.parsing import ANSWERS, OUTCOMES, WELL_FORMED
 from layerrank.records import Cost
 
-COUNTS = ("groups", "memo_hits", "forward_passes", "prompt_tokens", "generated_tokens", "truncated_passages")
+COUNTS = (
+    "groups",
+    "memo_hits",
+    "forward_passes",
+    "prompt_tokens",
+    "generated_tokens",
+    "layer_tokens",
+    "truncated_passages",
+)
 SECONDS = ("seconds", "seconds_median", "seconds_q1", "seconds_q3")
 SUMMARY = (*CELL, "system", "queries", *COUNTS, *SECONDS, *OUTCOMES, "failure_rate")
 

@@ -96,7 +96,11 @@ class Ranking:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one query cost. Counts are exact; seconds are wall-clock, device synchronised."""
+    """What one query cost. Counts are exact; seconds are wall-clock, device synchronised.
+
+    `layer_tokens` is the sum over tokens of the layers that each one passes through: what stopping early saves, on any
+    machine.
+    """
 
     qid: str
     groups: int = 0
@@ -107,3 +111,4 @@ class Cost:
     seconds: float = 0.0
     truncated_passages: int = 0
     outcomes: dict[str, int] = field(default_factory=dict)
+    layer_tokens: int = 0

@@ -244,8 +244,9 @@ def systems(study: Study, variant: str) -> dict[str, PlannedRun]:
         if attention:
             own_mechanism = strategy | own_mechanism
         whole = kind == "listwise" and make_sorter(kind, own_framework).largest_group(depth) >= depth
-        uncut = not (own_mechanism.get("query_tokens") or own_mechanism.get("passage_tokens"))
-        cached = attention and whole and uncut
+        plain = own_framework.get("repeats", 1) == 1
+        plain = plain and not (own_mechanism.get("query_tokens") or own_mechanism.get("passage_tokens"))
+        cached = attention and whole and plain
         for window in windows if attention else [None]:
             name = f"{framework}-{mechanism}" + (f"-{window}" if window else "")
             found[name] = PlannedRun(name, kind, own_framework, way, own_mechanism, window, cached)

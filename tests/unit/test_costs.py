@@ -36,9 +36,9 @@ def test_system_without_costs_is_named():
 def test_cost_table_counts_outcomes_and_marks_the_cheapest():
     table = cost_table(costs.summarise(COSTS, "c", "m", "base"))
     attention, generation = (line.cells for line in table.sections[0].rows)
-    assert attention[7].bold and not generation[7].bold
-    assert attention[8].value is None and math.isnan(attention[9].value)
-    assert generation[8].value == 10 and generation[9].detail == "unparseable\u00a01, repeated\u00a03"
+    assert attention[8].bold and not generation[8].bold
+    assert attention[9].value is None and math.isnan(attention[10].value)
+    assert generation[9].value == 10 and generation[10].detail == "unparseable\u00a01, repeated\u00a03"
 
 
 def test_outcome_table_leaves_out_what_writes_nothing():

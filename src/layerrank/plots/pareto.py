@@ -35,6 +35,7 @@ COST_LABELS = {
     "seconds": "seconds a query",
     "prompt_tokens": "prompt tokens a query",
     "generated_tokens": "generated tokens a query",
+    "layer_tokens": "tokens × layers a query",
     "forward_passes": "forward passes a query",
     "groups": "comparisons a query",
     "flops": "floating-point operations a query",

@@ -100,6 +100,7 @@ class Attention:
                     for score in passage_scores(signal, self.window(work.request.query.qid), self.strategy, self.heads)
                 ),
                 work.prompt.tree.tokens,
+                layer_tokens=work.prompt.tree.tokens * (last + 1),
             )
             for work, signal in zip(works, signals, strict=True)
         ]

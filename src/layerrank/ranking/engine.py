@@ -66,6 +66,7 @@ class _Sort:
         self.counts["forward_passes"] += answer.forward_passes
         self.counts["prompt_tokens"] += answer.prompt_tokens
         self.counts["generated_tokens"] += answer.generated_tokens
+        self.counts["layer_tokens"] += answer.layer_tokens
         self.outcomes.update(answer.outcomes)
         self.seconds += seconds
         if not self.waiting:

@@ -119,7 +119,9 @@ class Generation:
         else:
             parsed = parse_choice(text, self.prompt.label_names(size), pattern)
             scores = winner_scores(size, parsed.places[0] if parsed.places else None)
-        return Answer(scores, len(work.prompt), generated, generated, parsed.outcomes)
+        tokens = len(work.prompt) + max(generated - 1, 0)  # the last token written is not read again
+        layer_tokens = tokens * self.decoder.loaded_layers
+        return Answer(scores, len(work.prompt), generated, generated, parsed.outcomes, layer_tokens)
 
 
 def _stop_tokens(decoder: Decoder) -> list[int]:

@@ -109,7 +109,8 @@ class Likelihood:
         """Run one pass over the batch and score its groups."""
         values = self.log_probabilities([work.prompt for work in works])
         return [
-            Answer(self._scores(options), work.prompt.tree.tokens) for work, options in zip(works, values, strict=True)
+            Answer(self._scores(options), tokens, layer_tokens=tokens * self.decoder.loaded_layers)
+            for tokens, options in zip((work.prompt.tree.tokens for work in works), values, strict=True)
         ]
 
     def log_probabilities(self, plans: Sequence[Plan]) -> list[list[float]]:

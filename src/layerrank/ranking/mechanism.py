@@ -41,6 +41,7 @@ class Answer:
     """A group scored.
 
     scores: one a passage of the group, higher is better; all equal where the model decided nothing.
+    layer_tokens: tokens times the layers that they passed through.
     forward_passes: times that the model ran over this group, whatever else was in the batch.
     """
 
@@ -49,6 +50,7 @@ class Answer:
     generated_tokens: int = 0
     forward_passes: int = 1
     outcomes: Mapping[str, int] = field(default_factory=dict)
+    layer_tokens: int = 0
 
 
 class Mechanism(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from layerrank.costs import COUNTS
 from layerrank.ranking.parsing import ANSWERS, MISSING, OUT_OF_RANGE, REPEATED, UNPARSEABLE, WELL_FORMED
 from layerrank.systems import parse_system
 from layerrank.tables.describe import Cell, Column, Section, Table, embolden, interval, row
@@ -15,12 +16,12 @@ COLUMNS = (
     Column("passes", ",.1f", group="Per query (mean)"),
     Column("prompt tokens", ",.0f", group="Per query (mean)"),
     Column("new tokens", ",.1f", group="Per query (mean)"),
+    Column("tokens × layers", ",.0f", group="Per query (mean)"),
     Column("truncated", ",.1f", group="Per query (mean)"),
     Column("median", ",.2f", group="Seconds per query", detail="quartiles"),
     Column("written", ",d", group="Answers"),
     Column("failed", ".1%", group="Answers", detail="how"),
 )
-COUNTED = ("groups", "memo_hits", "forward_passes", "prompt_tokens", "generated_tokens", "truncated_passages")
 OUTCOME_COLUMNS = (
     Column("System"),
     Column("written", ",d", group="Answers"),
@@ -46,7 +47,7 @@ def cost_table(summaries: pd.DataFrame) -> Table:
                 row(
                     [
                         parse_system(str(record["system"])).label,
-                        *(float(record[name]) for name in COUNTED),
+                        *(float(record[name]) for name in COUNTS),
                         Cell(float(record["seconds_median"]), detail=spread),
                         int(record["answers"]) or None,
                         Cell(float(record["failure_rate"]), detail=events),
@@ -61,8 +62,8 @@ def cost_table(summaries: pd.DataFrame) -> Table:
         "forward passes of the model. Truncated: passages cut to fit.",
         "Seconds: wall-clock of ranking, device synchronised, batches shared out by tokens; small: first and third "
         "quartile over queries. Bold: the lowest median.",
-        "Whole-list attention is answered from the stored signal: its tokens and seconds are those of the one pass "
-        "that read all layers.",
+        "Tokens × layers: what a pass that stops at its window's end saves. Whole-list attention is answered from the "
+        "stored signal; its seconds are those of the one pass that read all layers.",
         "Failed: written answers that were not well-formed, with what was wrong; no answer is silently replaced. "
         "A dash: the mechanism writes none.",
     )

@@ -10,7 +10,7 @@ from layerrank.attention.scores import MASKED, passage_scores, rank
 from layerrank.attention.signal import Signal
 from layerrank.attention.store import read_signals
 from layerrank.errors import UserError
-from layerrank.records import Candidates, Cost, Ranking
+from layerrank.records import Candidates, Cost, LayerWindow, Ranking
 from layerrank.windows.signals import stored_layers, stored_qids
 from layerrank.windows.spec import windows_for
 
@@ -50,8 +50,8 @@ def rerank_cached(
     """Each query's candidates by falling score under its window, and its cost; queries in the order of `candidates`.
 
     A query without candidates has neither. Equal scores stay in input order and become strictly falling in the run.
-    The cost is that of the stored forward pass, which read every layer: its tokens, and its seconds, which an online
-    pass cut at the window's end undercuts; the outcome `STORED_PASS` says so.
+    The cost's tokens and layers are those of a pass cut at the window's end; its seconds are those of the stored pass,
+    which read every layer: the outcome `STORED_PASS` says so.
     Raises `UserError` where a query with candidates has no signal or the signal is of other candidates.
     """
     lists = {row.query.qid: tuple(passage.pid for passage in row.passages) for row in candidates if len(row)}
@@ -72,16 +72,17 @@ def rerank_cached(
         rankings[signal.qid] = Ranking(
             signal.qid, tuple(signal.pids[i] for i in order), tuple(float(scores[i]) for i in order)
         )
-        costs[signal.qid] = _cost(signal)
+        costs[signal.qid] = _cost(signal, windows[signal.qid])
     return [rankings[qid] for qid in lists], [costs[qid] for qid in lists]
 
 
-def _cost(signal: Signal) -> Cost:
+def _cost(signal: Signal, window: LayerWindow) -> Cost:
     return Cost(
         signal.qid,
         groups=1,
         forward_passes=1,
         prompt_tokens=signal.prompt_tokens,
+        layer_tokens=signal.prompt_tokens * (window.end + 1),
         seconds=signal.seconds,
         outcomes={STORED_PASS: 1},
     )
