@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 
 run: $(STAMP)  ## the embedded study and its report
 	$(VENV)/bin/snakemake --cores $(CORES)
-	$(VENV)/bin/snakemake --report report.zip
+	$(VENV)/bin/snakemake --report report.zip --report-stylesheet workflow/report/style.css
 	rm -rf report && $(VENV)/bin/python -m zipfile -e report.zip .
 	@echo "The report: report/report.html"
 
