@@ -45,17 +45,20 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--family", help="prompt family (default: the one that fits the chat template)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of what takes turns (default: %(default)s)")
     parser.add_argument("--threads", type=int, help="threads of torch (default: its own choice)")
-    parser.add_argument("--quick", action="store_true", help="only show that everything runs; nothing is written")
+    parser.add_argument("--quick", action="store_true", help="only show that everything runs")
     parser.add_argument("--full", action="store_true", help="the sweep's store in its whole size (8 GB on disk)")
     parser.add_argument("--work", type=Path, help="folder to keep signals in (default: a temporary one)")
     parser.add_argument("--note", default="", help="a remark on the machine, for the page")
-    parser.add_argument("--output", type=Path, default=ROOT / "docs/performance.tsv", help="results (.tsv)")
+    parser.add_argument(
+        "--output", type=Path, help="results (.tsv; default: docs/performance.tsv, with --quick none are written)"
+    )
     parser.add_argument("--render", action="store_true", help="only render the page from the results")
     options = parser.parse_args(argv)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(message)s")
     _log.setLevel(logging.INFO)
+    output = options.output or (None if options.quick else ROOT / "docs/performance.tsv")
     if options.render:
-        render(options.output)
+        render(output or ROOT / "docs/performance.tsv")
         return 0
     unknown = [name for name in options.sections if name not in SECTIONS]
     if unknown:
@@ -79,13 +82,13 @@ def main(argv: list[str] | None = None) -> int:
             device=device_at_hand(),
         )
         rows = _measured(settings, names, options.note)
-    if not options.quick:
-        kept = read_rows(options.output) if options.output.is_file() else []
+    if output is not None:
+        kept = read_rows(output) if output.is_file() else []
         fresh = {row.section for row in rows}
         rows = [*(row for row in kept if row.section not in fresh), *rows]
         order = ["machine", *SECTIONS]
-        write_rows(options.output, sorted(rows, key=lambda row: order.index(row.section)))
-        render(options.output)
+        write_rows(output, sorted(rows, key=lambda row: order.index(row.section)))
+        render(output)
     return 0
 
 
