@@ -187,10 +187,8 @@ def layer_measure(wildcards):
 
 
 def profile_measures(wildcards):
-    """The measure of the layers, then the study's."""
-    names = dict.fromkeys(
-        [CONFIG["layers"]["measure"], *CONFIG["evaluation"]["measures"]]
-    )
+    """The measure that windows are chosen by, then those that are profiled beside it."""
+    names = dict.fromkeys([CONFIG["layers"]["measure"], *CONFIG["layers"]["profile"]])
     return " ".join(shlex.quote(name) for name in names)
 
 

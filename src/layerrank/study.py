@@ -12,6 +12,7 @@ from typing import Any
 import jsonschema
 import yaml
 
+from layerrank import measures
 from layerrank.errors import UserError
 from layerrank.ranking.cells import Cell
 from layerrank.ranking.frameworks import KINDS, make_sorter
@@ -269,6 +270,14 @@ def _cross_check(study: Study) -> None:
     config = study.config
     systems_config = config["systems"]
     selection = config["layers"]["selection"]
+    for key, names in (
+        ("evaluation.measures", config["evaluation"]["measures"]),
+        ("layers", [config["layers"]["measure"], *config["layers"]["profile"]]),
+    ):
+        try:
+            measures.check(names)
+        except UserError as error:
+            raise UserError(f"config key {key}: {error}") from None
     for key in ("cached_windows", "windows"):
         for window in systems_config[key]:
             _check_window(window, selection, f"config key systems.{key}")

@@ -45,6 +45,7 @@ def test_defaults_are_filled_at_any_depth():
         ({"systems": {"mechanisms": {"magic": {}}}}, ["systems.mechanisms.magic", "likelihood"]),
         ({"systems": {"cells": {"setwise-atention": False}}}, ["systems.cells", "did you mean 'setwise-attention'"]),
         ({"evaluation": {"baseline": "bm26"}}, ["evaluation.baseline", "did you mean 'bm25'"]),
+        ({"evaluation": {"measures": ["nDGC@10"]}}, ["evaluation.measures", "nDGC@10"]),
         ({"layers": {"selection": {"given": {"rule": "fixed"}}}}, ["layers.selection.given", "needs a window"]),
         (
             {"layers": {"selection": {"away": {"rule": "best", "chosen_on": "others"}}}},
