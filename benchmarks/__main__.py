@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--queries", type=int, default=16, help="its first so many queries (default: %(default)s)")
     parser.add_argument("--family", help="prompt family (default: the one that fits the chat template)")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of what takes turns (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of what takes turns (default: %(default)s)")
     parser.add_argument("--threads", type=int, help="threads of torch (default: its own choice)")
     parser.add_argument("--quick", action="store_true", help="only show that everything runs")
     parser.add_argument("--full", action="store_true", help="the sweep's store in its whole size (8 GB on disk)")

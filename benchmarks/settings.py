@@ -53,12 +53,18 @@ class Settings:
         """The model, loaded anew."""
         return load_decoder(self.model, layers=layers, head=head, dtype=dtype, device=self.device)
 
+    @property
+    def candidates(self) -> Path:
+        """The collection's candidates."""
+        return self.collection / "candidates" / "base.jsonl.gz"
+
     def rows(self) -> list[Candidates]:
         """Candidates of the collection's first queries."""
-        path = self.collection / "candidates" / "base.jsonl.gz"
-        if not path.is_file():
-            raise UserError(f"{path}: no such file; run the embedded study first (make run), or name --collection")
-        return read_candidates(path)[: 3 if self.quick else self.queries]
+        if not self.candidates.is_file():
+            raise UserError(
+                f"{self.candidates}: no such file; run the embedded study first (make run), or name --collection"
+            )
+        return read_candidates(self.candidates)[: 3 if self.quick else self.queries]
 
     def qrels(self) -> Qrels:
         """Judgements of those queries."""

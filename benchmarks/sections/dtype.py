@@ -7,13 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.stats import kendalltau
 
-from benchmarks.rows import Row, row_of
+from benchmarks.rows import Row
 from benchmarks.settings import Settings
-from benchmarks.stored import signal_store
+from benchmarks.stored import signals
 from layerrank import measures
 from layerrank.attention.scores import passage_scores, rank
 from layerrank.attention.signal import Signal
-from layerrank.attention.store import read_signals
 from layerrank.intervals import mean_interval
 from layerrank.records import LayerWindow
 
@@ -23,13 +22,8 @@ MEASURE = "nDCG@10"
 
 def run(settings: Settings) -> Iterator[Row]:
     """Agreement of orders and difference of the measure, with a bootstrap interval over queries."""
-    stores = {dtype: list(read_signals(signal_store(settings, dtype))) for dtype in ("float32", "bfloat16")}
+    plain, other = (list(signals(settings, dtype)) for dtype in ("float32", "bfloat16"))
     qrels = settings.qrels()
-    plain, other = stores["float32"], stores["bfloat16"]
-    for name in stores:
-        seconds = [signal.seconds for signal in stores[name] if len(signal.pids)]
-        note = "read one after the other, not in turns"
-        yield row_of(SECTION, f"{len(seconds)} queries", f"reading a query, {name}", "s", seconds, note=note)
     for name, window in _windows(plain[0].layers).items():
         yield from compared(SECTION, f"bfloat16 for float32, {name}", plain, other, qrels, window)
 

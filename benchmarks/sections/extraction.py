@@ -39,7 +39,7 @@ def run(settings: Settings) -> Iterator[Row]:
     yield Row(SECTION, "machine", "memory, read and written", "GB/s", memory_rate(settings.device))
     for number, length in enumerate(QUICK if settings.quick else LENGTHS):
         prompt = prompt_of(settings.tokenizer, settings.family, length)
-        rounds = settings.rounds if number == 0 else max(2, settings.rounds // 2)
+        rounds = settings.rounds if number == 0 else max(1, settings.rounds - 1)
         rates = {name: MatrixRate(name, settings.device) for name in DTYPES}
         runs: dict[str, Callable[[], object]] = {}
         for name in DTYPES:
@@ -52,7 +52,8 @@ def run(settings: Settings) -> Iterator[Row]:
         seconds = in_turns(runs, rounds, settings.device, warmup=False)
         for name in DTYPES:
             yield from _compared(settings, name, prompt, seconds, rates[name].values[-rounds:], probes[name])
-            yield from _memory(settings, name, prompt, decoders[name], runs)
+            if number == 0:
+                yield from _memory(settings, name, prompt, runs)
         own, theirs = seconds["layerrank bfloat16"], seconds["baseline float32"]
         target = "≥ 3.5"
         case = _case("bfloat16", prompt)
@@ -109,9 +110,7 @@ def _attention_rate(settings: Settings, dtype: str, prompt: IcrPrompt, sizes: fl
     return [operations / timed(work, settings.device) / 1e9 for _ in range(3)]
 
 
-def _memory(
-    settings: Settings, dtype: str, prompt: IcrPrompt, decoder: object, runs: dict[str, Callable[[], object]]
-) -> Iterator[Row]:
+def _memory(settings: Settings, dtype: str, prompt: IcrPrompt, runs: dict[str, Callable[[], object]]) -> Iterator[Row]:
     case = _case(dtype, prompt)
     peaks = {}
     for name in ("layerrank", "baseline"):

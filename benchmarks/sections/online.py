@@ -20,12 +20,14 @@ from layerrank.records import Candidates, LayerWindow
 SECTION = "online"
 DTYPE = "bfloat16"
 BATCH_TOKENS = 8192
-QUERIES, DEPTH, WORDS, TOP = 20, 10, 40, 3
+QUERIES, DEPTH, WORDS, TOP = 20, 8, 24, 2
 
 
 def run(settings: Settings) -> Iterator[Row]:
     """Passes, seconds and tokens a second of the three mechanisms."""
-    rows = made_up(2 if settings.quick else QUERIES, DEPTH, 10 if settings.quick else WORDS)
+    rows = made_up(
+        2 if settings.quick else 2 * QUERIES if settings.full else QUERIES, DEPTH, 10 if settings.quick else WORDS
+    )
     for mechanism in ("attention", "likelihood", "generation"):
         decoder = settings.decoder(DTYPE, head=mechanism != "attention")
         windows = LayerWindow(0, decoder.layers - 1) if mechanism == "attention" else None
@@ -42,28 +44,30 @@ def _cell(
     passes = _Passes(decoder)
     seen = _Seen(built)
     _rank(cell, seen, rows[:1], BATCH_TOKENS, len(rows))
-    counts, orders, works = {}, {}, []
-    runs = {
-        "batched": lambda: _rank(cell, seen, rows, BATCH_TOKENS, len(rows)),
-        "one by one": lambda: _rank(cell, seen, rows, 1, 1),
-    }
-    for name, work in runs.items():
+    found: dict[str, list[Ranked]] = {}
+    counts: dict[str, int] = {}
+    works: dict[str, list[Work]] = {}
+
+    def ranked(name: str, batch_tokens: int, queries: int) -> None:
         passes.number = 0
         seen.works.clear()
-        found = work()
-        counts[name] = passes.number
-        orders[name] = {ranked.ranking.qid: ranked.ranking.pids for ranked in found}
-        if name == "batched":
-            works = list(seen.works)
-            yield Row(SECTION, case, "comparisons", "", float(sum(one.cost.groups for one in found)))
-            yield Row(SECTION, case, "comparisons known already", "", float(sum(one.cost.memo_hits for one in found)))
+        found[name] = _rank(cell, seen, rows, batch_tokens, queries)
+        counts[name], works[name] = passes.number, list(seen.works)
+
+    runs = {
+        "batched": lambda: ranked("batched", BATCH_TOKENS, len(rows)),
+        "one by one": lambda: ranked("one by one", 1, 1),
+    }
+    seconds = in_turns(runs, 1, settings.device, warmup=False)
+    sequences = [_ids(work.prompt) for work in works["batched"]]
+    again = {"prefill": lambda: _prefill(decoder, sequences), "batched": runs["batched"]}
+    seconds |= in_turns(again, max(1, settings.rounds - 1), settings.device, warmup=False)
+    orders = {name: {one.ranking.qid: one.ranking.pids for one in done} for name, done in found.items()}
     same = sum(orders["batched"][qid] == order for qid, order in orders["one by one"].items())
-    yield Row(SECTION, case, "queries with the same ranking as one by one", "%", 100 * same / len(rows))
-    rounds = 1 if settings.quick else min(3, settings.rounds)
-    sequences = [_ids(work.prompt) for work in works]
-    runs["prefill"] = lambda: _prefill(decoder, sequences)
-    seconds = in_turns({"batched": runs["batched"], "prefill": runs["prefill"]}, rounds, settings.device, warmup=False)
-    single = in_turns({"one by one": runs["one by one"]}, 1, settings.device, warmup=False)["one by one"]
+    yield Row(SECTION, case, "comparisons", "", float(sum(one.cost.groups for one in found["batched"])))
+    yield Row(SECTION, case, "known already", "", float(sum(one.cost.memo_hits for one in found["batched"])))
+    yield Row(SECTION, case, "same ranking as one by one", "%", 100 * same / len(rows))
+    single = seconds["one by one"]
     tokens = sum(len(ids) for ids in sequences)
     for name, number in counts.items():
         yield Row(SECTION, case, f"forward passes, {name}", "", float(number))

@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.rows import Row
 from benchmarks.settings import Settings
-from benchmarks.stored import candidates_file, signal_store
+from benchmarks.stored import candidates_file, signal_stores
 from layerrank.attention.extract import PromptSettings
 from layerrank.files import write_json
 from layerrank.intervals import mean_interval
@@ -27,8 +27,7 @@ RULES = {
 
 def run(settings: Settings) -> Iterator[Row]:
     """Quality of windows chosen by cross-validation, and the measured seconds of both, the model cut at their end."""
-    store = signal_store(settings, "float32")
-    swept = sweep([store], settings.qrels(), MEASURE, "masked_NA_calibration")
+    swept = sweep(signal_stores(settings, "float32"), settings.qrels(), MEASURE, "masked_NA_calibration")
     layers = swept.layers
     whole = swept.values[:, swept.column(LayerWindow(0, layers - 1))]
     yield _mean("all layers", MEASURE, whole)
@@ -49,7 +48,7 @@ def run(settings: Settings) -> Iterator[Row]:
         ["all", *(f"selected-{name}" for name in files)],
         selections=files,
         device=settings.device.type,
-        sampled=Sample(queries=2, repeats=settings.rounds, warmup=1),
+        sampled=Sample(queries=2, repeats=min(3, settings.rounds), warmup=1),
     )
     rounds = {
         name: [float(np.mean(one["total"])) for one in system["rounds"]] for name, system in about["systems"].items()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from benchmarks.rows import Row
 from benchmarks.sections.dtype import compared
 from benchmarks.settings import Settings
-from benchmarks.stored import signal_store
+from benchmarks.stored import signals
 from layerrank.attention.store import COMPRESSIONS, DTYPES, SignalWriter, read_signals
 from layerrank.records import LayerWindow
 
@@ -17,7 +17,7 @@ SECTION = "store"
 
 def run(settings: Settings) -> Iterator[Row]:
     """Bytes a query, seconds to read it back, and agreement with the plain store."""
-    plain = list(read_signals(signal_store(settings, "float32")))
+    plain = list(signals(settings, "float32"))
     window = LayerWindow(0, plain[0].layers - 1)
     tokens = sum(int(signal.lengths.sum()) for signal in plain) / len(plain)
     yield Row(SECTION, "a query", "passage tokens, mean", "", tokens)

@@ -27,7 +27,7 @@ def run(settings: Settings) -> Iterator[Row]:
         for length in QUICK if settings.quick else LENGTHS:
             prompt = prompt_of(settings.tokenizer, settings.family, length)
             tokens = prompt.tree.tokens
-            rounds = settings.rounds if length <= 2000 else 2
+            rounds = settings.rounds if length <= 2000 else 1
             if length <= 2000:
                 probe.read([prompt])
             seconds, shares = [], []

@@ -24,7 +24,7 @@ def run(settings: Settings) -> Iterator[Row]:
     ends = sorted({*(max(0, round(depth * layers) - 1) for depth in DEPTHS), layers - 1})
     probes = {end: Probe(settings.decoder(layers=end + 1)) for end in ends}
     runs: dict[str, Callable[[], object]] = {str(end): lambda e=end: probes[e].read([prompt]) for end in ends}
-    seconds = in_turns(runs, max(5, settings.rounds), settings.device)
+    seconds = in_turns(runs, settings.rounds + 2, settings.device)
     whole = seconds[str(layers - 1)]
     weights = {end: sum(one.nbytes for one in probes[end].decoder.model.parameters()) / 2**20 for end in ends}
     for end in ends:
