@@ -53,7 +53,7 @@ def study_config(folder: Path) -> dict[str, Any]:
             "models": {"random": {"source": "folder", "path": "model", "family": "chatml", "dtype": "float32"}},
         },
         "first_stage": {"depth": 6, "check": "off"},
-        "variants": {"grid": {"queries": 2, "depth": 4}, "order-reversed": None},
+        "variants": {"grid": {"queries": 2, "depth": 4}, "order-reversed": None, "shuffled": None, "query-last": None},
         "systems": {"max_failure_rate": 1.0, "cached_windows": ["all", "L1-2", "selected-peak", "selected-oracle"]},
         "evaluation": {"resamples": 200},
         "latency": {"windows": ["all"], "queries": 1, "repeats": 1},
