@@ -415,15 +415,18 @@ class _Kernel:
         output = query.new_empty((batch, heads, length, value.shape[-1]))
         reach = length if self.window is None else min(length, self.window)
         rows = max(16, min(128, BLOCK_ELEMENTS // max(1, batch * heads * reach)))
+        future = torch.ones(rows, rows, dtype=torch.bool, device=query.device).triu(1)
         for begin in range(0, length, rows):
             end = min(begin + rows, length)
-            first = 0 if self.window is None else max(0, begin - self.window + 1)
-            back = torch.arange(begin, end, device=query.device)[:, None]
-            back = back - torch.arange(first, end, device=query.device)[None, :]
-            closed = back < 0 if self.window is None else (back < 0) | (back >= self.window)
-            edge = begin if self.window is None else 0  # columns before it are open to every row
+            if self.window is None:  # columns before the block are open to every row of it
+                first, opened, closed = 0, begin, future[: end - begin, : end - begin]
+            else:
+                first, opened = max(0, begin - self.window + 1), 0
+                positions = torch.arange(first, end, device=query.device)
+                back = positions[begin - first :, None] - positions[None, :]
+                closed = (back < 0) | (back >= self.window)
             if not halved:
-                probabilities = self.rows(query[:, :, begin:end], key[:, :, first:end], closed)
+                probabilities = self.rows(query[:, :, begin:end], key[:, :, first:end], closed, opened)
                 output[:, :, begin:end] = _weigh(probabilities, value[:, :, first:end])
                 continue
             folded = (query[:, :, begin:end] * self.scale).reshape(batch * groups, -1, query.shape[-1])
@@ -431,20 +434,23 @@ class _Kernel:
             if self.softcap is not None:
                 logits = torch.tanh(logits / self.softcap) * self.softcap
             grouped = logits.view(batch * groups, heads // groups, end - begin, end - first)
-            grouped[..., edge:].masked_fill_(closed[:, edge:], float("-inf"))
+            grouped[..., opened:].masked_fill_(closed, float("-inf"))
             weighed = torch.bmm(torch.softmax(logits, dim=-1), value[:, :, first:end].flatten(0, 1))
             output[:, :, begin:end] = weighed.view(batch, heads, end - begin, -1)
         return output
 
-    def rows(self, query: Tensor, key: Tensor, closed: Tensor) -> Tensor:
-        """Probabilities float32[B, H, R, K] of query rows over keys, none where `closed`, softmax in float32."""
+    def rows(self, query: Tensor, key: Tensor, closed: Tensor, opened: int = 0) -> Tensor:
+        """Probabilities float32[B, H, R, K] of query rows over keys, softmax in float32.
+
+        None where `closed`, which begins after the first `opened` keys.
+        """
         batch, heads, rows, size = query.shape
         groups = key.shape[1]
         folded = query.float().reshape(batch, groups, (heads // groups) * rows, size) * self.scale
         logits = (folded @ key.float().transpose(2, 3)).view(batch, heads, rows, -1)
         if self.softcap is not None:
             logits = torch.tanh(logits / self.softcap) * self.softcap
-        logits.masked_fill_(closed, float("-inf"))
+        logits[..., opened:].masked_fill_(closed, float("-inf"))
         if self.sinks is None:
             return torch.softmax(logits, dim=-1)
         sinks = self.sinks.float().reshape(1, heads, 1, 1).expand(batch, -1, rows, -1)
@@ -619,7 +625,11 @@ def _in_chunks(modules: Sequence[Any], tokens: int) -> Iterator[None]:
     chosen = modules if tokens > CHUNK else ()
 
     def chunked(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-        return lambda states: torch.cat([forward(part) for part in states.split(CHUNK, dim=1)], dim=1)
+        def run(states: Tensor) -> Tensor:  # parts of a flat row, so that each product is one matrix product
+            parts = states.reshape(-1, states.shape[-1]).split(CHUNK)
+            return torch.cat([forward(part[None]) for part in parts], dim=1).view(states.shape)
+
+        return run
 
     for module in chosen:
         module.forward = chunked(module.forward)
