@@ -123,6 +123,7 @@ def _draw_ways(axes: Axes, rows: Sequence[Row]) -> None:
     labels, place = [], 0.0
     ticks = []
     for length, ways in seconds.items():
+        axes.text(0.98, place, length, transform=axes.get_yaxis_transform(), ha="right", va="center", size=NOTE_SIZE)
         for name in sorted(ways, key=lambda name: ways[name].value):
             row = ways[name]
             colour = WAYS["limit"] if name.startswith("limit") else WAYS[name]
@@ -131,7 +132,6 @@ def _draw_ways(axes: Axes, rows: Sequence[Row]) -> None:
             labels.append(name)
             ticks.append(place)
             place += 1
-        axes.text(0.98, place - 1.0, length, transform=axes.get_yaxis_transform(), ha="right", size=NOTE_SIZE)
         place += 0.7
     if seconds:
         axes.set_xscale("log")
