@@ -53,10 +53,15 @@ wildcard_constraints:
     shards=r"\d+",
 
 
-# Every rule's shell line is a subcommand that can be run by hand: `python -m layerrank …` with src/ on the path.
+# Every rule's shell line is a subcommand that can be run by hand: `python -m layerrank …` with src/ on the path. Its python
+# is that of the rule's environment, or else the one that runs Snakemake, activated or not.
+SOFTWARE = workflow.deployment_settings.deployment_method
+OWN_PYTHON = f"{shlex.quote(str(Path(sys.executable).parent))}:" if not SOFTWARE else ""
 shell.prefix(
     "set -euo pipefail; "
-    f"export PYTHONPATH={shlex.quote(str(BASE / 'src'))}${{{{PYTHONPATH:+:$PYTHONPATH}}}} LAYERRANK_BASE={shlex.quote(str(BASE))} LAYERRANK_CACHE={shlex.quote(CONFIG['cache'])}; "
+    f"export PATH={OWN_PYTHON}$PATH; "
+    f"export PYTHONPATH={shlex.quote(str(BASE / 'src'))}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
+    f"export LAYERRANK_BASE={shlex.quote(str(BASE))} LAYERRANK_CACHE={shlex.quote(CONFIG['cache'])}; "
 )
 
 
