@@ -22,6 +22,7 @@ from typing import Any
 import yaml
 
 from layerrank.errors import UserError
+from layerrank.prompts.special import special_tokens
 from layerrank.records import Passage, Query
 
 _MARK = "layerrank-marks-this-turn"
@@ -140,7 +141,7 @@ class Chat:
         self.arguments = dict(arguments or {})
         self.has_template = tokenizer.chat_template is not None
         self.takes_system = self.has_template and self._takes_system()
-        names = sorted(tokenizer.all_special_tokens, key=len, reverse=True)
+        names = sorted(special_tokens(tokenizer).values(), key=len, reverse=True)
         self._special = re.compile("|".join(map(re.escape, names)) or r"(?!)")
         self._tail_cache: dict[tuple[str, tuple[str, ...]], tuple[int, tuple[tuple[int, ...], ...]]] = {}
 
@@ -200,7 +201,7 @@ class Chat:
         trusted = self.tokenizer(
             shown.masked, add_special_tokens=not self.has_template, return_offsets_mapping=True, verbose=False
         )
-        special = set(self.tokenizer.all_special_ids)
+        special = special_tokens(self.tokenizer)
         ids: list[int] = []
         begins: list[int] = []
         at = 0

@@ -21,6 +21,7 @@ import yaml
 
 from layerrank.attention.pack import Tree
 from layerrank.errors import UserError
+from layerrank.prompts.special import special_tokens
 from layerrank.records import Passage, Query
 
 OPENING = " Here are some paragraphs:"
@@ -193,7 +194,8 @@ def _start_tokens(tokenizer: Any) -> list[int]:
 def _encode(tokenizer: Any, text: str, trusted_until: int, trusted_from: int) -> _Tokens:
     """Tokenise a whole prompt. Special tokens count in the template alone: to `trusted_until`, from `trusted_from`."""
     tokens = _plain(tokenizer, text)
-    special = np.isin(np.array(tokens.ids, dtype=np.int64), tokenizer.all_special_ids) & (tokens.ends > tokens.begins)
+    known = list(special_tokens(tokenizer))
+    special = np.isin(np.array(tokens.ids, dtype=np.int64), known) & (tokens.ends > tokens.begins)
     forged = special & (tokens.ends > trusted_until) & (tokens.begins < trusted_from)
     if not forged.any():
         return tokens
