@@ -194,6 +194,8 @@ def test_defect_6_a_long_prompt_is_tokenised_once():
     class Counting:
         chat_template = tokenizer.chat_template
         all_special_tokens = tokenizer.all_special_tokens
+        all_special_ids = tokenizer.all_special_ids
+        added_tokens_decoder = tokenizer.added_tokens_decoder
         apply_chat_template = staticmethod(tokenizer.apply_chat_template)
 
         def __call__(self, text, **options):
