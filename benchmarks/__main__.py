@@ -46,6 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=3, help="rounds of what takes turns (default: %(default)s)")
     parser.add_argument("--threads", type=int, help="threads of torch (default: its own choice)")
     parser.add_argument("--quick", action="store_true", help="only show that everything runs")
+    parser.add_argument("--short", action="store_true", help="leave out the longest prompts")
     parser.add_argument("--full", action="store_true", help="the sweep's store in its whole size (8 GB on disk)")
     parser.add_argument("--work", type=Path, help="folder to keep signals in (default: a temporary one)")
     parser.add_argument("--note", default="", help="a remark on the machine, for the page")
@@ -75,6 +76,7 @@ def main(argv: list[str] | None = None) -> int:
             family=options.family or fitting_family(load_tokenizer(options.model)),
             rounds=1 if options.quick else options.rounds,
             quick=options.quick,
+            short=options.short,
             full=options.full,
             collection=options.collection,
             queries=options.queries,

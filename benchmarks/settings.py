@@ -26,6 +26,7 @@ class Settings:
         family: prompt family.
         rounds: of everything that takes turns.
         quick: short prompts, few queries: shows that everything runs; its figures are no results.
+        short: without the longest prompts.
         full: the synthetic store of the sweep in its whole size.
         collection: folder of a collection's results (with candidates/base.jsonl.gz and base.qrels.txt), for what needs
             real texts and judgements.
@@ -38,6 +39,7 @@ class Settings:
     family: str
     rounds: int
     quick: bool
+    short: bool
     full: bool
     collection: Path
     queries: int

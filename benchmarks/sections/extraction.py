@@ -37,7 +37,7 @@ def run(settings: Settings) -> Iterator[Row]:
     probes = {name: Probe(decoder) for name, decoder in decoders.items()}
     window = LayerWindow(0, decoders["float32"].layers - 1)
     yield Row(SECTION, "machine", "memory, read and written", "GB/s", memory_rate(settings.device))
-    for number, length in enumerate(QUICK if settings.quick else LENGTHS):
+    for number, length in enumerate(QUICK if settings.quick else LENGTHS[: 1 if settings.short else None]):
         prompt = prompt_of(settings.tokenizer, settings.family, length)
         rounds = settings.rounds if number == 0 else max(1, settings.rounds - 1)
         rates = {name: MatrixRate(name, settings.device) for name in DTYPES}

@@ -24,7 +24,7 @@ def run(settings: Settings) -> Iterator[Row]:
         sizes = flops.sizes_of(probe.decoder.model, probe.decoder.config)
         crossing = None
         before: tuple[int, float] | None = None
-        for length in QUICK if settings.quick else LENGTHS:
+        for length in QUICK if settings.quick else LENGTHS[: -1 if settings.short else None]:
             prompt = prompt_of(settings.tokenizer, settings.family, length)
             tokens = prompt.tree.tokens
             rounds = settings.rounds if length <= 2000 else 1
