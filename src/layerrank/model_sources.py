@@ -167,7 +167,6 @@ def _from_hub(context: _Context, folder: Path) -> dict[str, Any]:
 
 def _snapshot(context: _Context, repo: str, revision: str) -> Path:
     """The files of a repository at a revision, whole and of the right digests."""
-    import httpx
     from huggingface_hub import errors, snapshot_download
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
@@ -183,6 +182,7 @@ def _snapshot(context: _Context, repo: str, revision: str) -> Path:
             allow_patterns=list(WANTED),
             ignore_patterns=list(UNWANTED),
             token=os.environ.get("HF_TOKEN") or False,
+            endpoint=os.environ.get("HF_ENDPOINT"),
         )
     except errors.GatedRepoError:
         raise UserError(f"{where} is gated: accept its terms on the hub, and set HF_TOKEN in the environment") from None
@@ -192,7 +192,7 @@ def _snapshot(context: _Context, repo: str, revision: str) -> Path:
         raise UserError(
             f"{where}: the hub shows no such repository; where it is private or gated, set HF_TOKEN in the environment"
         ) from None
-    except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, httpx.HTTPError, OSError) as error:
+    except _http_errors() as error:
         if not _is_whole(target):
             reason = " ".join(str(error).split())[:200]
             raise UserError(
@@ -204,6 +204,13 @@ def _snapshot(context: _Context, repo: str, revision: str) -> Path:
     if not _is_whole(target):
         raise UserError(f"{where}: not a whole model in safetensors, {target} lacks {', '.join(_lacking(target))}")
     return target
+
+
+def _http_errors() -> tuple[type[BaseException], ...]:
+    """What a download can fail with: the hub's own error, and its bases, the HTTP client's error and OSError."""
+    from huggingface_hub import errors
+
+    return (errors.HfHubHTTPError, *errors.HfHubHTTPError.__bases__)
 
 
 def _verify_etags(where: str, folder: Path) -> None:
@@ -312,7 +319,7 @@ def _adapter_snapshot(context: _Context, adapter: Entry) -> Path:
     entry = {"source": "hub", **adapter}
     inner = _Context(f"{context.name} (adapter)", entry, context.cache)
     repo, revision = inner.setting("repo"), inner.setting("revision")
-    from huggingface_hub import errors, snapshot_download
+    from huggingface_hub import snapshot_download
 
     target = context.cache / "downloads" / "hub" / f"{repo.replace('/', '--')}@{revision[:12]}"
     try:
@@ -322,8 +329,9 @@ def _adapter_snapshot(context: _Context, adapter: Entry) -> Path:
             local_dir=target,
             allow_patterns=["adapter_config.json", "*.safetensors"],
             token=os.environ.get("HF_TOKEN") or False,
+            endpoint=os.environ.get("HF_ENDPOINT"),
         )
-    except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, OSError) as error:
+    except _http_errors() as error:
         if not (target / "adapter_config.json").is_file():
             raise UserError(
                 f"model {context.name!r}: adapter {repo} at {revision} cannot be downloaded ({type(error).__name__}); "

@@ -57,6 +57,16 @@ def serving(site: Site) -> Iterator[Site]:
                 return
             self.wfile.write(rest)
 
+        def do_HEAD(self) -> None:
+            if self.path not in site.files:
+                self.send_error(404)
+                return
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(site.files[self.path])))
+            for name, value in site.headers.get(self.path, {}).items():
+                self.send_header(name, value)
+            self.end_headers()
+
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             pass
 

