@@ -5,7 +5,7 @@ VENV ?= .venv
 CORES ?= 2
 STAMP := $(VENV)/.installed
 
-.PHONY: run test lint report fetch plan bench clean
+.PHONY: run test test-slurm lint report fetch plan bench clean
 
 run: $(STAMP)  ## the embedded study and its report
 	$(VENV)/bin/snakemake --cores $(CORES)
@@ -13,8 +13,11 @@ run: $(STAMP)  ## the embedded study and its report
 	rm -rf report && $(VENV)/bin/python -m zipfile -e report.zip .
 	@echo "The report: report/report.html"
 
-test: $(STAMP)  ## the whole test suite
-	$(VENV)/bin/python -m pytest -q -n $(CORES) --dist loadgroup
+test: $(STAMP)  ## the test suite; what needs root and Debian's SLURM packages is in test-slurm
+	$(VENV)/bin/python -m pytest -q -n $(CORES) --dist loadgroup -m "not slurm and not gpu and not network"
+
+test-slurm: $(STAMP)  ## whole studies on a one-node SLURM cluster that the tests start (root, Debian's packages)
+	$(VENV)/bin/python -m pytest -q -m slurm
 
 lint: $(STAMP)  ## formats, types, and Snakemake's own checks
 	$(VENV)/bin/ruff check .
