@@ -19,7 +19,7 @@ from benchmarks.page import render
 from benchmarks.rows import Row, read_rows, write_rows
 from benchmarks.sections import SECTIONS
 from benchmarks.settings import ROOT, Settings
-from benchmarks.timing import device_at_hand
+from benchmarks.timing import CLOCKS, device_at_hand, use_clock
 from layerrank.errors import UserError
 from layerrank.latency import hardware
 from layerrank.models import load_tokenizer
@@ -45,6 +45,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--family", help="prompt family (default: the one that fits the chat template)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of what takes turns (default: %(default)s)")
     parser.add_argument("--threads", type=int, help="threads of torch (default: its own choice)")
+    parser.add_argument(
+        "--clock",
+        choices=CLOCKS,
+        default="wall",
+        help="processor: processor seconds, on one thread, for a machine that others use too (default: wall)",
+    )
     parser.add_argument("--quick", action="store_true", help="only show that everything runs")
     parser.add_argument("--short", action="store_true", help="leave out the longest prompts")
     parser.add_argument("--full", action="store_true", help="the sweep's store in its whole size (8 GB on disk)")
@@ -65,8 +71,9 @@ def main(argv: list[str] | None = None) -> int:
     if unknown:
         print(f"benchmarks: section {unknown[0]!r}: one of {', '.join(SECTIONS)}", file=sys.stderr)
         return 2
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    use_clock(options.clock)
+    if options.threads or options.clock == "processor":
+        torch.set_num_threads(options.threads or 1)
     names = options.sections or list(SECTIONS)
     with tempfile.TemporaryDirectory() as temporary:
         work = options.work or Path(temporary)
@@ -83,7 +90,7 @@ def main(argv: list[str] | None = None) -> int:
             work=work,
             device=device_at_hand(),
         )
-        rows = _measured(settings, names, options.note)
+        rows = _measured(settings, names, {"clock": options.clock, "remark": options.note or "none"})
     if output is not None:
         kept = read_rows(output) if output.is_file() else []
         fresh = {row.section for row in rows}
@@ -94,7 +101,7 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _measured(settings: Settings, names: list[str], note: str) -> list[Row]:
+def _measured(settings: Settings, names: list[str], said: dict[str, str]) -> list[Row]:
     rows = []
     began, load = time.perf_counter(), os.getloadavg()[0]
     for name in names:
@@ -109,7 +116,7 @@ def _measured(settings: Settings, names: list[str], note: str) -> list[Row]:
             )
         rows.append(Row("machine", name, "seconds of the section", "s", time.perf_counter() - at))
         rows.append(Row("machine", name, "load average before", "", before))
-    rows += [_fact(name, value) for name, value in _facts(settings, note).items()]
+    rows += [_fact(name, value) for name, value in _facts(settings, said).items()]
     rows.append(
         Row("machine", "run", "seconds", "s", time.perf_counter() - began, note=f"load average {load:.1f} before")
     )
@@ -120,7 +127,7 @@ def _fact(name: str, value: object) -> Row:
     return Row("machine", "fact", name, "", float("nan"), note=str(value))
 
 
-def _facts(settings: Settings, note: str) -> dict[str, object]:
+def _facts(settings: Settings, said: dict[str, str]) -> dict[str, object]:
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=ROOT)
     return {
         **hardware(settings.device),
@@ -131,7 +138,7 @@ def _facts(settings: Settings, note: str) -> dict[str, object]:
         "python": platform.python_version(),
         **{name: version(name) for name in ("layerrank", "torch", "transformers")},
         "commit": commit.stdout.strip(),
-        "remark": note or "none",
+        **said,
     }
 
 

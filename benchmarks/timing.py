@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import resource
 import subprocess
 import sys
 import threading
@@ -28,13 +29,27 @@ def device_at_hand() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+CLOCKS: Mapping[str, Callable[[], float]] = {"wall": time.perf_counter, "processor": time.process_time}
+_clock = ["wall"]
+
+
+def use_clock(name: str) -> None:
+    """Take seconds of the wall, or of the processor alone: a fallback for a shared machine, fair with one thread."""
+    _clock[0] = name
+
+
+def now() -> float:
+    """Seconds of the clock in use."""
+    return CLOCKS[_clock[0]]()
+
+
 def timed(work: Callable[[], object], device: torch.device = CPU) -> float:
     """Seconds of one call, the device done at both ends."""
     synchronise(device)
-    began = time.perf_counter()
+    began = now()
     work()
     synchronise(device)
-    return time.perf_counter() - began
+    return now() - began
 
 
 def in_turns(
@@ -102,12 +117,12 @@ def attention_clock(device: torch.device) -> Iterator[list[float]]:
 
     def clocked(*arguments: Any, **options: Any) -> Any:
         synchronise(device)
-        began = time.perf_counter()
+        began = now()
         try:
             return plain(*arguments, **options)
         finally:
             synchronise(device)
-            seconds[0] += time.perf_counter() - began
+            seconds[0] += now() - began
 
     ALL_ATTENTION_FUNCTIONS.register(NAME, clocked)
     try:
@@ -116,12 +131,19 @@ def attention_clock(device: torch.device) -> Iterator[list[float]]:
         ALL_ATTENTION_FUNCTIONS.register(NAME, plain)
 
 
+def timed_children(work: Callable[[], object]) -> float:
+    """Seconds of a call that waits for child processes: of the wall, or of their processor time."""
+    began, children = time.perf_counter(), _children()
+    work()
+    return time.perf_counter() - began if _clock[0] == "wall" else _children() - children
+
+
 def run_process(arguments: Sequence[str], folder: Path | None = None) -> tuple[float, float]:
     """Run `python …` to its end: seconds, and the most private memory of it and its children together, in MiB.
 
     Pages of mapped files do not count: they are the system's cache. Raises where it fails.
     """
-    began = time.perf_counter()
+    began, children = time.perf_counter(), _children()
     process = subprocess.Popen(
         [sys.executable, *arguments], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
@@ -136,12 +158,18 @@ def run_process(arguments: Sequence[str], folder: Path | None = None) -> tuple[f
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     _, errors = process.communicate()
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - began if _clock[0] == "wall" else _children() - children
     done.set()
     watcher.join()
     if process.returncode:
         raise RuntimeError(f"python {' '.join(arguments)}: {errors.strip()[-2000:]}")
     return seconds, most / 1024
+
+
+def _children() -> float:
+    """Processor seconds of all child processes that have ended, theirs included."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
 
 
 def _tree(pid: int) -> list[int]:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-from benchmarks.rows import Row
+from benchmarks.rows import Row, row_of
 from benchmarks.settings import Settings
-from benchmarks.stored import candidates_file, signal_stores
+from benchmarks.stored import signal_stores
+from benchmarks.timing import in_turns, ratios
 from layerrank.attention.extract import PromptSettings
-from layerrank.files import write_json
+from layerrank.attention.probe import Probe
+from layerrank.attention.scores import passage_scores
 from layerrank.intervals import mean_interval
-from layerrank.latency import Sample, measure
 from layerrank.records import LayerWindow
 from layerrank.windows.selection import parse_rule, select
 from layerrank.windows.sweep import sweep
 
 SECTION = "selected"
 MEASURE = "nDCG@10"
+SAMPLE = 2
 RULES = {
     "peak": {"rule": "peak", "width": 2, "chosen_on": "folds", "folds": 5, "seed": 42},
     "early": {"rule": "best", "chosen_on": "folds", "folds": 5, "seed": 42, "standard_errors": 1.0},
@@ -31,37 +33,39 @@ def run(settings: Settings) -> Iterator[Row]:
     layers = swept.layers
     whole = swept.values[:, swept.column(LayerWindow(0, layers - 1))]
     yield _mean("all layers", MEASURE, whole)
-    files = {}
-    for name, rule in RULES.items():
-        chosen = select(name, parse_rule({**rule, "folds": min(5, len(swept.qids))}), "collection", swept)
-        files[name] = settings.work / f"{name}.json"
-        write_json(files[name], chosen)
-        windows = {qid: LayerWindow(*entry["window"]) for entry in chosen["windows"] for qid in entry["qids"]}
-        own = np.array([swept.values[row, swept.column(windows[qid])] for row, qid in enumerate(swept.qids)])
-        shown = ", ".join(sorted({str(window) for window in windows.values()}))
-        yield _mean(f"selected ({name})", MEASURE, own, note=f"windows {shown}, by cross-validation over queries")
-        yield _mean(f"selected ({name})", f"difference in {MEASURE} from all layers", own - whole)
-    _, about = measure(
-        candidates_file(settings),
-        settings.model,
-        PromptSettings(settings.family),
-        ["all", *(f"selected-{name}" for name in files)],
-        selections=files,
-        device=settings.device.type,
-        sampled=Sample(queries=2, repeats=min(3, settings.rounds), warmup=1),
+    chosen = {}
+    for rule, own_settings in RULES.items():
+        name = f"selected ({rule})"
+        document = select(rule, parse_rule({**own_settings, "folds": min(5, len(swept.qids))}), "collection", swept)
+        chosen[name] = {qid: LayerWindow(*entry["window"]) for entry in document["windows"] for qid in entry["qids"]}
+        own = np.array([swept.values[row, swept.column(chosen[name][qid])] for row, qid in enumerate(swept.qids)])
+        shown = ", ".join(str(window) for window in sorted(set(chosen[name].values())))
+        yield _mean(name, MEASURE, own, note=f"windows {shown}, by cross-validation over {len(own)} queries")
+        yield _mean(name, f"difference in {MEASURE} from all layers", own - whole)
+    systems = {"all layers": dict.fromkeys(swept.qids, LayerWindow(0, layers - 1)), **chosen}
+    seconds = in_turns(
+        {name: _ranker(settings, windows) for name, windows in systems.items()}, settings.rounds, settings.device
     )
-    rounds = {
-        name: [float(np.mean(one["total"])) for one in system["rounds"]] for name, system in about["systems"].items()
-    }
-    for name, values in rounds.items():
-        case = name.removeprefix("listwise-attention-").replace("all", "all layers").replace("selected-", "selected ")
-        case = f"selected ({case.removeprefix('selected ')})" if "selected" in case else case
-        saved = [100 * (1 - own / full) for own, full in zip(values, rounds["listwise-attention-all"], strict=True)]
-        yield Row(
-            SECTION, case, "seconds a query", "s", float(np.median(values)), min(values), max(values), len(values)
-        )
-        if "selected" in case:
-            yield Row(SECTION, case, "saved", "%", float(np.median(saved)), min(saved), max(saved), len(saved))
+    for name, values in seconds.items():
+        yield row_of(SECTION, name, f"seconds for {SAMPLE} queries", "s", values)
+        if name != "all layers":
+            saved = [100 * (1 - share) for share in ratios(values, seconds["all layers"])]
+            yield row_of(SECTION, name, "seconds saved", "%", saved)
+
+
+def _ranker(settings: Settings, windows: Mapping[str, LayerWindow]) -> Callable[[], None]:
+    """Rank the first queries from text to scores, the model loaded up to the last layer that they need."""
+    rows = [row for row in settings.rows() if row.query.qid in windows][:SAMPLE]
+    probe = Probe(settings.decoder(layers=max(windows[row.query.qid].end for row in rows) + 1))
+    prompts = PromptSettings(settings.family)
+
+    def rank() -> None:
+        for row in rows:
+            window = windows[row.query.qid]
+            [signal] = probe.read([prompts.build(probe.decoder.tokenizer, row)], last_layer=window.end)
+            passage_scores(signal, window)
+
+    return rank
 
 
 def _mean(case: str, quantity: str, values: np.ndarray, note: str = "") -> Row:

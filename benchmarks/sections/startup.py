@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from benchmarks.rows import Row, row_of
 from benchmarks.settings import ROOT, Settings
-from benchmarks.timing import run_process
+from benchmarks.timing import run_process, timed_children
 
 SECTION = "startup"
 STUDIES = {"config/config.yaml": "≤ 3", "config/paper.yaml": "≤ 15"}
@@ -50,6 +48,10 @@ def run(settings: Settings) -> Iterator[Row]:
 
 def _imported(module: str) -> tuple[float, list[str]]:
     code = f"import sys, json, {module}; print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))"
-    began = time.perf_counter()
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.cwd())
-    return time.perf_counter() - began, json.loads(done.stdout)
+    found: list[str] = []
+
+    def work() -> None:
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        found.extend(json.loads(done.stdout))
+
+    return timed_children(work), found
