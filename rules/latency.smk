@@ -32,4 +32,4 @@ rule measure_latency:
         "OMP_NUM_THREADS={threads} python -m layerrank measure-latency --candidates {input.candidates}"
         " --model {input.model} {params.prompt} --windows {params.windows} {params.selections}"
         " --queries {params.queries} --repeats {params.repeats} --warmup {params.warmup} --seed {params.seed}"
-        " --output {output} 2> {log}"
+        " $([ {resources.gpu} -lt 2 ] || echo --device auto) --output {output} 2> {log}"

@@ -61,4 +61,4 @@ rule rerank_online:
         " --mechanism {params.mechanism} --mechanism-settings {params.mechanism_settings:q}"
         " {params.window} {params.prompt} --batch-tokens {params.batch_tokens}"
         " --max-failure-rate {params.max_failure_rate} --tag {wildcards.system}"
-        " --output {output.run} --costs {output.costs} 2> {log}"
+        " $([ {resources.gpu} -lt 2 ] || echo --device auto) --output {output.run} --costs {output.costs} 2> {log}"

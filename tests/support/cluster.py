@@ -109,7 +109,7 @@ class Run:
 class Cluster:
     """The cluster whose state lies in a folder, between `start` and `stop`."""
 
-    def __init__(self, state: Path, cpus: int = 8, memory_mb: int = 12000, gpus: int = 4) -> None:
+    def __init__(self, state: Path, cpus: int = 4, memory_mb: int = 64000, gpus: int = 4) -> None:
         self.state = state
         settings = {"STATE": state, "CPUS": cpus, "MEM_MB": memory_mb, "GPUS": gpus}
         self.environment = os.environ | {f"CLUSTER_{key}": str(value) for key, value in settings.items()}

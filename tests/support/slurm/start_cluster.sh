@@ -101,7 +101,7 @@ JobCompLoc=$STATE/jobcomp.txt
 GresTypes=gpu
 DefMemPerCPU=100
 NodeName=localhost NodeAddr=$ADDR CPUs=$CPUS RealMemory=$MEM Gres=gpu:$GPUS State=UNKNOWN
-PartitionName=main Nodes=localhost Default=YES MaxTime=60 DefaultTime=5 State=UP OverSubscribe=NO
+PartitionName=main Nodes=localhost Default=YES MaxTime=INFINITE DefaultTime=5 State=UP OverSubscribe=NO
 CONF_END
 # one device file per fake GPU (they are never opened, only stat'ed)
 devs=(/dev/null /dev/zero /dev/full /dev/random); : >"$STATE/gres.conf"
