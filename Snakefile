@@ -18,8 +18,11 @@ include: "rules/windows.smk"
 include: "rules/rerank.smk"
 include: "rules/evaluate.smk"
 include: "rules/latency.smk"
-include: "rules/figures.smk"
-include: "rules/tables.smk"
+include: "rules/report_effectiveness.smk"
+include: "rules/report_emergence.smk"
+include: "rules/report_windows.smk"
+include: "rules/report_cost.smk"
+include: "rules/report_diagnostics.smk"
 include: "rules/report.smk"
 
 
@@ -37,3 +40,9 @@ rule all:
 rule fetch:
     input:
         study_downloads(),
+
+
+# Whether every prompt fits its model, for all pairs at once and before any GPU is asked for.
+rule prompts:
+    input:
+        every("<results>/{collection}/{model}/prompts/{variant}.json", VARIANTS),

@@ -112,6 +112,10 @@ def variant_setting(key):
     return get
 
 
+def passage_words(wildcards):
+    return studies.passage_words(STUDY, wildcards.collection, wildcards.variant)
+
+
 def query_limit():
     limit = CONFIG["queries"]["limit"]
     return "" if limit is None else f"--query-limit {limit}"
@@ -172,11 +176,25 @@ def system_of(wildcards):
     return SYSTEMS[wildcards.variant][wildcards.system]
 
 
-def every(pattern, variants=VARIANTS, **others):
-    """The pattern for each collection, model and variant of the study."""
-    return expand(
-        pattern, collection=COLLECTIONS, model=MODELS, variant=variants, **others
-    )
+def every(pattern, variants=("base",), **others):
+    """The pattern for each pair of a collection and a model of the study, and each variant."""
+    return [
+        path
+        for collection, model in STUDY.pairs
+        for path in expand(
+            pattern, collection=collection, model=model, variant=variants, **others
+        )
+    ]
+
+
+def every_signal():
+    """The files of every stored signal of the study."""
+    return [
+        path
+        for collection, model in STUDY.pairs
+        for variant in VARIANTS
+        for path in signal_of(collection, model, variant)
+    ]
 
 
 def measures_of(wildcards):
@@ -248,9 +266,9 @@ def rule_settings(wildcards):
 
 def other_collections(wildcards):
     """The other collections of the study on which the window is chosen."""
-    on = CONFIG["layers"]["selection"][wildcards.selection].get("chosen_on", "folds")
-    names = COLLECTIONS if on == "others" else on if isinstance(on, list) else []
-    return [name for name in names if name != wildcards.collection]
+    return studies.chosen_on(
+        STUDY, wildcards.selection, wildcards.collection, wildcards.model
+    )
 
 
 def other_sweeps(wildcards):
@@ -265,8 +283,17 @@ def other_flags(wildcards, input):
     return " ".join(f"{name}={sweep}" for name, sweep in pairs)
 
 
+def model_sweeps(wildcards):
+    """The sweep of every collection that a model runs on."""
+    return expand(
+        "<results>/{collection}/{{model}}/layers/sweep.arrow",
+        collection=STUDY.collections_of(wildcards.model),
+    )
+
+
 def transfer_sweeps(wildcards, input):
-    return " ".join(f"{name}={sweep}" for name, sweep in zip(COLLECTIONS, input.sweeps))
+    names = STUDY.collections_of(wildcards.model)
+    return " ".join(f"{name}={sweep}" for name, sweep in zip(names, input.sweeps))
 
 
 def transfer_selections(wildcards):
@@ -277,7 +304,7 @@ def transfer_selections(wildcards):
         if rule["rule"] == "label-free"
     ]
     folder = f"<results>/{{collection}}/{wildcards.model}/windows/{{rule}}.json"
-    return expand(folder, collection=COLLECTIONS, rule=rules)
+    return expand(folder, collection=STUDY.collections_of(wildcards.model), rule=rules)
 
 
 def named_transfer_selections(wildcards, input):

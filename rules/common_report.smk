@@ -6,6 +6,9 @@ WINDOWS = "3. Window choice"
 COST = "4. Cost"
 DIAGNOSTICS = "5. Diagnostics"
 
+# Models with more than one collection, between which windows can be carried.
+TRANSFERRED = [model for model in MODELS if len(STUDY.collections_of(model)) > 1]
+
 
 def labels_of(path, label):
     """What the report's list says of an item: what it is, and the wildcards of its path."""
@@ -30,19 +33,14 @@ def figure(path, caption, category, label):
 
 def study_figures():
     """Every figure of the report."""
-    shown = expand(
+    shown = every(
         "<results>/figures/{collection}/{model}/{figure}.svg",
-        collection=COLLECTIONS,
-        model=MODELS,
         figure=["profile", "sweep", "neighbours", "diagnostics"]
         + ["latency"] * bool(CONFIG["latency"]["windows"]),
     )
     shown += every("<results>/figures/{collection}/{model}/pareto.{variant}.svg", SHOWN)
     shown += expand("<results>/figures/effectiveness.{variant}.svg", variant=SHOWN)
-    shown += expand(
-        "<results>/figures/{model}/transfer.svg",
-        model=MODELS if len(COLLECTIONS) > 1 else [],
-    )
+    shown += expand("<results>/figures/{model}/transfer.svg", model=TRANSFERRED)
     return [*shown, "<results>/figures/depth.svg"]
 
 
@@ -76,7 +74,7 @@ def study_tables():
     names += ["grid"] * bool(CONFIG["systems"]["frameworks"]) + ["sensitivity"] * bool(
         SENSITIVITY
     )
-    names += [f"{model}/transfer" for model in MODELS if len(COLLECTIONS) > 1]
+    names += [f"{model}/transfer" for model in TRANSFERRED]
     return expand("<results>/tables/{name}.html", name=names)
 
 

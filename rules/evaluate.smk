@@ -25,7 +25,7 @@ rule evaluate:
 
 rule aggregate:
     input:
-        every("<results>/{collection}/{model}/evaluation/{variant}.tsv"),
+        every("<results>/{collection}/{model}/evaluation/{variant}.tsv", VARIANTS),
     output:
         "<results>/tables/means.tsv",
     log:
@@ -43,7 +43,7 @@ rule aggregate:
 
 rule compare:
     input:
-        every("<results>/{collection}/{model}/evaluation/{variant}.tsv"),
+        every("<results>/{collection}/{model}/evaluation/{variant}.tsv", VARIANTS),
     output:
         "<results>/tables/comparisons.tsv",
     log:
@@ -79,7 +79,7 @@ rule summarise_costs:
 
 rule sensitivity:
     input:
-        every("<results>/{collection}/{model}/evaluation/{variant}.tsv"),
+        every("<results>/{collection}/{model}/evaluation/{variant}.tsv", VARIANTS),
     output:
         "<results>/tables/differences.tsv",
     log:

@@ -7,13 +7,7 @@ rule manifest:
             "<results>/{collection}/collection/collection.json", collection=COLLECTIONS
         ),
         models=expand("<resources>/models/{model}", model=MODELS),
-        signals=[
-            path
-            for c in COLLECTIONS
-            for m in MODELS
-            for v in VARIANTS
-            for path in signal_of(c, m, v)
-        ],
+        signals=every_signal(),
         files=["<results>/tables/means.tsv", "<results>/tables/comparisons.tsv"],
     output:
         manifest="<results>/manifest.json",

@@ -93,7 +93,7 @@ rule make_candidates:
         "../envs/analysis.yaml"
     params:
         depth=variant_setting("depth"),
-        words=variant_setting("words"),
+        words=passage_words,
         order=variant_setting("order"),
         seed=variant_setting("seed"),
         queries=variant_query_limit,

@@ -99,10 +99,7 @@ rule layer_shape:
 
 rule transfer:
     input:
-        sweeps=expand(
-            "<results>/{collection}/{{model}}/layers/sweep.arrow",
-            collection=COLLECTIONS,
-        ),
+        sweeps=model_sweeps,
         selections=transfer_selections,
     output:
         "<results>/tables/{model}/transfer.values.tsv",

@@ -78,14 +78,20 @@ class Line:
     unknown: int = 0
 
 
+def read_study(configfiles: Sequence[Path], base: Path = BASE) -> Study:
+    """The study that `snakemake --configfile …` sees from the working directory: `configfiles` over config/config.yaml.
+
+    Raises `UserError` where it is not sound.
+    """
+    return studies.load_study(merged_config(configfiles, base), base)
+
+
 def plan(configfiles: Sequence[Path], gpu: Gpu = Gpu(), *, everything: bool = False, base: Path = BASE) -> list[Line]:
     """Lines of the plan, by falling GPU hours, then by falling number of jobs.
 
-    The study is config/config.yaml with `configfiles` over it, as `snakemake --configfile …` sees it from the working
-    directory. Jobs already done are left out unless `everything`. Raises `UserError` where the study is not sound.
+    Jobs already done are left out unless `everything`. Raises `UserError` where the study is not sound.
     """
-    study = studies.load_study(merged_config(configfiles, base), base)
-    return estimate(study, dry_run(configfiles, everything=everything, base=base), gpu)
+    return estimate(read_study(configfiles, base), dry_run(configfiles, everything=everything, base=base), gpu)
 
 
 def merged_config(configfiles: Sequence[Path], base: Path = BASE) -> dict[str, Any]:
@@ -177,6 +183,24 @@ def gpu_seconds(study: Study, job: Job, gpu: Gpu = Gpu()) -> float | None:
     )
 
 
+def beyond_context(study: Study) -> dict[str, list[str]]:
+    """Collections, by model, whose prompts are likely to be longer than the model reads.
+
+    A prompt is reckoned from the mean length of documents, for collections of which that is known; the longest ones are
+    longer. What counts is what `check_prompts` finds, before the model runs.
+    """
+    depth = studies.variant_settings(study, "base")["depth"]
+    found: dict[str, list[str]] = {}
+    for collection, model in study.pairs:
+        entry = study.models[model]
+        context = entry.get("context") or entry.get("size", {}).get("context")
+        if context is None or "passage_words" not in study.collections[collection]:
+            continue
+        if prompt_tokens(depth, passage_tokens(study, collection, "base")) > context:
+            found.setdefault(model, []).append(collection)
+    return found
+
+
 def judged_queries(study: Study, collection: str, variant: str) -> int:
     """Queries that a variant runs on a collection, as far as the catalogue and the configuration tell."""
     known = study.collections[collection].get("expected", {}).get("queries", QUERIES)
@@ -186,7 +210,7 @@ def judged_queries(study: Study, collection: str, variant: str) -> int:
 
 def passage_tokens(study: Study, collection: str, variant: str) -> float:
     """Tokens of a passage in a prompt, its number and separator included."""
-    words = studies.variant_settings(study, variant)["words"]
+    words = studies.passage_words(study, collection, variant)
     return TOKENS_A_WORD * min(words, study.collections[collection].get("passage_words", words)) + PASSAGE_TOKENS
 
 

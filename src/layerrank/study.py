@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import difflib
+import functools
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +31,21 @@ class Study:
     config: Entry
     collections: dict[str, Entry]
     models: dict[str, Entry]
+
+    @functools.cached_property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """(collection, model) of everything that is run: all of them but those of `leave_out`, collections first."""
+        left_out = {
+            pair
+            for entry in self.config["leave_out"]
+            for pair in itertools.product(entry["collections"], entry["models"])
+        }
+        both = itertools.product(self.config["collections"], self.config["models"])
+        return tuple(pair for pair in both if pair not in left_out)
+
+    def collections_of(self, model: str) -> list[str]:
+        """Collections that a model runs on, in the order of the configuration."""
+        return [collection for collection, other in self.pairs if other == model]
 
 
 def load_study(config: Mapping[str, Any], base: Path) -> Study:
@@ -155,6 +172,12 @@ def _found(name: str, base: Path, where: str) -> Path:
     raise UserError(f"{where}: no file {name!r} in the working directory or in the checkout")
 
 
+def passage_words(study: Study, collection: str, variant: str) -> int:
+    """Words of a passage that are kept: those of the variant, or fewer where the collection is to be cut shorter."""
+    words = int(variant_settings(study, variant)["words"])
+    return min(words, study.config["passages"]["shorter"].get(collection, words))
+
+
 def variant_settings(study: Study, variant: str) -> Entry:
     """Settings of one variant: depth, words, order, seed, queries, and where given dtype, query_span and family."""
     config = study.config
@@ -207,6 +230,15 @@ NOT_SOURCE = (
 def model_source(entry: Entry) -> Entry:
     """The part of a model entry that its fetched folder depends on."""
     return {key: value for key, value in entry.items() if key not in NOT_SOURCE}
+
+
+def chosen_on(study: Study, selection: str, collection: str, model: str) -> list[str]:
+    """The other collections on which a rule chooses this one's window, with this model; none where it asks for none."""
+    on = study.config["layers"]["selection"][selection].get("chosen_on", "folds")
+    names = study.collections_of(model)
+    if isinstance(on, list):
+        names = [name for name in on if name in names]
+    return [name for name in names if name != collection] if on != "folds" else []
 
 
 @dataclass(frozen=True)
@@ -269,6 +301,9 @@ def systems(study: Study, variant: str) -> dict[str, PlannedRun]:
 def _cross_check(study: Study) -> None:
     config = study.config
     systems_config = config["systems"]
+    _check_pairs(study)
+    for collection in config["passages"]["shorter"]:
+        _known(collection, config["collections"], "config key passages.shorter")
     selection = config["layers"]["selection"]
     for key, names in (
         ("evaluation.measures", config["evaluation"]["measures"]),
@@ -301,6 +336,9 @@ def _cross_check(study: Study) -> None:
             raise UserError(f"{where}.chosen_on: 'others' needs a study of at least two collections")
         for collection in on if isinstance(on, list) else []:
             _known(collection, config["collections"], f"{where}.chosen_on")
+        for collection, model in study.pairs if on not in (None, "folds") else ():
+            if not chosen_on(study, name, collection, model):
+                raise UserError(f"{where}.chosen_on: no other collection is left of it for {model!r} on {collection!r}")
     cells = [f"{a}-{b}" for a in systems_config["frameworks"] for b in systems_config["mechanisms"]]
     for cell in systems_config["cells"]:
         _known(cell, cells or [cell], "config key systems.cells")
@@ -323,6 +361,17 @@ def _cross_check(study: Study) -> None:
         _check_mechanism(mechanism.get("mechanism", name), settings, f"config key systems.mechanisms.{name}")
     every = {"bm25", *(name for variant in ("base", *config["variants"]) for name in systems(study, variant))}
     _known(config["evaluation"]["baseline"], every, "config key evaluation.baseline")
+
+
+def _check_pairs(study: Study) -> None:
+    for number, entry in enumerate(study.config["leave_out"]):
+        for key in ("collections", "models"):
+            for name in entry[key]:
+                _known(name, study.config[key], f"config key leave_out.{number}.{key}")
+    for key, place in (("collections", 0), ("models", 1)):
+        for name in study.config[key]:
+            if not any(pair[place] == name for pair in study.pairs):
+                raise UserError(f"config key leave_out: it leaves nothing of {name!r}: take it out of {key}")
 
 
 def _check_mechanism(kind: str, settings: Entry, where: str) -> None:

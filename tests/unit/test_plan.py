@@ -148,3 +148,13 @@ def test_several_gpus_count_each():
 def test_a_missing_file_is_named():
     with pytest.raises(UserError, match=r"nowhere\.yaml: no such file"):
         plan.merged_config([Path("nowhere.yaml")])
+
+
+def test_collections_that_a_model_can_hardly_hold_are_named():
+    study = plan.read_study([plan.BASE / "config/paper.yaml"])
+    assert plan.beyond_context(study) == {}
+    study.config["passages"]["shorter"] = {}
+    found = plan.beyond_context(study)
+    assert found["qwen3-4b"] == ["trec-news", "robust04", "webis-touche2020"]
+    assert "nfcorpus" in found["mistral-7b-instruct-v0.2"]
+    assert "llama-3.1-8b-instruct" not in found

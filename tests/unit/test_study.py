@@ -69,6 +69,74 @@ def test_a_mistake_is_one_line_that_names_the_key(config, change, words):
         assert word in message, message
 
 
+@pytest.fixture
+def four(config):
+    """A study of two collections, two models, and the pairs but one."""
+    config["define"] = {
+        "collections": {name: {"source": "beir", "path": name, "instruction": "IE"} for name in ("long", "short")},
+        "models": {
+            name: {"source": "folder", "path": name, "family": "chatml", "dtype": "float32"} for name in ("a", "b")
+        },
+    }
+    config |= {"collections": ["long", "short"], "models": ["a", "b"]}
+    config["leave_out"] = [{"collections": ["long"], "models": ["b"], "because": "prompts beyond its context"}]
+    return config
+
+
+def test_a_pair_can_be_left_out(four):
+    study = load(four)
+    assert study.pairs == (("long", "a"), ("short", "a"), ("short", "b"))
+    assert study.collections_of("b") == ["short"]
+
+
+def test_a_window_from_elsewhere_is_chosen_on_what_the_model_runs_on(four):
+    four["collections"].append("third")
+    four["define"]["collections"]["third"] = four["define"]["collections"]["long"]
+    four["layers"]["selection"]["away"] = {"rule": "best", "chosen_on": "others"}
+    four["layers"]["selection"]["listed"] = {"rule": "best", "chosen_on": ["third", "short"]}
+    study = load(four)
+    assert studies.chosen_on(study, "away", "short", "a") == ["long", "third"]
+    assert studies.chosen_on(study, "away", "short", "b") == ["third"]
+    assert studies.chosen_on(study, "listed", "short", "a") == ["third"]
+    assert studies.chosen_on(study, "peak", "long", "a") == []
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"collections": ["lnog"]}, ["leave_out.0.collections", "did you mean 'long'"]),
+        ({"models": ["c"]}, ["leave_out.0.models", "'c'", "known: a, b"]),
+        ({"models": ["a", "b"]}, ["leave_out", "nothing of 'long'", "collections"]),
+        ({"collections": ["long", "short"]}, ["leave_out", "nothing of 'b'", "models"]),
+    ],
+)
+def test_what_is_left_out_must_be_there_and_leave_something(four, change, words):
+    four["leave_out"][0] |= change
+    with pytest.raises(UserError) as caught:
+        load(four)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_a_rule_without_any_other_collection_left_is_an_error(four):
+    four["layers"]["selection"]["away"] = {"rule": "best", "chosen_on": "others"}
+    with pytest.raises(
+        UserError, match=r"selection\.away\.chosen_on: no other collection is left of it for 'b' on 'short'"
+    ):
+        load(four)
+
+
+def test_a_collection_can_be_cut_shorter_for_every_model(four):
+    four["passages"]["shorter"] = {"long": 60}
+    four["variants"]["brief"] = {"words": 20}
+    study = load(four)
+    words = {(name, v): studies.passage_words(study, name, v) for name in ("long", "short") for v in ("base", "brief")}
+    assert words == {("long", "base"): 60, ("long", "brief"): 20, ("short", "base"): 100, ("short", "brief"): 20}
+    four["passages"]["shorter"] = {"lnog": 60}
+    with pytest.raises(UserError, match=r"passages\.shorter: unknown name 'lnog', did you mean 'long'"):
+        load(four)
+
+
 def test_null_takes_out_a_named_entry(config):
     config["variants"]["order-reversed"] = None
     config["systems"]["mechanisms"]["generation"] = None

@@ -1,7 +1,6 @@
 """The graph of the published grid, from a dry run: every cell once, indexes and signals shared where they can be."""
 
 import collections
-import resource
 
 import pytest
 
@@ -18,8 +17,6 @@ PUBLISHED = {"listwise-attention-all", "listwise-attention-L10-13", "listwise-at
     for mechanism in ("generation", "likelihood", "attention-all")
 }
 LEFT_OUT = {f"{framework}-{how}" for framework in ("pointwise", "pairwise") for how in ("generation", "likelihood")}
-CPU_SECONDS = 60
-"""Processor seconds of the dry run on a busy machine; about 12 on a quiet one."""
 
 
 @pytest.fixture(scope="module")
@@ -29,11 +26,7 @@ def study():
 
 @pytest.fixture(scope="module")
 def jobs():
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    found = plan.dry_run([PAPER], everything=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert after.ru_utime - before.ru_utime < CPU_SECONDS
-    return found
+    return plan.dry_run([PAPER], everything=True)
 
 
 def of(jobs, rule):
@@ -86,3 +79,7 @@ def test_every_gpu_job_has_an_estimate(study, jobs):
     }
     assert not any(line.unknown for line in lines.values())
     assert lines["rerank_online"].gpu_hours > lines["extract_attention"].gpu_hours > 0
+
+
+def test_no_prompt_is_known_to_be_too_long(study):
+    assert plan.beyond_context(study) == {}

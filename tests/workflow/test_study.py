@@ -85,6 +85,29 @@ def test_a_new_model_runs_its_own_chain_and_the_aggregates(study):
     assert not jobs.keys() & (RETRIEVAL | {"make_candidates"})
 
 
+def test_a_pair_that_is_left_out_runs_nowhere(study):
+    from support.tiny import save_tiny
+
+    save_tiny(study / "other", "qwen3", layers=4)
+    studies.write_collection(study / "again")
+    entry = {"source": "folder", "path": "other", "family": "qwen", "dtype": "float32"}
+    again = {"source": "beir", "path": "again", "instruction": "IE", "titles": True}
+    write_config(
+        study,
+        {
+            "collections": ["tiny", "again"],
+            "models": ["random", "second"],
+            "define": {"models": {"second": entry}, "collections": {"again": again}},
+            "leave_out": [{"collections": ["again"], "models": ["second"], "because": "its context"}],
+        },
+    )
+    jobs = planned(study)
+    assert jobs["extract_attention"] == 4  # two pairs more, each with the base and the grid
+    assert jobs["evaluate"] == 4
+    assert jobs["transfer"] == 1  # of the model with two collections
+    assert "second" not in {path.name for path in (study / "results/again").glob("*")}
+
+
 def test_truncation_reruns_the_signal_and_below_but_no_retrieval(study):
     write_config(study, {"passages": {"words": 5}})
     jobs = planned(study)

@@ -15,8 +15,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank.plan import Gpu, plan, table
+    from layerrank.plan import Gpu, beyond_context, plan, read_study, table
 
     gpu = Gpu(options.tflops, options.bandwidth, options.utilisation)
     print(table(plan(options.configfile, gpu, everything=options.all)))
     print(f"on GPUs of {gpu.tflops:g} TFLOP/s and {gpu.bandwidth:g} TB/s; how it is reckoned: docs/clusters.md")
+    for model, collections in beyond_context(read_study(options.configfile)).items():
+        print(f"prompts probably longer than {model} reads (passages.shorter, leave_out): {', '.join(collections)}")

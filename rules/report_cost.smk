@@ -1,0 +1,56 @@
+# Category 4 of the report: seconds, tokens and passes, and what they buy.
+
+
+rule plot_pareto:
+    input:
+        means="<results>/tables/means.tsv",
+        costs=cost_files,
+    output:
+        **figure(
+            "{collection}/{model}/pareto.{variant}",
+            "pareto",
+            COST,
+            "quality against cost",
+        ),
+    log:
+        "<logs>/{collection}/{model}/plot_pareto.{variant}.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        measure=LEAD_MEASURE,
+        code=code_digest("plot-pareto"),
+    shell:
+        "python -m layerrank plot-pareto --means {input.means} --costs {input.costs} --cost layer_tokens --measure {params.measure:q}"
+        " --collections {wildcards.collection} --models {wildcards.model} --variant {wildcards.variant} --title '{wildcards.model} on {wildcards.collection}'"
+        " --output {output.svg} --pdf {output.pdf} 2> {log}"
+
+
+rule plot_latency:
+    input:
+        "<results>/{collection}/{model}/latency.tsv",
+    output:
+        **figure("{collection}/{model}/latency", "latency", COST, "seconds by stage"),
+    log:
+        "<logs>/{collection}/{model}/plot_latency.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        code=code_digest("plot-latency"),
+    shell:
+        "python -m layerrank plot-latency --table {input} --title '{wildcards.model} on {wildcards.collection}'"
+        " --output {output.svg} --pdf {output.pdf} 2> {log}"
+
+
+rule cost_table:
+    input:
+        every("<results>/{collection}/{model}/evaluation/{variant}.costs.tsv", SHOWN),
+    output:
+        **table("costs", "costs_table", COST, "costs of systems"),
+    log:
+        "<logs>/cost_table.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        code=code_digest("cost-table"),
+    shell:
+        "python -m layerrank cost-table --costs {input}" " --outputs {output} 2> {log}"

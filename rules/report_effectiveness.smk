@@ -1,0 +1,93 @@
+# Category 1 of the report: systems against each other, framework by framework and mechanism by mechanism.
+
+
+rule plot_effectiveness:
+    input:
+        "<results>/tables/means.tsv",
+    output:
+        **figure(
+            "effectiveness.{variant}",
+            "effectiveness",
+            EFFECTIVENESS,
+            "all systems (figure)",
+        ),
+    log:
+        "<logs>/plot_effectiveness.{variant}.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        measure=LEAD_MEASURE,
+        baseline=CONFIG["evaluation"]["baseline"],
+        code=code_digest("plot-effectiveness"),
+    shell:
+        "python -m layerrank plot-effectiveness --means {input} --measure {params.measure:q} --variant {wildcards.variant}"
+        " --baseline {params.baseline}"
+        " --output {output.svg} --pdf {output.pdf} 2> {log}"
+
+
+rule effectiveness_table:
+    input:
+        means="<results>/tables/means.tsv",
+        comparisons="<results>/tables/comparisons.tsv",
+    output:
+        **table(
+            "effectiveness.{variant}",
+            "effectiveness_table",
+            EFFECTIVENESS,
+            "all systems",
+        ),
+    log:
+        "<logs>/effectiveness_table.{variant}.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        marks=table_marks,
+        measures=measures_of,
+        code=code_digest("effectiveness-table"),
+    shell:
+        "python -m layerrank effectiveness-table --means {input.means} --comparisons {input.comparisons}"
+        " --variant {wildcards.variant} {params.marks} --measures {params.measures}"
+        " --outputs {output} 2> {log}"
+
+
+rule comparison_table:
+    input:
+        means="<results>/tables/means.tsv",
+        comparisons="<results>/tables/comparisons.tsv",
+    output:
+        **table(
+            "comparison.{variant}", "comparison_table", EFFECTIVENESS, "paired tests"
+        ),
+    log:
+        "<logs>/comparison_table.{variant}.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        marks=table_marks,
+        measure=LEAD_MEASURE,
+        code=code_digest("comparison-table"),
+    shell:
+        "python -m layerrank comparison-table --means {input.means} --comparisons {input.comparisons}"
+        " --variant {wildcards.variant} {params.marks} --measures {params.measure:q}"
+        " --outputs {output} 2> {log}"
+
+
+rule grid_table:
+    input:
+        means="<results>/tables/means.tsv",
+        comparisons="<results>/tables/comparisons.tsv",
+    output:
+        **table("grid", "grid_table", EFFECTIVENESS, "frameworks × mechanisms"),
+    log:
+        "<logs>/grid_table.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        marks=table_marks,
+        measure=LEAD_MEASURE,
+        variant=GRID,
+        code=code_digest("grid-table"),
+    shell:
+        "python -m layerrank grid-table --means {input.means} --comparisons {input.comparisons}"
+        " --variant {params.variant} {params.marks} --measure {params.measure:q}"
+        " --outputs {output} 2> {log}"

@@ -1,0 +1,91 @@
+# Category 2 of the report: the measure by layer, its shape, and neighbouring layers.
+
+
+rule plot_profile:
+    input:
+        profile="<results>/{collection}/{model}/layers/profile.tsv",
+        shape="<results>/{collection}/{model}/layers/shape.tsv",
+        evaluation="<results>/{collection}/{model}/evaluation/base.tsv",
+        selections=selections_of,
+    output:
+        **figure(
+            "{collection}/{model}/profile", "profile", EMERGENCE, "measure by layer"
+        ),
+    log:
+        "<logs>/{collection}/{model}/plot_profile.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        all_layers=(
+            "--all-layers listwise-attention-all"
+            if "all" in CONFIG["systems"]["cached_windows"]
+            else ""
+        ),
+        measure=CONFIG["layers"]["measure"],
+        code=code_digest("plot-profile"),
+    shell:
+        "python -m layerrank plot-profile --profile {input.profile} --shape {input.shape} --evaluation {input.evaluation}"
+        " --measure {params.measure:q} --first-stage bm25 {params.all_layers} --ceiling ceiling"
+        " --selections {input.selections} --title '{wildcards.model} on {wildcards.collection}'"
+        " --output {output.svg} --pdf {output.pdf} 2> {log}"
+
+
+rule plot_neighbours:
+    input:
+        "<results>/{collection}/{model}/layers/neighbours.tsv",
+    output:
+        **figure(
+            "{collection}/{model}/neighbours",
+            "neighbours",
+            EMERGENCE,
+            "agreement of neighbouring layers",
+        ),
+    log:
+        "<logs>/{collection}/{model}/plot_neighbours.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        code=code_digest("plot-neighbours"),
+    shell:
+        "python -m layerrank plot-neighbours --table {input} --title '{wildcards.model} on {wildcards.collection}'"
+        " --output {output.svg} --pdf {output.pdf} 2> {log}"
+
+
+rule plot_depth:
+    input:
+        profiles=every("<results>/{collection}/{model}/layers/profile.tsv"),
+        means="<results>/tables/means.tsv",
+    output:
+        **figure(
+            "depth", "depth", EMERGENCE, "all models and collections on relative depth"
+        ),
+    log:
+        "<logs>/plot_depth.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        measure=CONFIG["layers"]["measure"],
+        collections=[collection for collection, _ in STUDY.pairs],
+        models=[model for _, model in STUDY.pairs],
+        code=code_digest("plot-depth"),
+    shell:
+        "python -m layerrank plot-depth --profiles {input.profiles} --collections {params.collections}"
+        " --models {params.models} --measure {params.measure:q} --means {input.means}"
+        " --output {output.svg} --pdf {output.pdf} 2> {log}"
+
+
+rule shape_table:
+    input:
+        every("<results>/{collection}/{model}/layers/shape.tsv"),
+    output:
+        **table("shape", "shape_table", EMERGENCE, "shape of the curve"),
+    log:
+        "<logs>/shape_table.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        named=named_selections,
+        code=code_digest("shape-table"),
+    shell:
+        "python -m layerrank shape-table --shapes {params.named}"
+        " --outputs {output} 2> {log}"
