@@ -16,6 +16,7 @@ from torch import Tensor
 
 from layerrank.errors import UserError
 from layerrank.files import MODEL_RECORD, read_json
+from layerrank.heap import keep_freed_memory
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -113,6 +114,7 @@ def load_decoder(
     folder = Path(folder)
     if dtype not in DTYPES:
         raise UserError(f"dtype {dtype!r}: one of {', '.join(DTYPES)}")
+    keep_freed_memory()
     config = load_config(folder)
     total = int(config.num_hidden_layers)
     wanted = total if layers is None else layers
