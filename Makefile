@@ -32,8 +32,8 @@ fetch: $(STAMP)  ## all models, indexes and data of a study, on a connected node
 plan: $(STAMP)  ## jobs and estimated GPU hours by rule: make plan CONFIG=config/paper.yaml
 	$(VENV)/bin/python -m layerrank plan $(if $(CONFIG),--configfile $(CONFIG))
 
-bench: $(STAMP)  ## every performance figure of docs/performance.md, in one run
-	$(VENV)/bin/python -m benchmarks
+bench: $(STAMP)  ## every performance figure of docs/performance.md, in one run: make bench BENCH="--full --collection FOLDER"
+	$(VENV)/bin/python -m benchmarks $(BENCH)
 
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "layerrank needs Python 3.11 or newer: make PYTHON=python3.11 …")'
