@@ -4,13 +4,15 @@
 cache; both compute the logits of the whole vocabulary for every token. Queries of the span are kept on the way, keys
 come from the cache, and attention is rebuilt per layer afterwards, with every key repeated for its group of heads.
 Passages are scored one at a time, in Python. `eager` is the same with the model's eager attention and its
-`output_attentions`, which holds every matrix of weights of every layer.
+`output_attentions`, which holds every matrix of weights of every layer. Memory is handled as the C library does it.
 
 Token ids and spans are layerrank's own, so that both read the very same prompt.
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -19,6 +21,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, DynamicCach
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from layerrank import heap
 from layerrank.models import Decoder
 from layerrank.prompts.icr import IcrPrompt
 from layerrank.records import LayerWindow
@@ -37,6 +40,21 @@ AttentionInterface.register(NAME, _attend)
 AttentionMaskInterface.register(NAME, sdpa_mask)
 
 
+ITS_OWN = {heap.M_MMAP_THRESHOLD: 1 << 25, heap.M_TRIM_THRESHOLD: 1 << 26, heap.M_TOP_PAD: 1 << 17}
+"""What glibc's own handling of memory comes to in a process that has freed blocks of 32 MiB."""
+
+
+@contextlib.contextmanager
+def memory_as_it_comes() -> Iterator[None]:
+    """Memory handled as the C library does by itself: layerrank's own handling of it (layerrank/heap.py) is undone."""
+    heap.tell_glibc(ITS_OWN)
+    try:
+        yield
+    finally:
+        heap.keep_freed_memory()
+
+
+@memory_as_it_comes()
 @torch.inference_mode()
 def cached(decoder: Decoder, prompt: IcrPrompt, window: LayerWindow) -> list[float]:
     """Score of each passage, input order."""
@@ -58,6 +76,7 @@ def cached(decoder: Decoder, prompt: IcrPrompt, window: LayerWindow) -> list[flo
     return _scores(signals[0], signals[1], prompt, window)
 
 
+@memory_as_it_comes()
 @torch.inference_mode()
 def eager(decoder: Decoder, prompt: IcrPrompt, window: LayerWindow) -> list[float]:
     """Score of each passage, input order; memory grows with layers × heads × tokens²."""

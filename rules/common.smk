@@ -160,6 +160,40 @@ def signal_of(collection, model, variant):
     ]
 
 
+# Collections whose online cells run as several jobs.
+SHARDED = [
+    name for name in COLLECTIONS if CONFIG["systems"]["sharded"] and shards_of(name) > 1
+]
+
+
+def shard_flags(wildcards):
+    """Which part of the queries a job ranks."""
+    if not hasattr(wildcards, "shard"):
+        return ""
+    return f"--shard {wildcards.shard} --shards {wildcards.shards}"
+
+
+def failures_allowed(wildcards):
+    """Share of answers that may fail: of a whole run, which parts are not judged by."""
+    return (
+        1.0 if hasattr(wildcards, "shard") else CONFIG["systems"]["max_failure_rate"]
+    )
+
+
+def shards_of_run(wildcards, ending):
+    n = shards_of(wildcards.collection)
+    folder = "<results>/{collection}/{model}/runs/{variant}"
+    return [f"{folder}/{{system}}.shard-{i}-of-{n}.{ending}" for i in range(n)]
+
+
+def shard_runs(wildcards):
+    return shards_of_run(wildcards, "txt")
+
+
+def shard_costs(wildcards):
+    return shards_of_run(wildcards, "costs.jsonl")
+
+
 def gpus_of(wildcards):
     return STUDY.models[wildcards.model].get("gpus", 0)
 

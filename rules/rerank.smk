@@ -38,6 +38,7 @@ rule rerank_online:
         "<logs>/{collection}/{model}/rerank_online.{variant}.{system}.log",
     wildcard_constraints:
         system="|".join(systems_where(cached=False)) or "none",
+        collection="|".join(name for name in COLLECTIONS if name not in SHARDED) or "none",
     conda:
         "../envs/model.yaml"
     threads: 8
@@ -53,12 +54,50 @@ rule rerank_online:
         window=window_flags,
         prompt=prompt_settings,
         batch_tokens=CONFIG["systems"]["batch_tokens"],
-        max_failure_rate=CONFIG["systems"]["max_failure_rate"],
+        shard=shard_flags,
+        max_failure_rate=failures_allowed,
         code=code_digest("rerank"),
     shell:
         "OMP_NUM_THREADS={threads} python -m layerrank rerank --candidates {input.candidates} --model {input.model}"
         " --framework {params.framework} --framework-settings {params.framework_settings:q}"
         " --mechanism {params.mechanism} --mechanism-settings {params.mechanism_settings:q}"
         " {params.window} {params.prompt} --batch-tokens {params.batch_tokens}"
-        " --max-failure-rate {params.max_failure_rate} --tag {wildcards.system}"
+        " --max-failure-rate {params.max_failure_rate} {params.shard} --tag {wildcards.system}"
         " $([ {resources.gpu} -lt 2 ] || echo --device auto) --output {output.run} --costs {output.costs} 2> {log}"
+
+
+use rule rerank_online as rerank_shard with:
+    output:
+        run=temp(
+            "<results>/{collection}/{model}/runs/{variant}/{system}.shard-{shard}-of-{shards}.txt"
+        ),
+        costs=temp(
+            "<results>/{collection}/{model}/runs/{variant}/{system}.shard-{shard}-of-{shards}.costs.jsonl"
+        ),
+    log:
+        "<logs>/{collection}/{model}/rerank_online.{variant}.{system}.shard-{shard}-of-{shards}.log",
+    wildcard_constraints:
+        system="|".join(systems_where(cached=False)) or "none",
+        collection="|".join(SHARDED) or "none",
+
+
+rule join_shards:
+    input:
+        runs=shard_runs,
+        costs=shard_costs,
+    output:
+        run="<results>/{collection}/{model}/runs/{variant}/{system}.txt",
+        costs="<results>/{collection}/{model}/runs/{variant}/{system}.costs.jsonl",
+    log:
+        "<logs>/{collection}/{model}/join_shards.{variant}.{system}.log",
+    wildcard_constraints:
+        system="|".join(systems_where(cached=False)) or "none",
+        collection="|".join(SHARDED) or "none",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        max_failure_rate=CONFIG["systems"]["max_failure_rate"],
+        code=code_digest("join-shards"),
+    shell:
+        "python -m layerrank join-shards --runs {input.runs} --run-costs {input.costs} --tag {wildcards.system}"
+        " --max-failure-rate {params.max_failure_rate} --output {output.run} --costs {output.costs} 2> {log}"

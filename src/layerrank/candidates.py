@@ -6,12 +6,14 @@ import logging
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from layerrank.errors import UserError
 from layerrank.records import Candidates, Passage, Query, Ranking
 from layerrank.sampling import sample
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 def _shuffled(places: list[int], qid: str, seed: int) -> list[int]:
@@ -88,3 +90,19 @@ def make_candidates(
         rows.append(Candidates(query, tuple(chosen), tuple(ranking.scores[place] for place in places)))
     logger.info("%d queries, %d candidates, %d cut to %d words", len(rows), total, truncated, settings.words)
     return rows
+
+
+def shard_of(rows: Sequence[T], shard: int, shards: int) -> list[T]:
+    """One of several parts that together are all rows: `shard`, `shard + shards`, … (0-based).
+
+    Raises `UserError` where there is no such part.
+    """
+    if not 0 <= shard < shards:
+        raise UserError(f"shard {shard}: there are shards 0 to {shards - 1}")
+    return list(rows[shard::shards])
+
+
+def joined(parts: Sequence[Sequence[T]]) -> list[T]:
+    """The rows whose parts by `shard_of` these are, in their order."""
+    longest = max((len(part) for part in parts), default=0)
+    return [part[index] for index in range(longest) for part in parts if index < len(part)]

@@ -9,15 +9,13 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+from collections.abc import Mapping
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
 """Parameters of glibc's mallopt (malloc.h)."""
 
-LARGEST_KEPT = 1 << 28
-"""Bytes of the largest block that is kept when it is freed: a layer's tensors, not a model's weights."""
-
-KEPT = 1 << 30
-"""Free bytes that stay with the process."""
+KEPT = {M_MMAP_THRESHOLD: 1 << 28, M_TRIM_THRESHOLD: 1 << 30, M_TOP_PAD: 1 << 26}
+"""Bytes: the largest block that is kept when it is freed (a layer's tensors, not a model's weights), and how much."""
 
 
 def keep_freed_memory() -> bool:
@@ -26,8 +24,12 @@ def keep_freed_memory() -> bool:
     Elsewhere (other systems, other C libraries) nothing is changed. Once is enough for a process.
     """
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # read by torch at its first allocation
+    return tell_glibc(KEPT)
+
+
+def tell_glibc(settings: Mapping[int, int]) -> bool:
+    """Set parameters of mallopt for this process; False where the C library is another one, or refuses."""
     if platform.libc_ver()[0] != "glibc":
         return False
-    settings = ((M_MMAP_THRESHOLD, LARGEST_KEPT), (M_TRIM_THRESHOLD, KEPT), (M_TOP_PAD, LARGEST_KEPT // 4))
     mallopt = ctypes.CDLL(None).mallopt
-    return all(mallopt(ctypes.c_int(key), ctypes.c_int(value)) == 1 for key, value in settings)
+    return all(mallopt(ctypes.c_int(key), ctypes.c_int(value)) == 1 for key, value in settings.items())

@@ -142,6 +142,8 @@ def load_decoder(
     loaded = loaded.eval().requires_grad_(False)
     if place != "auto":
         loaded = loaded.to(place)
+    if head:
+        loaded.get_output_embeddings().register_forward_pre_hook(_in_one_piece)
     base = loaded.base_model if head else loaded
     record = _record(folder)
     return Decoder(
@@ -171,6 +173,11 @@ def _cut(config: Any, layers: int) -> Any:
         if isinstance(value, list) and len(value) == total:
             setattr(config, key, value[:layers])
     return config
+
+
+def _in_one_piece(module: Any, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The head's hidden states laid out anew: for a slice of a batch, torch would copy its weights for every sequence."""
+    return (arguments[0].contiguous(), *arguments[1:])
 
 
 def _head(causal: Any) -> Callable[[Tensor], Tensor]:

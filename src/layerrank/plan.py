@@ -177,7 +177,7 @@ def gpu_seconds(study: Study, job: Job, gpu: Gpu = Gpu()) -> float | None:
         return start + share * _pass_seconds(size, prompt_tokens(depth, tokens), gpu)
     cell = studies.systems(study, variant)[names["system"]]
     batch_tokens = study.config["systems"]["batch_tokens"]
-    return start + queries * sum(
+    return start + -(-queries // int(names.get("shards", 1))) * sum(
         number * _group_seconds(cell, passages, prompt_tokens(passages, tokens), size, batch_tokens, gpu)
         for passages, number in comparisons(cell.framework, _frozen(cell.framework_settings), depth)
     )
@@ -264,7 +264,7 @@ def _hours(line: Line) -> str:
 
 def _gpus(study: Study, job: Job) -> int:
     """GPUs that a job asks for: those of its model, in the rules that run one."""
-    runs_a_model = job.rule in {"extract_attention", "rerank_online", "measure_latency"}
+    runs_a_model = job.rule in {"extract_attention", "rerank_online", "rerank_shard", "measure_latency"}
     return study.models[job.wildcards["model"]].get("gpus", 0) if runs_a_model else 0
 
 

@@ -246,3 +246,19 @@ def test_the_sweep_holds_one_signal_at_a_time(tmp_path, monkeypatch):
     qrels = {signal.qid: {signal.pids[0]: 1} for signal in signals}
     swept = sweep([path], qrels, "nDCG@10", "masked_NA_calibration")
     assert len(swept.qids) == 12 and max(most) <= 2
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_writing_answers_never_copies_the_heads_weights(folder, dtype):
+    decoder = load_decoder(folder, head=True, dtype=dtype)
+
+    def products(work):
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as seen, torch.inference_mode():
+            work()
+        return {event.key for event in seen.key_averages()} & {"aten::mm", "aten::bmm"}
+
+    with torch.inference_mode():
+        last = decoder.model(input_ids=torch.arange(40).view(5, 8) + 5, use_cache=False).last_hidden_state[:, -1:]
+    weights = decoder.causal.get_output_embeddings().weight
+    assert products(lambda: decoder.head(last)) == {"aten::mm"}
+    assert products(lambda: torch.nn.functional.linear(last, weights)) == {"aten::bmm"}  # a copy for every sequence

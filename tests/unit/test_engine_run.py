@@ -10,13 +10,13 @@ import pytest
 from support.tiny import save_tiny
 
 import layerrank
-from layerrank import files
+from layerrank import candidates, files
 from layerrank.__main__ import main
 from layerrank.errors import UserError
 from layerrank.models import load_tokenizer
 from layerrank.ranking import engine as engines
 from layerrank.ranking.cells import Cell, cut_tokens, fitting_family, make_cell
-from layerrank.ranking.run import Progress, candidates_of_run, rerank
+from layerrank.ranking.run import Progress, candidates_of_run, join_shards, rerank
 from layerrank.records import Candidates, Cost, LayerWindow, Passage, Query, Ranking
 
 TEXTS = ["wings make lift", "bread rises", "", "air flows over the wing", "yeast turns sugar", "layers grow"]
@@ -62,6 +62,45 @@ def test_a_run_is_written_whole_in_the_order_of_the_candidates(tmp_path, model):
     first = output.read_bytes(), without_seconds(costs)
     run(tmp_path, model, batch_tokens=1, queries_at_once=1)
     assert (output.read_bytes(), without_seconds(costs)) == first
+
+
+def parts_of(tmp_path, model, cell, shards):
+    """Runs and costs of a cell by shard."""
+    runs, spent = [], []
+    for shard in range(shards):
+        runs.append(tmp_path / f"run.shard-{shard}.txt")
+        spent.append(tmp_path / f"run.shard-{shard}.costs.jsonl")
+        part = candidates.shard_of(rows(), shard, shards)
+        rerank(part, cell, model, output=runs[-1], costs=spent[-1], tag="cell")
+    return runs, spent
+
+
+@pytest.mark.parametrize("shards", [1, 3, 6])
+def test_the_parts_of_a_run_make_the_whole_one(tmp_path, model, shards):
+    whole, costs = run(tmp_path, model)
+    runs, spent = parts_of(tmp_path, model, attention(), shards)
+    joined, joined_costs = tmp_path / "joined.txt", tmp_path / "joined.costs.jsonl"
+    join_shards(runs, spent, output=joined, costs=joined_costs, tag="cell")
+    assert joined.read_bytes() == whole.read_bytes()
+    groups = [
+        [(cost.qid, cost.groups, cost.prompt_tokens) for cost in files.read_costs(path)]
+        for path in (costs, joined_costs)
+    ]
+    assert groups[0] == groups[1]
+
+
+def test_failures_are_judged_over_all_parts(tmp_path, model):
+    cell = Cell("setwise", "generation", {"k": 1}, {}, name="cell")
+    runs, spent = parts_of(tmp_path, model, cell, 2)
+    with pytest.raises(UserError, match="cell"):
+        join_shards(runs, spent, output=tmp_path / "o", costs=tmp_path / "c", tag="cell", max_failure_rate=0.0)
+    assert not (tmp_path / "o").exists()
+
+
+def test_parts_must_be_of_the_same_queries(tmp_path, model):
+    runs, spent = parts_of(tmp_path, model, attention(), 2)
+    with pytest.raises(UserError, match="other queries"):
+        join_shards(runs, spent[::-1], output=tmp_path / "o", costs=tmp_path / "c", tag="cell")
 
 
 def killed_after(count, monkeypatch):

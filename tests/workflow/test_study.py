@@ -108,6 +108,26 @@ def test_a_pair_that_is_left_out_runs_nowhere(study):
     assert "second" not in {path.name for path in (study / "results/again").glob("*")}
 
 
+def test_cells_run_in_parts_where_the_study_says_so(study):
+    change = {
+        "define": {"collections": {"tiny": {"shards": 3}}},
+        "systems": {"sharded": True, "frameworks": {"pairwise": None, "listwise": None}},
+    }
+    write_config(study, change)
+    whole = {path.name: path.read_bytes() for path in (study / "results/tiny/random/runs/grid").glob("*wise-*.txt")}
+    jobs = planned(study)
+    cells = len(["pointwise", "setwise"]) * len(
+        ["generation", "likelihood", "attention-all", "attention-selected-peak"]
+    )
+    assert jobs["join_shards"] == cells
+    assert jobs["rerank_shard"] == 3 * cells
+    assert "rerank_online" not in jobs
+    name = "results/tiny/random/runs/grid/setwise-attention-all.txt"
+    snakemake(study, name, "--forcerun", "join_shards")
+    assert (study / name).read_bytes() == whole["setwise-attention-all.txt"]
+    assert not list((study / name).parent.glob("*.shard-*"))
+
+
 def test_truncation_reruns_the_signal_and_below_but_no_retrieval(study):
     write_config(study, {"passages": {"words": 5}})
     jobs = planned(study)

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from layerrank.attention.probe import Probe
 from layerrank.attention.store import SignalWriter
+from layerrank.candidates import shard_of
 from layerrank.errors import UserError
 from layerrank.files import MODEL_RECORD, file_digest, read_candidates, read_json
 from layerrank.models import context_length, load_config, load_decoder, load_tokenizer
@@ -102,9 +103,7 @@ def extract(
     Raises:
         UserError: a prompt beyond the context, a model that the probe refuses, a bad shard.
     """
-    if not 0 <= shard < shards:
-        raise UserError(f"shard {shard}: there are shards 0 to {shards - 1}")
-    rows = read_candidates(candidates)[shard::shards][:max_queries]
+    rows = shard_of(read_candidates(candidates), shard, shards)[:max_queries]
     metadata = _metadata(candidates, folder, settings, rows, dtype, shard, shards)
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     _log.info(

@@ -44,13 +44,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=1.0,
         help="share of answers that may be other than well-formed, unless the mechanism's settings say (default: 1)",
     )
+    parser.add_argument("--shard", type=int, default=0, metavar="I", help="which part of the queries, from 0")
+    parser.add_argument("--shards", type=int, default=1, metavar="N", help="number of parts (default: %(default)s)")
     parser.add_argument("--tag", help="name of the system in the run (default: framework-mechanism)")
     parser.add_argument("--output", required=True, type=Path, help="TREC run to write")
     parser.add_argument("--costs", type=Path, help="costs to write, JSON lines (default: OUTPUT with .costs.jsonl)")
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank import files
+    from layerrank import candidates, files
     from layerrank.code import code_digest
     from layerrank.errors import UserError
     from layerrank.ranking import cells
@@ -64,6 +66,7 @@ def run(options: argparse.Namespace) -> None:
         rows = ranking.candidates_of_run(
             options.run, options.topics, options.passages, depth=options.depth, words=options.words
         )
+    rows = candidates.shard_of(rows, options.shard, options.shards)
     tag = options.tag or f"{options.framework}-{options.mechanism}"
     cell = cells.make_cell(
         options.model,

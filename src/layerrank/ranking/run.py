@@ -123,6 +123,28 @@ def rerank(
     partial.unlink()
 
 
+def join_shards(
+    runs: Sequence[Path], spent: Sequence[Path], *, output: Path, costs: Path, tag: str, max_failure_rate: float = 1.0
+) -> None:
+    """Put the parts of one system's run, and their costs, together: what `rerank` writes for all queries at once.
+
+    Args:
+        runs, spent: TREC runs and costs of all parts, in the order of their numbers.
+        max_failure_rate: share of answers that may be other than well-formed, over all parts.
+
+    Raises:
+        UserError: parts that are not of the same queries, or more failures than allowed.
+    """
+    rankings = candidates.joined([files.read_run(path) for path in runs])
+    whole = candidates.joined([files.read_costs(path) for path in spent])
+    if [ranking.qid for ranking in rankings] != [cost.qid for cost in whole]:
+        raise UserError(f"{output.name}: its parts rank other queries than their costs are of")
+    _report(tag, whole)
+    check_failures(tag, whole, max_failure_rate)
+    files.write_costs(costs, whole)
+    files.write_run(output, rankings, tag)
+
+
 def _rank(
     rows: Sequence[Candidates],
     cell: Cell,
