@@ -32,6 +32,7 @@ report: "workflow/report/workflow.rst"
 rule all:
     default_target: True
     input:
+        study_answers(),
         study_figures(),
         study_tables(),
         "<results>/manifest.json",

@@ -175,9 +175,7 @@ def shard_flags(wildcards):
 
 def failures_allowed(wildcards):
     """Share of answers that may fail: of a whole run, which parts are not judged by."""
-    return (
-        1.0 if hasattr(wildcards, "shard") else CONFIG["systems"]["max_failure_rate"]
-    )
+    return 1.0 if hasattr(wildcards, "shard") else CONFIG["systems"]["max_failure_rate"]
 
 
 def shards_of_run(wildcards, ending):

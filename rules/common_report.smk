@@ -63,6 +63,46 @@ def table(path, caption, category, label):
     }
 
 
+def answer(name, category):
+    """Output of a rule that answers one of the study's questions on a page."""
+    return report(
+        f"<results>/answers/{name}.html",
+        caption=f"../workflow/report/answer_{name}.rst",
+        category=category,
+        labels={"item": "the answer"},
+    )
+
+
+def study_answers():
+    """The page of each question, where the study has what it needs."""
+    names = ["where", "windows"] + ["mechanisms"] * bool(
+        CONFIG["systems"]["frameworks"]
+    )
+    return expand("<results>/answers/{name}.html", name=names)
+
+
+def named(paths):
+    """`collection/model=file` of each path of results."""
+    return " ".join(f"{cell_of(path)}={path}" for path in paths)
+
+
+def named_shapes(wildcards, input):
+    return named(input.shapes)
+
+
+def named_latencies(wildcards, input):
+    return named(input.latencies)
+
+
+def answer_tests(wildcards):
+    """How an answer's differences are tested."""
+    tests = CONFIG["evaluation"]
+    return (
+        f"--test {tests['test']} --alpha {tests['alpha']}"
+        f" --seed {tests['seed']} --resamples {tests['resamples']}"
+    )
+
+
 def study_tables():
     """Every table of the report."""
     names = [
@@ -79,11 +119,11 @@ def study_tables():
 
 
 def named_selections(wildcards, input):
-    return " ".join(f"{cell_of(path)}={path}" for path in input)
+    return named(input)
 
 
 def named_profiles(wildcards, input):
-    return " ".join(f"{cell_of(path)}={path}" for path in input.profiles)
+    return named(input.profiles)
 
 
 def cell_of(path):

@@ -1,6 +1,33 @@
 # Category 4 of the report: seconds, tokens and passes, and what they buy.
 
 
+rule answer_windows:
+    input:
+        evaluations=every("<results>/{collection}/{model}/evaluation/base.tsv"),
+        costs=every("<results>/{collection}/{model}/evaluation/base.costs.tsv"),
+        latencies=(
+            every("<results>/{collection}/{model}/latency.tsv")
+            if CONFIG["latency"]["windows"]
+            else []
+        ),
+        figure=every("<results>/figures/{collection}/{model}/pareto.base.svg")[0],
+    output:
+        answer("windows", COST),
+    log:
+        "<logs>/answer_windows.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        latencies=named_latencies,
+        tests=answer_tests,
+        measure=LEAD_MEASURE,
+        code=code_digest("answer-windows"),
+    shell:
+        "python -m layerrank answer-windows --evaluations {input.evaluations} --costs {input.costs}"
+        " --latencies {params.latencies} --measure {params.measure:q} {params.tests}"
+        " --figure {input.figure} --output {output} 2> {log}"
+
+
 rule plot_pareto:
     input:
         means="<results>/tables/means.tsv",

@@ -1,6 +1,30 @@
 # Category 1 of the report: systems against each other, framework by framework and mechanism by mechanism.
 
 
+rule answer_mechanisms:
+    input:
+        evaluations=every(
+            "<results>/{collection}/{model}/evaluation/{variant}.tsv", [GRID]
+        ),
+        costs=every(
+            "<results>/{collection}/{model}/evaluation/{variant}.costs.tsv", [GRID]
+        ),
+        figure=f"<results>/figures/effectiveness.{GRID}.svg",
+    output:
+        answer("mechanisms", EFFECTIVENESS),
+    log:
+        "<logs>/answer_mechanisms.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        tests=answer_tests,
+        measure=LEAD_MEASURE,
+        code=code_digest("answer-mechanisms"),
+    shell:
+        "python -m layerrank answer-mechanisms --evaluations {input.evaluations} --costs {input.costs}"
+        " --measure {params.measure:q} {params.tests} --figure {input.figure} --output {output} 2> {log}"
+
+
 rule plot_effectiveness:
     input:
         "<results>/tables/means.tsv",

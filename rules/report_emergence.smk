@@ -1,6 +1,28 @@
 # Category 2 of the report: the measure by layer, its shape, and neighbouring layers.
 
 
+rule answer_where:
+    input:
+        shapes=every("<results>/{collection}/{model}/layers/shape.tsv"),
+        profiles=every("<results>/{collection}/{model}/layers/profile.tsv"),
+        means="<results>/tables/means.tsv",
+        figure="<results>/figures/depth.svg",
+    output:
+        answer("where", EMERGENCE),
+    log:
+        "<logs>/answer_where.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        shapes=named_shapes,
+        profiles=named_profiles,
+        measure=CONFIG["layers"]["measure"],
+        code=code_digest("answer-where"),
+    shell:
+        "python -m layerrank answer-where --shapes {params.shapes} --profiles {params.profiles} --means {input.means}"
+        " --measure {params.measure:q} --figure {input.figure} --output {output} 2> {log}"
+
+
 rule plot_profile:
     input:
         profile="<results>/{collection}/{model}/layers/profile.tsv",

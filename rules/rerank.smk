@@ -38,7 +38,8 @@ rule rerank_online:
         "<logs>/{collection}/{model}/rerank_online.{variant}.{system}.log",
     wildcard_constraints:
         system="|".join(systems_where(cached=False)) or "none",
-        collection="|".join(name for name in COLLECTIONS if name not in SHARDED) or "none",
+        collection="|".join(name for name in COLLECTIONS if name not in SHARDED)
+        or "none",
     conda:
         "../envs/model.yaml"
     threads: 8

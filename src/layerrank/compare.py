@@ -64,17 +64,27 @@ def compare(values: pd.DataFrame, baselines: Sequence[str], seed: int, resamples
             for system in dict.fromkeys(group["system"])
             if system not in baselines[: place + 1] and not parse_system(system).upper_bound
         ]
-        draws = max(resamples, DRAWS_PER_TEST * len(pairs))
-        family = [
-            {"baseline": baseline, "system": system}
-            | _pair(wide[system].to_numpy(np.float64), wide[baseline].to_numpy(np.float64), seed, resamples, draws)
-            for baseline, system in pairs
-        ]
-        for test in ("randomisation", "t"):
-            for row, p in zip(family, holm([row[f"p_{test}"] for row in family]), strict=True):
-                row[f"p_{test}_holm"] = p
-        rows += [dict(zip(FAMILY, names, strict=True)) | row | {"tests": len(family)} for row in family]
+        rows += [dict(zip(FAMILY, names, strict=True)) | row for row in family(wide, pairs, seed, resamples)]
     return pd.DataFrame(rows, columns=list(COMPARISON))
+
+
+def family(
+    wide: pd.DataFrame, pairs: Sequence[tuple[str, str]], seed: int, resamples: int = 2000
+) -> list[dict[str, Any]]:
+    """One family of tests: rows of `frames.COMPARISON`, without the names of `FAMILY`, for (baseline, system) pairs.
+
+    `wide` holds a row a query and a column a system; Holm's correction covers all pairs.
+    """
+    draws = max(resamples, DRAWS_PER_TEST * len(pairs))
+    rows = [
+        {"baseline": baseline, "system": system}
+        | _pair(wide[system].to_numpy(np.float64), wide[baseline].to_numpy(np.float64), seed, resamples, draws)
+        for baseline, system in pairs
+    ]
+    for test in ("randomisation", "t"):
+        for row, p in zip(rows, holm([row[f"p_{test}"] for row in rows]), strict=True):
+            row[f"p_{test}_holm"] = p
+    return [row | {"tests": len(rows)} for row in rows]
 
 
 def randomisation_test(differences: Values, seed: int, resamples: int = 2000) -> float:

@@ -176,7 +176,7 @@ def _cut(config: Any, layers: int) -> Any:
 
 
 def _in_one_piece(module: Any, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """The head's hidden states laid out anew: for a slice of a batch, torch would copy its weights for every sequence."""
+    """The head's input laid out anew: of a slice of a batch, torch would copy the head's weights for every sequence."""
     return (arguments[0].contiguous(), *arguments[1:])
 
 

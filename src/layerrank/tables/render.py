@@ -116,6 +116,12 @@ def to_html(table: Table) -> str:
     return _environment("html").get_template("table.html.j2").render(table=table)
 
 
+def answer_page(answer: Any, figure: str) -> str:
+    """A page of a question, its answer in words, an SVG figure and a table, with its style inside."""
+    svg = figure[figure.index("<svg") :]
+    return _environment("html").get_template("answer.html.j2").render(answer=answer, table=answer.table, svg=svg)
+
+
 def to_latex(table: Table) -> str:
     """A `table` float for the package booktabs, its label made from its title."""
     return _environment("tex").get_template("table.tex.j2").render(table=table)

@@ -1,0 +1,345 @@
+"""The study's three questions, each with its answer in words, numbers and one figure: a page that fits a screen.
+
+Words follow from the numbers: what a corrected test does not show is said not to be shown.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from layerrank import compare, files
+from layerrank.systems import CEILING, FIRST_STAGE, parse_system, window_label
+from layerrank.tables.describe import P_VALUE, Cell, Column, Section, Table, Value, interval, row
+from layerrank.tables.effectiveness import FRAMEWORKS, MECHANISMS, TESTS, Marks
+from layerrank.tables.render import answer_page
+
+ALL = "listwise-attention-all"
+SIGNED = "+.3f"
+Name = tuple[str, str]  # collection, model
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A question, what the study says about it, and the numbers behind."""
+
+    question: str
+    statements: tuple[str, ...]
+    table: Table
+
+
+@dataclass(frozen=True)
+class Tests:
+    """How differences are tested: as `Marks`, with the seed and number of resamples."""
+
+    marks: Marks
+    seed: int
+    resamples: int
+
+
+def write(path: Path, answer: Answer, figure: Path) -> None:
+    """Write a page with the SVG `figure` inside: it opens offline."""
+    files.write_text(path, answer_page(answer, figure.read_text(encoding="utf-8")))
+
+
+def where(
+    shapes: Sequence[tuple[Name, pd.DataFrame]],
+    profiles: Mapping[Name, pd.DataFrame],
+    means: pd.DataFrame,
+    measure: str,
+) -> Answer:
+    """Where in the layers relevance emerges: the shape of each profile, its best layer, all layers, the first stage.
+
+    `shapes` and `profiles` are tables of `layer-shape` and `layer-profile`, `means` those of `aggregate`.
+    """
+    columns = (
+        Column("Model on collection"),
+        Column("layers", "d"),
+        Column("shape of the curve"),
+        Column("centre of the bump", ".2f", detail="± standard error"),
+        Column("best layer", "d"),
+        Column("its depth", ".2f"),
+        Column("best layer", ".3f", group=measure),
+        Column("all layers", ".3f", group=measure),
+        Column("BM25", ".3f", group=measure),
+    )
+    rows, found = [], []
+    for (collection, model), table in shapes:
+        shape = table[table["measure"] == measure].iloc[0]
+        profile = profiles[collection, model]
+        best = profile[(profile["measure"] == measure) & (profile["layer"] == shape["best_layer"])].iloc[0]
+        base = means[
+            (means["collection"] == collection)
+            & (means["model"] == model)
+            & (means["variant"] == "base")
+            & (means["measure"] == measure)
+        ].set_index("system")["mean"]
+        known = {name: float(base[name]) if name in base else math.nan for name in (ALL, FIRST_STAGE)}
+        found.append((f"{model} on {collection}", shape, best))
+        values: list[Value | Cell] = [
+            f"{model} on {collection}",
+            int(shape["layers"]),
+            f"{shape['verdict']} ({shape['reason']})" if shape["verdict"] == "other" else str(shape["verdict"]),
+            Cell(float(shape["centre"]), detail=f"± {shape['centre_error']:.2f}"),
+            int(shape["best_layer"]),
+            float(best["relative_depth"]),
+            Cell(float(best["mean"]), detail=interval(float(best["low"]), float(best["high"]), ".3f")),
+            known[ALL],
+            known[FIRST_STAGE],
+        ]
+        rows.append(row(values))
+    bells = [name for name, shape, _ in found if shape["verdict"] == "bell"]
+    depths = [float(best["relative_depth"]) for _, _, best in found]
+    spread = f"{min(depths):.2f}" if len(found) == 1 else f"{min(depths):.2f} to {max(depths):.2f}"
+    statements = (
+        _verdict(bells, [str(shape["reason"]) for _, shape, _ in found]),
+        f"The best single layer lies at a relative depth of {spread} (0 is the first layer, 1 the last).",
+        "The best layer is picked on the queries that it is shown for, so its value is optimistic; windows chosen "
+        "without them are judged under “Window choice”.",
+        *(
+            ["One model on one collection says nothing about others: add some to compare their curves."]
+            if len(found) == 1
+            else []
+        ),
+    )
+    notes = (f"Bands and intervals: 95 % bootstrap over queries. Measure: {measure}, all judged queries.",)
+    return Answer(
+        "Where in the layers does relevance emerge?",
+        statements,
+        Table("Profiles", columns, (Section("", tuple(rows)),), notes),
+    )
+
+
+def mechanisms(values: pd.DataFrame, costs: pd.DataFrame, measure: str, tests: Tests) -> Answer:
+    """How attention compares with likelihood and generation in each framework, on the same candidates.
+
+    Attention reads all layers, or the first window that is no oracle's. A family of tests is all of these comparisons
+    of one collection and model.
+
+    Args:
+        values: per-query values of the grid's variant, columns `frames.VALUES`.
+        costs: of `summarise-costs`, for the passes of each cell.
+    """
+    columns = (
+        Column("Framework"),
+        *(Column(name, ".3f", group=measure, detail="forward passes a query") for name in MECHANISMS),
+        Column("from likelihood", SIGNED, group="Attention’s difference", detail="95 % interval"),
+        Column("from generation", SIGNED, group="Attention’s difference", detail="95 % interval"),
+    )
+    sections = []
+    counts: dict[str, list[str]] = {"better": [], "worse": [], "not shown to differ": []}
+    sizes: set[int] = set()
+    several = len(values[["collection", "model"]].drop_duplicates()) > 1
+    for (collection, model), group in values[values["measure"] == measure].groupby(["collection", "model"], sort=False):
+        wide = group.pivot(index="qid", columns="system", values="value")
+        cells = _cells(dict.fromkeys(group["system"]))
+        pairs = [
+            (ways[other], ways["attention"])
+            for ways in cells.values()
+            for other in ("likelihood", "generation")
+            if "attention" in ways and other in ways
+        ]
+        tested = {(one["baseline"], one["system"]): one for one in _tested(wide, pairs, tests)}
+        sizes |= {len(pairs)} if pairs else set()
+        passes = costs[(costs["collection"] == collection) & (costs["model"] == model)].set_index("system")
+        rows = []
+        for framework, ways in cells.items():
+            shown: list[Value | Cell] = [framework]
+            for way in MECHANISMS:
+                name = ways.get(way, "")
+                detail = format(float(passes["forward_passes"][name]), ".1f") if name in passes.index else ""
+                shown.append(Cell(float(wide[name].mean()), detail=detail) if name else Cell())
+            for other in ("likelihood", "generation"):
+                one = tested.get((ways.get(other, ""), ways.get("attention", "")))
+                if one is None:
+                    shown.append(Cell())
+                    continue
+                mark = tests.marks.of(one)
+                kind = {"↑": "better", "↓": "worse", "": "not shown to differ"}[mark]
+                where = f" ({model} on {collection})" if several else ""
+                counts[kind].append(f"{framework} against {other}{where}")
+                shown.append(Cell(one["difference"], marks=mark, detail=interval(one["low"], one["high"], SIGNED)))
+            rows.append(row(shown))
+        first = f"BM25 {wide[FIRST_STAGE].mean():.3f}" if FIRST_STAGE in wide else ""
+        ceiling = f", ceiling {wide[CEILING].mean():.3f}" if CEILING in wide else ""
+        sections.append(Section(f"{model} on {collection} · {len(wide)} queries · {first}{ceiling}", tuple(rows)))
+    total = sum(map(len, counts.values()))
+    read = (ways["attention"] for ways in _cells(dict.fromkeys(values["system"])).values() if "attention" in ways)
+    windows = {window_label(parse_system(name).window) for name in read}
+    statements = (
+        f"Attention ({_listed(sorted(windows))}) is better than another mechanism in "
+        f"{_counted(counts['better'], total)}.",
+        f"It is worse in {_counted(counts['worse'], total)}.",
+        f"No difference is shown in {_counted(counts['not shown to differ'], total, name=False)}: "
+        "the intervals say how large one could still be.",
+        *_failures(costs),
+        f"Same candidates, texts and cuts everywhere; {len(values['qid'].unique())} queries in all. "
+        "Against BM25: the table “all systems”.",
+    )
+    notes = (
+        f"↑ ↓: attention better or worse; {_said(tests)} over {_sizes(sizes)} comparisons of a collection and model.",
+        "Below a mean: forward passes a query. A dash: a cell that this study leaves out.",
+    )
+    return Answer(
+        "How does attention compare with generation and likelihood, framework by framework?",
+        statements if total else ("This study has no framework with attention and another mechanism.",),
+        Table("Mechanisms", columns, tuple(sections), notes),
+    )
+
+
+def windows(
+    values: pd.DataFrame, costs: pd.DataFrame, latencies: Mapping[Name, pd.DataFrame], measure: str, tests: Tests
+) -> Answer:
+    """What a window of layers saves against all layers, and what it loses.
+
+    Args:
+        values: per-query values of the base variant, columns `frames.VALUES`.
+        costs: of `summarise-costs`.
+        latencies: of `measure-latency`, for pairs that were timed.
+    """
+    columns = (
+        Column("Window"),
+        Column(measure, ".3f"),
+        Column("from all layers", SIGNED, detail="95 % interval"),
+        Column("p, corrected", P_VALUE),
+        Column("work, %", ".0f", group="Of all layers"),
+        Column("seconds, %", ".0f", group="Of all layers"),
+    )
+    sections, statements = [], []
+    sizes: set[int] = set()
+    for (collection, model), group in values[values["measure"] == measure].groupby(["collection", "model"], sort=False):
+        wide = group.pivot(index="qid", columns="system", values="value")
+        names = [name for name in dict.fromkeys(group["system"]) if name.startswith("listwise-attention-")]
+        if ALL not in names:
+            continue
+        chosen = [name for name in names if name != ALL]
+        fair = [name for name in chosen if not parse_system(name).upper_bound]
+        tested = {one["system"]: one for one in _tested(wide, [(ALL, name) for name in fair], tests)}
+        sizes |= {len(fair)} if fair else set()
+        work = costs[(costs["collection"] == collection) & (costs["model"] == model)].set_index("system")[
+            "layer_tokens"
+        ]
+        timed = _prefill(latencies.get((str(collection), str(model))))
+        rows = [row(["all layers", float(wide[ALL].mean()), Cell(), Cell(), 100.0, 100.0 if ALL in timed else None])]
+        for name in chosen:
+            one = tested.get(name)
+            difference = wide[name] - wide[ALL]
+            share = 100 * float(work[name] / work[ALL])
+            seconds = 100 * timed[name] / timed[ALL] if name in timed and ALL in timed else None
+            changed = (
+                Cell(one["difference"], marks=tests.marks.of(one), detail=interval(one["low"], one["high"], SIGNED))
+                if one
+                else Cell(float(difference.mean()))
+            )
+            p = Cell(one[TESTS[tests.marks.test][0]]) if one else Cell()
+            label = window_label(parse_system(name).window)
+            rows.append(row([label, float(wide[name].mean()), changed, p, share, seconds], aside=one is None))
+            if one and parse_system(name).window.startswith("selected-"):
+                statements.append(_saved(f"{model} on {collection}: the {label}", share, one, tests))
+        extra = [name for name in timed if name not in names]
+        for name in extra:
+            label = f"{window_label(parse_system(name).window)} (timed only)"
+            rows.append(row([label, None, None, None, None, 100 * timed[name] / timed[ALL] if ALL in timed else None]))
+        first = f"BM25 {wide[FIRST_STAGE].mean():.3f}" if FIRST_STAGE in wide else ""
+        sections.append(Section(f"{model} on {collection} · {len(wide)} queries · {first}", tuple(rows)))
+    notes = (
+        f"↑ ↓: better or worse than all layers; {_said(tests)} over the {_sizes(sizes)} windows. "
+        "That no loss is shown does not show that there is none.",
+        "A window ends the forward pass at its last layer: those above are neither loaded nor run. "
+        "Work is tokens × layers; seconds are those of the windows that the study times, from text to scores.",
+        "Set back: windows that an oracle chose on the test queries, an upper bound.",
+    )
+    few = statements if len(statements) <= 4 else _tallied(statements)
+    return Answer(
+        "What does a window of layers save, and what does it cost?",
+        tuple(few) or ("This study ranks with no selected window.",),
+        Table("Windows", columns, tuple(sections), notes),
+    )
+
+
+def _cells(systems: Iterable[str]) -> dict[str, dict[str, str]]:
+    """The system of each mechanism by framework; attention's is that of all layers, else of its first fair window."""
+    found: dict[str, dict[str, str]] = {}
+    for name in systems:
+        system = parse_system(name)
+        if not system.mechanism or system.upper_bound or system.mechanism not in MECHANISMS:
+            continue
+        ways = found.setdefault(system.framework, {})
+        if system.mechanism not in ways or system.window == "all":
+            ways[system.mechanism] = name
+    known = [name for name in FRAMEWORKS if name in found]
+    return {name: found[name] for name in [*known, *(name for name in found if name not in FRAMEWORKS)]}
+
+
+def _tested(wide: pd.DataFrame, pairs: Sequence[tuple[str, str]], tests: Tests) -> list[dict[str, Any]]:
+    return compare.family(wide, pairs, tests.seed, tests.resamples) if pairs else []
+
+
+def _failures(costs: pd.DataFrame) -> list[str]:
+    """What to know of generation whose answers were not well-formed."""
+    written = costs[costs["answers"] > 0]
+    failed = written[written["failure_rate"] > 0.01]
+    if not len(failed):
+        return []
+    rate = 100 * float((written["failure_rate"] * written["answers"]).sum() / written["answers"].sum())
+    return [
+        f"{rate:.0f} % of the answers that generation wrote are not well-formed: what cannot be read leaves passages "
+        "in their order, so such a cell comes near its input. Category 5 counts them by cell."
+    ]
+
+
+def _prefill(latency: pd.DataFrame | None) -> dict[str, float]:
+    """Median seconds by system, loading apart."""
+    if latency is None:
+        return {}
+    timed = latency[latency["stage"] != "load"]
+    total = timed[timed["stage"] == "total"]
+    chosen = total if len(total) else timed
+    return {str(name): float(part["median"].sum()) for name, part in chosen.groupby("system", sort=False)}
+
+
+def _saved(subject: str, share: float, one: dict[str, Any], tests: Tests) -> str:
+    span = interval(one["low"], one["high"], SIGNED).replace("\u00a0", " ")
+    verdict = {"↑": "a significant gain", "↓": "a significant loss", "": "no difference shown"}[tests.marks.of(one)]
+    return (
+        f"{subject} takes {share:.0f} % of the work of all layers and changes the mean by "
+        f"{one['difference']:+.3f} {span}: {verdict}.".replace("-0.", "−0.")
+    )
+
+
+def _tallied(statements: Sequence[str]) -> list[str]:
+    kinds = ("a significant gain", "a significant loss", "no difference shown")
+    counts = {kind: sum(text.endswith(f"{kind}.") for text in statements) for kind in kinds}
+    said = ", ".join(f"{kind} in {count}" for kind, count in counts.items())
+    return [f"Of {len(statements)} selected windows over all pairs of a collection and a model: {said}."]
+
+
+def _said(tests: Tests) -> str:
+    return f"{TESTS[tests.marks.test][1]}, two-sided, α = {tests.marks.alpha:g} after Holm’s correction"
+
+
+def _verdict(bells: Sequence[str], reasons: Sequence[str]) -> str:
+    """How many profiles are bells; of a single one that is none, why."""
+    if len(reasons) == 1:
+        return "The profile is a bell curve." if bells else f"The profile is no bell curve: {reasons[0]}."
+    named = f": {_listed(bells)}" if 0 < len(bells) <= 6 else ""
+    what = "is a bell curve" if len(bells) == 1 else "are bell curves"
+    return f"{len(bells) or 'None'} of {len(reasons)} profiles {what}{named}."
+
+
+def _counted(names: Sequence[str], total: int, name: bool = True) -> str:
+    said = f"{len(names)} of {total} comparisons"
+    return f"{said}: {_listed(names)}" if names and name and len(names) <= 6 else said
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1] if names else ""
+
+
+def _sizes(sizes: set[int]) -> str:
+    return " to ".join(str(size) for size in sorted({min(sizes), max(sizes)})) if sizes else "0"

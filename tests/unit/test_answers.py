@@ -1,0 +1,155 @@
+"""Answers in words: what they say must follow from the numbers, and what is not shown must be said not to be."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from layerrank import answers, frames
+from layerrank.tables.effectiveness import Marks
+
+TESTS = answers.Tests(Marks("", "randomisation", 0.05), seed=1, resamples=500)
+QUERIES = 40
+
+
+def values_of(systems, collection="c", model="m", variant="base"):
+    rows = [
+        (collection, model, variant, system, f"q{number}", "nDCG@10", value, True)
+        for system, values in systems.items()
+        for number, value in enumerate(values)
+    ]
+    return pd.DataFrame(rows, columns=list(frames.VALUES))
+
+
+def costs_of(layer_tokens, **more):
+    rows = [
+        {"collection": "c", "model": "m", "system": name, "layer_tokens": tokens, "forward_passes": 2.0}
+        | {"answers": 0, "failure_rate": float("nan")}
+        | more.get(name.replace("-", "_"), {})
+        for name, tokens in layer_tokens.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture
+def noise():
+    return np.random.default_rng(0).normal(0, 0.02, (8, QUERIES))
+
+
+def cells(answer, title):
+    [row] = [row for section in answer.table.sections for row in section.rows if row.cells[0].value == title]
+    return row
+
+
+def test_mechanisms_are_compared_within_each_framework(noise):
+    base = np.linspace(0.2, 0.6, QUERIES)
+    systems = {
+        "bm25": base,
+        "setwise-attention-selected-peak": base + 0.5,
+        "setwise-attention-all": base + 0.2 + noise[0],
+        "setwise-attention-selected-oracle": base + 0.9,
+        "setwise-likelihood": base + noise[1],
+        "setwise-generation": base + 0.2 + noise[2],
+        "listwise-attention-all": base + noise[3],
+        "listwise-generation": base + 0.3 + noise[4],
+        "ceiling": base + 1,
+    }
+    written = {"setwise_generation": {"answers": 100, "failure_rate": 0.25}}
+    answer = answers.mechanisms(values_of(systems), costs_of(dict.fromkeys(systems, 1.0), **written), "nDCG@10", TESTS)
+    said = " ".join(answer.statements)
+    assert (
+        "Attention (all layers) is better than another mechanism in 1 of 3 comparisons: setwise against likelihood."
+        in said
+    )
+    assert "worse in 1 of 3 comparisons: listwise against generation." in said
+    assert "No difference is shown in 1 of 3 comparisons" in said
+    assert "25 % of the answers that generation wrote are not well-formed" in said
+    row = cells(answer, "setwise")
+    assert row.cells[1].value == pytest.approx(systems["setwise-attention-all"].mean())
+    difference = (systems["setwise-attention-all"] - systems["setwise-likelihood"]).mean()
+    assert (row.cells[4].value, row.cells[4].marks) == (pytest.approx(difference), "↑")
+    assert row.cells[5].marks == ""
+    assert cells(answer, "listwise").cells[2].value is None
+    assert "over 3 comparisons" in answer.table.notes[0]
+
+
+def test_a_window_is_judged_by_what_it_saves_and_loses(noise):
+    base = np.linspace(0.2, 0.6, QUERIES)
+    systems = {
+        "bm25": base,
+        "listwise-attention-all": base,
+        "listwise-attention-L1-2": base - 0.2 + noise[0],
+        "listwise-attention-selected-peak": base + noise[1],
+        "listwise-attention-selected-oracle": base + 0.1,
+    }
+    costs = costs_of({name: 100.0 if name.endswith("all") else 40.0 for name in systems})
+    latency = pd.DataFrame(
+        [
+            ("listwise-attention-all", "load", 9.0),
+            ("listwise-attention-all", "prefill", 3.0),
+            ("listwise-attention-all", "score", 1.0),
+            ("listwise-attention-L1-2", "load", 5.0),
+            ("listwise-attention-L1-2", "prefill", 1.5),
+            ("listwise-attention-L1-2", "score", 0.5),
+            ("listwise-attention-L0-3", "prefill", 3.0),
+        ],
+        columns=["system", "stage", "median"],
+    )
+    answer = answers.windows(values_of(systems), costs, {("c", "m"): latency}, "nDCG@10", TESTS)
+    fixed = cells(answer, "layers 1–2")
+    assert fixed.cells[2].marks == "↓"
+    assert (fixed.cells[4].value, fixed.cells[5].value) == (40.0, 50.0)
+    peak = cells(answer, "peak window")
+    assert peak.cells[2].marks == "" and peak.cells[3].value > 0.05
+    oracle = cells(answer, "oracle window (upper bound)")
+    assert oracle.aside and oracle.cells[3].value is None
+    assert cells(answer, "layers 0–3 (timed only)").cells[5].value == 75.0
+    [said] = answer.statements
+    assert "the peak window takes 40 % of the work" in said and said.endswith("no difference shown.")
+
+
+def shape_of(verdict, reason="", best=2):
+    return pd.DataFrame(
+        [{"measure": "nDCG@10", "layers": 5, "verdict": verdict, "reason": reason, "centre": 0.5, "centre_error": 0.1}]
+    ).assign(best_layer=best)
+
+
+def profile_of():
+    layers = np.arange(5)
+    return pd.DataFrame(
+        {"measure": "nDCG@10", "layer": layers, "relative_depth": layers / 4, "mean": 0.1 * layers}
+    ).assign(low=0.0, high=0.5)
+
+
+MEANS = pd.DataFrame(
+    [("c", "m", "base", "bm25", "nDCG@10", 0.3), ("c", "m", "base", "listwise-attention-all", "nDCG@10", 0.4)],
+    columns=["collection", "model", "variant", "system", "measure", "mean"],
+)
+
+
+def test_one_profile_that_is_no_bell_says_why():
+    answer = answers.where(
+        [(("c", "m"), shape_of("other", "no curve fits"))], {("c", "m"): profile_of()}, MEANS, "nDCG@10"
+    )
+    assert answer.statements[0] == "The profile is no bell curve: no curve fits."
+    assert "relative depth of 0.50" in answer.statements[1]
+    assert "says nothing about others" in answer.statements[-1]
+    row = cells(answer, "m on c")
+    assert [cell.value for cell in row.cells[-3:]] == [pytest.approx(0.2), 0.4, 0.3]
+
+
+def test_several_profiles_are_counted():
+    shapes = [(("c", "m"), shape_of("bell")), (("d", "m"), shape_of("flat", best=4))]
+    answer = answers.where(shapes, dict.fromkeys((name for name, _ in shapes), profile_of()), MEANS, "nDCG@10")
+    assert answer.statements[0] == "1 of 2 profiles is a bell curve: m on c."
+    assert "0.50 to 1.00" in answer.statements[1]
+
+
+def test_the_page_holds_words_table_and_figure(tmp_path):
+    figure = tmp_path / "figure.svg"
+    figure.write_text('<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"><text>drawn</text></svg>')
+    answer = answers.where([(("c", "m"), shape_of("bell"))], {("c", "m"): profile_of()}, MEANS, "nDCG@10")
+    answers.write(tmp_path / "page.html", answer, figure)
+    page = (tmp_path / "page.html").read_text()
+    assert page.startswith("<!DOCTYPE html>") and "<?xml" not in page
+    for part in (answer.question, "The profile is a bell curve.", "<text>drawn</text>", "m on c"):
+        assert part in page
