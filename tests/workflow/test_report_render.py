@@ -97,6 +97,21 @@ def test_landing_page_says_what_ran_on_what() -> None:
     assert "manifest.json" in body
 
 
+def test_landing_page_names_what_was_left_out_and_cut_shorter() -> None:
+    reason = "prompts beyond its context"
+    config = {
+        "collections": ["long", "short"],
+        "models": ["a", "b"],
+        "passages": {"words": 300, "shorter": {"long": 120}},
+        "leave_out": [{"collections": ["long"], "models": ["b"], "because": reason}],
+    }
+    body, complaints = landing(config)
+    assert complaints == ""
+    text = " ".join(re.sub(r"<[^>]+>", " ", body).split())
+    assert f"Left out b on long: {reason}" in text
+    assert "the first 300 words, 120 of long; first-stage order" in text
+
+
 def test_landing_page_stands_without_defaults_and_shows_provenance(tmp_path: Path) -> None:
     table = tmp_path / "provenance.tsv"
     table.write_text("what\tvalue\ncommit\tabc123\n")
