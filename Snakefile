@@ -9,6 +9,8 @@ configfile: f"{workflow.current_basedir}/config/config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/common_windows.smk"
+include: "rules/common_runs.smk"
 include: "rules/common_report.smk"
 include: "rules/collections.smk"
 include: "rules/retrieve.smk"

@@ -162,38 +162,6 @@ def signal_of(collection, model, variant):
     ]
 
 
-# Collections whose online cells run as several jobs.
-SHARDED = [
-    name for name in COLLECTIONS if CONFIG["systems"]["sharded"] and shards_of(name) > 1
-]
-
-
-def shard_flags(wildcards):
-    """Which part of the queries a job ranks."""
-    if not hasattr(wildcards, "shard"):
-        return ""
-    return f"--shard {wildcards.shard} --shards {wildcards.shards}"
-
-
-def failures_allowed(wildcards):
-    """Share of answers that may fail: of a whole run, which parts are not judged by."""
-    return 1.0 if hasattr(wildcards, "shard") else CONFIG["systems"]["max_failure_rate"]
-
-
-def shards_of_run(wildcards, ending):
-    n = shards_of(wildcards.collection)
-    folder = "<results>/{collection}/{model}/runs/{variant}"
-    return [f"{folder}/{{system}}.shard-{i}-of-{n}.{ending}" for i in range(n)]
-
-
-def shard_runs(wildcards):
-    return shards_of_run(wildcards, "txt")
-
-
-def shard_costs(wildcards):
-    return shards_of_run(wildcards, "costs.jsonl")
-
-
 def gpus_of(wildcards):
     return STUDY.models[wildcards.model].get("gpus", 0)
 
@@ -204,10 +172,6 @@ def model_memory(wildcards, attempt):
 
 def model_runtime(wildcards, attempt):
     return STUDY.models[wildcards.model].get("runtime", 120) * attempt
-
-
-def system_of(wildcards):
-    return SYSTEMS[wildcards.variant][wildcards.system]
 
 
 def every(pattern, variants=("base",), **others):
@@ -238,42 +202,8 @@ def measures_of(wildcards):
     )
 
 
-def layer_measure(wildcards):
-    """The measure that windows are chosen by."""
-    return CONFIG["layers"]["measure"]
-
-
-def profile_measures(wildcards):
-    """The measure that windows are chosen by, then those that are profiled beside it."""
-    names = dict.fromkeys([CONFIG["layers"]["measure"], *CONFIG["layers"]["profile"]])
-    return " ".join(shlex.quote(name) for name in names)
-
-
 def relevance_level_of(wildcards):
     return STUDY.collections[wildcards.collection].get("relevance_level", 1)
-
-
-def selections_of(wildcards):
-    """Files of every selection rule, for one collection and model."""
-    folder = f"<results>/{wildcards.collection}/{wildcards.model}/windows"
-    return [f"{folder}/{name}.json" for name in SELECTIONS]
-
-
-def cost_files(wildcards):
-    """Costs of every system of a collection, model and variant."""
-    folder = (
-        f"<results>/{wildcards.collection}/{wildcards.model}/runs/{wildcards.variant}"
-    )
-    return [
-        f"{folder}/{name}.costs.jsonl"
-        for name in studies.systems(STUDY, wildcards.variant)
-    ]
-
-
-def cost_flags(wildcards, input):
-    return " ".join(
-        f"{Path(file).name.removesuffix('.costs.jsonl')}={file}" for file in input.costs
-    )
 
 
 def table_marks(wildcards):
@@ -288,129 +218,3 @@ def study_downloads():
         *expand("<resources>/models/{model}", model=MODELS),
         *expand("<results>/{collection}/index", collection=COLLECTIONS),
     ]
-
-
-def base_signal(wildcards):
-    return signal_of(wildcards.collection, wildcards.model, "base")
-
-
-def rule_settings(wildcards):
-    return as_json(CONFIG["layers"]["selection"][wildcards.selection])
-
-
-def other_collections(wildcards):
-    """The other collections of the study on which the window is chosen."""
-    return studies.chosen_on(
-        STUDY, wildcards.selection, wildcards.collection, wildcards.model
-    )
-
-
-def other_sweeps(wildcards):
-    return [
-        f"<results>/{name}/{wildcards.model}/layers/sweep.arrow"
-        for name in other_collections(wildcards)
-    ]
-
-
-def other_flags(wildcards, input):
-    pairs = zip(other_collections(wildcards), input.others)
-    return " ".join(f"{name}={sweep}" for name, sweep in pairs)
-
-
-def model_sweeps(wildcards):
-    """The sweep of every collection that a model runs on."""
-    return expand(
-        "<results>/{collection}/{{model}}/layers/sweep.arrow",
-        collection=STUDY.collections_of(wildcards.model),
-    )
-
-
-def transfer_sweeps(wildcards, input):
-    names = STUDY.collections_of(wildcards.model)
-    return " ".join(f"{name}={sweep}" for name, sweep in zip(names, input.sweeps))
-
-
-def transfer_selections(wildcards):
-    """Files of the rules that need no judgements, which stand in the same matrix."""
-    rules = [
-        name
-        for name, rule in CONFIG["layers"]["selection"].items()
-        if rule["rule"] == "label-free"
-    ]
-    folder = f"<results>/{{collection}}/{wildcards.model}/windows/{{rule}}.json"
-    return expand(folder, collection=STUDY.collections_of(wildcards.model), rule=rules)
-
-
-def named_transfer_selections(wildcards, input):
-    return " ".join(f"{path.split('/')[-4]}={path}" for path in input.selections)
-
-
-def selection_of(wildcards):
-    """The file of the window that a system uses, where it uses a selected one."""
-    window = system_of(wildcards).window or ""
-    if not window.startswith("selected-"):
-        return []
-    name = window.removeprefix("selected-")
-    return f"<results>/{wildcards.collection}/{wildcards.model}/windows/{name}.json"
-
-
-def window_flags(wildcards, input):
-    window = system_of(wildcards).window
-    selection = f" --selection {input.selection}" if input.selection else ""
-    return f"--window {window}{selection}" if window else ""
-
-
-def framework_settings(wildcards):
-    return as_json(system_of(wildcards).framework_settings)
-
-
-def mechanism_settings(wildcards):
-    return as_json(system_of(wildcards).mechanism_settings)
-
-
-def framework_of(wildcards):
-    return system_of(wildcards).framework
-
-
-def mechanism_of(wildcards):
-    return system_of(wildcards).mechanism
-
-
-def cached_signal(wildcards):
-    return signal_of(wildcards.collection, wildcards.model, wildcards.variant)
-
-
-def system_runs(wildcards):
-    """Runs of every system of a collection, model and variant."""
-    folder = (
-        f"<results>/{wildcards.collection}/{wildcards.model}/runs/{wildcards.variant}"
-    )
-    return [f"{folder}/{name}.txt" for name in SYSTEMS[wildcards.variant]]
-
-
-def system_flags(wildcards, input):
-    return " ".join(f"{Path(run).stem}={run}" for run in input.runs)
-
-
-def latency_selections(wildcards):
-    """Files of the selected windows that are timed."""
-    rules = [
-        w.removeprefix("selected-")
-        for w in CONFIG["latency"]["windows"]
-        if w.startswith("selected-")
-    ]
-    return [
-        f"<results>/{wildcards.collection}/{wildcards.model}/windows/{rule}.json"
-        for rule in rules
-    ]
-
-
-def named_latency_selections(wildcards, input):
-    named = " ".join(f"{Path(path).stem}={path}" for path in input.selections)
-    return f"--selections {named}" if named else ""
-
-
-def systems_where(cached):
-    """Systems of any variant that the stored signal answers, or that need the model."""
-    runs = (run for variant in VARIANTS for run in SYSTEMS[variant].values())
-    return sorted({run.name for run in runs if run.cached == cached})

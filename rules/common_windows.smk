@@ -1,0 +1,91 @@
+# What stages that choose and time windows depend on. No rules.
+
+
+def layer_measure(wildcards):
+    """The measure that windows are chosen by."""
+    return CONFIG["layers"]["measure"]
+
+
+def profile_measures(wildcards):
+    """The measure that windows are chosen by, then those that are profiled beside it."""
+    names = dict.fromkeys([CONFIG["layers"]["measure"], *CONFIG["layers"]["profile"]])
+    return " ".join(shlex.quote(name) for name in names)
+
+
+def selections_of(wildcards):
+    """Files of every selection rule, for one collection and model."""
+    folder = f"<results>/{wildcards.collection}/{wildcards.model}/windows"
+    return [f"{folder}/{name}.json" for name in SELECTIONS]
+
+
+def base_signal(wildcards):
+    return signal_of(wildcards.collection, wildcards.model, "base")
+
+
+def rule_settings(wildcards):
+    return as_json(CONFIG["layers"]["selection"][wildcards.selection])
+
+
+def other_collections(wildcards):
+    """The other collections of the study on which the window is chosen."""
+    return studies.chosen_on(
+        STUDY, wildcards.selection, wildcards.collection, wildcards.model
+    )
+
+
+def other_sweeps(wildcards):
+    return [
+        f"<results>/{name}/{wildcards.model}/layers/sweep.arrow"
+        for name in other_collections(wildcards)
+    ]
+
+
+def other_flags(wildcards, input):
+    pairs = zip(other_collections(wildcards), input.others)
+    return " ".join(f"{name}={sweep}" for name, sweep in pairs)
+
+
+def model_sweeps(wildcards):
+    """The sweep of every collection that a model runs on."""
+    return expand(
+        "<results>/{collection}/{{model}}/layers/sweep.arrow",
+        collection=STUDY.collections_of(wildcards.model),
+    )
+
+
+def transfer_sweeps(wildcards, input):
+    names = STUDY.collections_of(wildcards.model)
+    return " ".join(f"{name}={sweep}" for name, sweep in zip(names, input.sweeps))
+
+
+def transfer_selections(wildcards):
+    """Files of the rules that need no judgements, which stand in the same matrix."""
+    rules = [
+        name
+        for name, rule in CONFIG["layers"]["selection"].items()
+        if rule["rule"] == "label-free"
+    ]
+    folder = f"<results>/{{collection}}/{wildcards.model}/windows/{{rule}}.json"
+    return expand(folder, collection=STUDY.collections_of(wildcards.model), rule=rules)
+
+
+def named_transfer_selections(wildcards, input):
+    return " ".join(f"{path.split('/')[-4]}={path}" for path in input.selections)
+
+
+def latency_selections(wildcards):
+    """Files of the selected windows that are timed."""
+    rules = [
+        w.removeprefix("selected-")
+        for w in CONFIG["latency"]["windows"]
+        if w.startswith("selected-")
+    ]
+    return [
+        f"<results>/{wildcards.collection}/{wildcards.model}/windows/{rule}.json"
+        for rule in rules
+    ]
+
+
+def named_latency_selections(wildcards, input):
+    named = " ".join(f"{Path(path).stem}={path}" for path in input.selections)
+    return f"--selections {named}" if named else ""
