@@ -192,7 +192,8 @@ def cancelled(cluster, at_once, tmp_path_factory):
     first = Run(folder, folder.with_name("first.txt"), *THREADS, "--retries", "0")
 
     def amid():
-        return attention(folder, "random").exists() and [job for job in cluster.jobs("") if job.state == "RUNNING"]
+        extracted = re.search(r"Finished jobid: \d+ \(Rule: extract_attention\)", first.text)
+        return extracted and [job for job in cluster.jobs() if job.state == "RUNNING"]
 
     try:
         first.until(amid, 300)
