@@ -178,7 +178,8 @@ def mechanisms(values: pd.DataFrame, costs: pd.DataFrame, measure: str, tests: T
         f"No difference is shown in {_counted(counts['not shown to differ'], total, name=False)}: "
         "the intervals say how large one could still be.",
         *_failures(costs),
-        f"Same candidates, texts and cuts everywhere; {len(values['qid'].unique())} queries in all. "
+        f"Same candidates, texts and cuts everywhere; "
+        f"{len(values[['collection', 'qid']].drop_duplicates())} queries in all. "
         "Against BM25: the table “all systems”.",
     )
     notes = (
