@@ -21,7 +21,7 @@ def code_digest(subcommand: str) -> str:
     modules = _closure(f"commands.{subcommand.replace('-', '_')}")
     digest = hashlib.sha256()
     for name in sorted(modules):
-        digest.update(f"{name} {_tree_digest(_file(name))}\n".encode())
+        digest.update(f"{name} {_read(_file(name))[0]}\n".encode())
     folders = {_file(name).parent for name in modules} - {PACKAGE, PACKAGE / "commands"}
     for folder in sorted(folders):
         for path in sorted(folder.iterdir()):
@@ -44,15 +44,30 @@ def _closure(module: str) -> set[str]:
         if name in found:
             continue
         found.add(name)
-        waiting.extend(_imports(_file(name)))
+        waiting.extend(_read(_file(name))[1])
     return found
 
 
 @functools.cache
-def _parse(path: Path) -> ast.Module:
+def _read(path: Path) -> tuple[str, tuple[str, ...]]:
+    """Digest of a file's syntax tree without docstrings, and the modules of this package that it imports.
+
+    Imports count at its head, inside a function, or as a string. One walk over the tree finds both: this is most of the
+    time that it takes to read the workflow.
+    """
     tree = ast.parse(path.read_bytes())
+    names: set[str] = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        if isinstance(node, ast.Constant):
+            if isinstance(node.value, str) and node.value.startswith("layerrank."):
+                names.add(node.value)
+        elif isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            if node.module and node.level == 0:
+                names.add(node.module)
+                names.update(f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
             if (
                 isinstance(first, ast.Expr)
@@ -60,29 +75,10 @@ def _parse(path: Path) -> ast.Module:
                 and isinstance(first.value.value, str)
             ):
                 node.body = node.body[1:]
-    return tree
-
-
-@functools.cache
-def _tree_digest(path: Path) -> str:
-    return hashlib.sha256(ast.dump(_parse(path)).encode()).hexdigest()
-
-
-@functools.cache
-def _imports(path: Path) -> tuple[str, ...]:
-    """Modules of this package that a file imports, at its head inside a function, or as a string."""
-    names: set[str] = set()
-    for node in ast.walk(_parse(path)):
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            names.add(node.module)
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("layerrank."):
-            names.add(node.value)
     inside = {name.removeprefix("layerrank.") for name in names if name.startswith("layerrank.")}
     parents = {".".join(name.split(".")[:depth]) for name in inside for depth in range(1, name.count(".") + 1)}
-    return tuple(sorted(name for name in inside | parents if _exists(name)))
+    digest = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    return digest, tuple(sorted(name for name in inside | parents if _exists(name)))
 
 
 def _exists(module: str) -> bool:

@@ -18,8 +18,7 @@ def package(tmp_path, monkeypatch):
     monkeypatch.setattr(code, "PACKAGE", tmp_path)
 
     def digest(command="sort"):
-        for cached in (code._parse, code._tree_digest, code._imports):
-            cached.cache_clear()
+        code._read.cache_clear()
         return code.code_digest(command)
 
     return tmp_path, digest
