@@ -84,7 +84,7 @@ class Run:
             self.interrupt()
             raise AssertionError(f"Snakemake still ran after {timeout} s:\n{self.text}") from None
 
-    def until(self, what: Callable[[], T], timeout: float = 180) -> T:
+    def until(self, what: Callable[[], T], timeout: float = 600) -> T:
         """The first true value of `what`, while it runs."""
 
         def ended_or_true() -> T:
@@ -163,7 +163,7 @@ def _exe(process: int) -> str:
         return ""
 
 
-def wait_for(what: Callable[[], T], timeout: float = 120, pause: float = 0.3) -> T:
+def wait_for(what: Callable[[], T], timeout: float = 300, pause: float = 0.3) -> T:
     """The first true value of `what`; a test failure past the limit."""
     end = time.monotonic() + timeout
     while not (value := what()):

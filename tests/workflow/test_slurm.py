@@ -23,8 +23,8 @@ pytestmark = [
 
 # One thread a job: sums come out in one order, and jobs leave each other room.
 THREADS = ("--set-threads", "extract_attention=1", "rerank_online=1", "layer_profile=1", "sweep_windows=1")
-# Files that hold seconds, or what is drawn and counted from them; the signal's are compared by content. Lucene gives its
-# segments random names.
+# Files that hold seconds, or what is drawn and counted from them; the signal's are compared by content, and Lucene gives
+# its segments random names.
 WITH_SECONDS = ("/logs/", "costs.", "pareto", ".arrow", "manifest", "provenance", "/lucene/")
 UNFINISHED = {"PENDING", "RUNNING", "COMPLETING"}
 
@@ -104,7 +104,7 @@ def troubled(cluster, tmp_path_factory):
         cluster.command("scontrol", "update", f"JobId={number}", "StartTime=now")  # SLURM would wait two minutes
         run.until(lambda: timed_out("late"))
         kept["late"] = stored(folder, "late")
-        code = run.wait(300)
+        code = run.wait(900)
     finally:
         run.interrupt()
     return folder, code, kept, run.text, {name: of(cluster, name) for name in models}
@@ -197,7 +197,7 @@ def cancelled(cluster, at_once, tmp_path_factory):
         return extracted and [job for job in cluster.jobs() if job.state == "RUNNING"]
 
     try:
-        first.until(amid, 300)
+        first.until(amid, 600)
         cluster.command("scancel", *(job.number for job in cluster.jobs() if job.state in UNFINISHED))
     finally:
         code = first.interrupt()
@@ -213,7 +213,7 @@ def cancelled(cluster, at_once, tmp_path_factory):
     try:
         second.until(lambda: [job for job in cluster.jobs() if job.state == "RUNNING"])
         cluster.restart_controller(15)
-        codes = code, second.wait(400)
+        codes = code, second.wait(1200)
     finally:
         second.interrupt()
     return folder, codes, times, second.text
