@@ -12,7 +12,6 @@ Token ids and spans are layerrank's own, so that both read the very same prompt.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 from collections.abc import Iterator
 from typing import Any
 
@@ -43,22 +42,15 @@ AttentionMaskInterface.register(NAME, sdpa_mask)
 
 ITS_OWN = {heap.M_MMAP_THRESHOLD: 1 << 25, heap.M_TRIM_THRESHOLD: 1 << 26, heap.M_TOP_PAD: 1 << 17}
 """What glibc's own handling of memory comes to in a process that has freed blocks of 32 MiB."""
-PR_SET_THP_DISABLE = 41
-"""Of prctl(2): whether this process goes without huge pages, which torch asks for where layerrank has told it to."""
 
 
 @contextlib.contextmanager
 def memory_as_it_comes() -> Iterator[None]:
     """Memory handled as the C library does by itself: layerrank's own handling of it (layerrank/heap.py) is undone."""
-    if not heap.tell_glibc(ITS_OWN):
-        yield
-        return
-    prctl = ctypes.CDLL(None).prctl
-    prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0)
+    heap.tell_glibc(ITS_OWN)
     try:
         yield
     finally:
-        prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0)
         heap.keep_freed_memory()
 
 
