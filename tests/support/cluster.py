@@ -6,6 +6,7 @@ import itertools
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -29,6 +30,12 @@ def why_not() -> str | None:
         return "no SLURM, and no Debian to install it from"
     if Path("/etc/slurm/slurm.conf").exists() and not Path("/etc/slurm/slurm.conf").is_symlink():
         return "this machine has a SLURM of its own"
+    try:
+        address = socket.gethostbyname(socket.gethostname())
+    except OSError:
+        address = "nothing"
+    if not address.startswith("127."):
+        return f"the machine's own name resolves to {address}, the cluster listens on loopback alone"
     return None
 
 
