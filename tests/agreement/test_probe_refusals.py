@@ -116,6 +116,25 @@ def test_unknown_arguments_of_attention_are_refused():
         Probe(decoder)
 
 
+def test_a_layer_that_computes_with_its_mask_is_refused_and_the_cause_is_kept():
+    decoder = hooked(lambda module, options: options.update(attention_mask=options["attention_mask"] * 2))
+    with pytest.raises(
+        UserError, match=r"model strange \(LlamaModel\): it handles attention or its mask by itself"
+    ) as refusal:
+        Probe(decoder)
+    assert isinstance(refusal.value.__cause__, TypeError)
+
+
+@pytest.mark.parametrize("kind", [AttributeError, TypeError, NotImplementedError])
+def test_a_mistake_of_the_probes_own_is_not_blamed_on_the_model(monkeypatch, kind):
+    def mistaken(*arguments):
+        raise kind("a mistake")
+
+    monkeypatch.setattr("layerrank.attention.kernels.Kernel.causal", mistaken)
+    with pytest.raises(kind, match="a mistake"):
+        Probe(llama())
+
+
 def test_a_layer_without_mask_is_refused():
     decoder = hooked(lambda module, options: options.update(attention_mask=None))
     with pytest.raises(UserError, match="without a mask that the probe has made"):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -301,7 +302,9 @@ class Probe:
         try:
             ours = self._forward(packed, state)
         except (AttributeError, TypeError, NotImplementedError) as error:
-            raise UserError(f"model {name}: it handles attention or its mask by itself ({error})") from None
+            if any(frame.f_code is attend.__code__ for frame, _ in traceback.walk_tb(error.__traceback__)):
+                raise  # a mistake in here says nothing of the model
+            raise UserError(f"model {name}: it handles attention or its mask by itself ({error})") from error
         if state.problems:
             raise UserError(f"model {name}: {state.problems[0]}")
         self._masks = tuple(state.masks)
