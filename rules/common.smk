@@ -53,6 +53,8 @@ wildcard_constraints:
     system="[a-zA-Z0-9-]+",
     shard=r"\d+",
     shards=r"\d+",
+    kind="collection|model",
+    fixed="[A-Za-z0-9][A-Za-z0-9._-]*",
 
 
 # Every rule's shell line is a subcommand that can be run by hand: `python -m layerrank …` with src/ on the path. Its python

@@ -6,8 +6,13 @@ WINDOWS = "3. Window choice"
 COST = "4. Cost"
 DIAGNOSTICS = "5. Diagnostics"
 
-# Models with more than one collection, between which windows can be carried.
-TRANSFERRED = [model for model in MODELS if len(STUDY.collections_of(model)) > 1]
+# Models with more than one collection, and collections with more than one model, between which windows can be carried.
+TRANSFERRED = [
+    f"{kind}.{name}"
+    for place, kind in enumerate(("collection", "model"))
+    for name in dict.fromkeys(pair[place] for pair in STUDY.pairs)
+    if sum(pair[place] == name for pair in STUDY.pairs) > 1
+]
 
 
 def labels_of(path, label):
@@ -15,7 +20,8 @@ def labels_of(path, label):
     names = [
         name for name in ("collection", "model", "variant") if f"{{{name}}}" in path
     ]
-    return {"item": label, **{name: f"{{{name}}}" for name in names}}
+    within = {"within": "{kind} {fixed}"} if "{fixed}" in path else {}
+    return {"item": label, **{name: f"{{{name}}}" for name in names}, **within}
 
 
 def figure(path, caption, category, label):
@@ -40,7 +46,7 @@ def study_figures():
     )
     shown += every("<results>/figures/{collection}/{model}/pareto.{variant}.svg", SHOWN)
     shown += expand("<results>/figures/effectiveness.{variant}.svg", variant=SHOWN)
-    shown += expand("<results>/figures/{model}/transfer.svg", model=TRANSFERRED)
+    shown += expand("<results>/figures/transfer/{name}.svg", name=TRANSFERRED)
     return [*shown, "<results>/figures/depth.svg"]
 
 
@@ -114,7 +120,7 @@ def study_tables():
     names += ["grid"] * bool(CONFIG["systems"]["frameworks"]) + ["sensitivity"] * bool(
         SENSITIVITY
     )
-    names += [f"{model}/transfer" for model in TRANSFERRED]
+    names += [f"transfer/{name}" for name in TRANSFERRED]
     return expand("<results>/tables/{name}.html", name=names)
 
 

@@ -45,32 +45,50 @@ def other_flags(wildcards, input):
     return " ".join(f"{name}={sweep}" for name, sweep in pairs)
 
 
-def model_sweeps(wildcards):
-    """The sweep of every collection that a model runs on."""
-    return expand(
-        "<results>/{collection}/{{model}}/layers/sweep.arrow",
-        collection=STUDY.collections_of(wildcards.model),
-    )
+def transfer_pairs(wildcards):
+    """Where windows are carried: between the collections of a model, or between the models of a collection.
+
+    Returns pairs of a collection and a model, with the name of what differs.
+    """
+    of_model = wildcards.kind == "model"
+    return [
+        (collection, model, collection if of_model else model)
+        for collection, model in STUDY.pairs
+        if wildcards.fixed == (model if of_model else collection)
+    ]
 
 
-def transfer_sweeps(wildcards, input):
-    names = STUDY.collections_of(wildcards.model)
+def transfer_sweeps(wildcards):
+    return [
+        f"<results>/{collection}/{model}/layers/sweep.arrow"
+        for collection, model, _ in transfer_pairs(wildcards)
+    ]
+
+
+def named_transfer_sweeps(wildcards, input):
+    names = [name for _, _, name in transfer_pairs(wildcards)]
     return " ".join(f"{name}={sweep}" for name, sweep in zip(names, input.sweeps))
 
 
+def label_free_rules():
+    """Rules that need no judgements, which stand in the same matrix."""
+    rules = CONFIG["layers"]["selection"]
+    return [name for name in rules if rules[name]["rule"] == "label-free"]
+
+
 def transfer_selections(wildcards):
-    """Files of the rules that need no judgements, which stand in the same matrix."""
-    rules = [
-        name
-        for name, rule in CONFIG["layers"]["selection"].items()
-        if rule["rule"] == "label-free"
+    return [
+        f"<results>/{collection}/{model}/windows/{rule}.json"
+        for collection, model, _ in transfer_pairs(wildcards)
+        for rule in label_free_rules()
     ]
-    folder = f"<results>/{{collection}}/{wildcards.model}/windows/{{rule}}.json"
-    return expand(folder, collection=STUDY.collections_of(wildcards.model), rule=rules)
 
 
 def named_transfer_selections(wildcards, input):
-    return " ".join(f"{path.split('/')[-4]}={path}" for path in input.selections)
+    names = [
+        name for _, _, name in transfer_pairs(wildcards) for _ in label_free_rules()
+    ]
+    return " ".join(f"{name}={path}" for name, path in zip(names, input.selections))
 
 
 def latency_selections(wildcards):

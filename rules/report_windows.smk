@@ -29,23 +29,23 @@ rule plot_sweep:
 
 rule plot_transfer:
     input:
-        "<results>/tables/{model}/transfer.values.tsv",
+        "<results>/tables/transfer/values/{kind}.{fixed}.tsv",
     output:
         **figure(
-            "{model}/transfer",
+            "transfer/{kind}.{fixed}",
             "transfer",
             WINDOWS,
             "regret of windows from elsewhere (figure)",
         ),
     log:
-        "<logs>/plot_transfer.{model}.log",
+        "<logs>/plot_transfer.{kind}.{fixed}.log",
     conda:
         "../envs/analysis.yaml"
     params:
         measure=CONFIG["layers"]["measure"],
         code=code_digest("plot-transfer"),
     shell:
-        "python -m layerrank plot-transfer --table {input} --measure {params.measure:q} --title {wildcards.model}"
+        "python -m layerrank plot-transfer --table {input} --measure {params.measure:q} --title {wildcards.fixed}"
         " --output {output.svg} --pdf {output.pdf} 2> {log}"
 
 
@@ -71,20 +71,20 @@ rule selection_table:
 
 rule transfer_table:
     input:
-        "<results>/tables/{model}/transfer.values.tsv",
+        "<results>/tables/transfer/values/{kind}.{fixed}.tsv",
     output:
         **table(
-            "{model}/transfer",
+            "transfer/{kind}.{fixed}",
             "transfer_table",
             WINDOWS,
             "regret of windows from elsewhere",
         ),
     log:
-        "<logs>/transfer_table.{model}.log",
+        "<logs>/transfer_table.{kind}.{fixed}.log",
     conda:
         "../envs/analysis.yaml"
     params:
         code=code_digest("transfer-table"),
     shell:
-        "python -m layerrank transfer-table --table {input} --title {wildcards.model}"
+        "python -m layerrank transfer-table --table {input} --title {wildcards.fixed}"
         " --outputs {output} 2> {log}"

@@ -99,16 +99,16 @@ rule layer_shape:
 
 rule transfer:
     input:
-        sweeps=model_sweeps,
+        sweeps=transfer_sweeps,
         selections=transfer_selections,
     output:
-        "<results>/tables/{model}/transfer.values.tsv",
+        "<results>/tables/transfer/values/{kind}.{fixed}.tsv",
     log:
-        "<logs>/transfer.{model}.log",
+        "<logs>/transfer.{kind}.{fixed}.log",
     conda:
         "../envs/analysis.yaml"
     params:
-        sweeps=transfer_sweeps,
+        sweeps=named_transfer_sweeps,
         selections=named_transfer_selections,
         code=code_digest("transfer"),
     shell:

@@ -104,7 +104,7 @@ def test_a_pair_that_is_left_out_runs_nowhere(study):
     jobs = planned(study)
     assert jobs["extract_attention"] == 4  # two pairs more, each with the base and the grid
     assert jobs["evaluate"] == 4
-    assert jobs["transfer"] == 1  # of the model with two collections
+    assert jobs["transfer"] == 2  # of the model with two collections, of the collection with two models
     assert "second" not in {path.name for path in (study / "results/again").glob("*")}
 
 
