@@ -41,10 +41,7 @@ def cost_files(wildcards):
     folder = (
         f"<results>/{wildcards.collection}/{wildcards.model}/runs/{wildcards.variant}"
     )
-    return [
-        f"{folder}/{name}.costs.jsonl"
-        for name in studies.systems(STUDY, wildcards.variant)
-    ]
+    return [f"{folder}/{name}.costs.jsonl" for name in SYSTEMS[wildcards.variant]]
 
 
 def cost_flags(wildcards, input):
