@@ -110,6 +110,8 @@ rule transfer:
     params:
         sweeps=named_transfer_sweeps,
         selections=named_transfer_selections,
+        same=lambda w: "--same-collection" if w.kind == "collection" else "",
         code=code_digest("transfer"),
     shell:
-        "python -m layerrank transfer --sweeps {params.sweeps} --selections {params.selections} --output {output} 2> {log}"
+        "python -m layerrank transfer --sweeps {params.sweeps} --selections {params.selections} {params.same}"
+        " --output {output} 2> {log}"

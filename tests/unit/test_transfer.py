@@ -57,7 +57,7 @@ def test_the_matrix_by_hand():
     assert (back["window"], back["value"]) == ("L1-1", 0.0)
     for name in SWEEPS:
         own = cell(table, name, name)
-        assert own["regret"] == 0 and own["same_queries"] == 1
+        assert own["regret"] == 0 and own["same_queries"] == 0  # every fold's queries choose alike
         assert cell(table, "all layers", name)["value"] == 0.25
 
 
@@ -74,7 +74,51 @@ def test_selections_stand_below_without_upper_bounds():
     assert "oracle" not in set(table["source"])
 
 
+def swept(values, windows):
+    """A sweep of two layers: its queries' values under L0-0, L0-1 and L1-1."""
+    assert windows == ["L0-0", "L0-1", "L1-1"]
+    return Sweep(tuple(f"q{i}" for i in range(len(values))), np.array(values, np.float32), "AP", "query_last", 2, 3)
+
+
+def test_between_models_of_a_collection_no_window_is_chosen_on_the_query_it_is_used_on():
+    columns = ["L0-0", "L0-1", "L1-1"]
+    small = swept([[0.6, 0.0, 0.9], [0.6, 0.0, 0.0], [0.6, 0.0, 0.8]], columns)
+    large = swept([[0.1, 0.2, 1.0], [0.3, 0.2, 0.5], [0.5, 0.2, 0.0]], columns)
+    table = transfer({"small": small, "large": large}, Rule("best", folds=3), same_collection=True)
+    # small, without q0: .6 .4 -> L0-0; without q1: .6 .85 -> L1-1; without q2: .6 .45 -> L0-0.
+    over = cell(table, "small", "large")
+    assert over["value"] == pytest.approx((0.1 + 0.5 + 0.5) / 3)
+    assert over["window"] == "2 windows" and over["oracle_window"] == "L1-1"
+    assert over["regret"] == pytest.approx(0.5 - 1.1 / 3)
+    assert cell(table, "small", "small")["value"] == pytest.approx((0.6 + 0.0 + 0.6) / 3)
+    assert cell(table, "all layers", "large")["value"] == pytest.approx(0.2)
+    assert not table["same_queries"].any()
+    apart = transfer({"small": small, "large": large}, Rule("best", folds=3))
+    assert cell(apart, "small", "large")["value"] == pytest.approx(0.3)  # small's mean: .6 .57
+
+
+def test_the_diagonal_is_the_selection_by_the_same_rule():
+    rng = np.random.default_rng(0)
+    own = Sweep(tuple(f"q{i}" for i in range(12)), rng.random((12, 10), dtype=np.float32), "AP", "query_last", 4, 12)
+    rule = Rule("best", folds=4, seed=7)
+    document = select("best", rule, "web", own)
+    assert cell(transfer({"web": own}, rule), "web", "web")["value"] == pytest.approx(document["regret"]["selected"])
+
+
+def test_a_single_query_is_marked():
+    one = swept([[0.1, 0.2, 0.3]], ["L0-0", "L0-1", "L1-1"])
+    own = cell(transfer({"web": one}, Rule("best")), "web", "web")
+    assert own["same_queries"] == 1 and own["regret"] == 0
+
+
 def test_what_cannot_be_compared_is_refused():
+    other = Sweep(("q0", "x"), np.zeros((2, 6), np.float32), "nDCG@10", "query_last", 3, 2)
+    with pytest.raises(UserError, match="different queries: news/small, web/small, other"):
+        transfer(
+            {**{name: SWEEPS[name] for name in ("news/small", "web/small")}, "other": other},
+            Rule("best"),
+            same_collection=True,
+        )
     with pytest.raises(UserError, match="AP"):
         transfer({**SWEEPS, "x": constant({}, 3, "AP")}, Rule("best"))
     document = select("early", parse_rule({"rule": "fixed", "window": "1-2"}), "x", constant({}, 3, "AP"))

@@ -27,6 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="JSON",
         help="how a source's window is chosen: best or peak, with their settings (default: best)",
     )
+    parser.add_argument(
+        "--same-collection",
+        action="store_true",
+        help="the sweeps are of different models on one collection: choose on other folds of the queries",
+    )
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="TSV, a row a source and target")
 
 
@@ -42,4 +47,5 @@ def run(options: argparse.Namespace) -> None:
         raise UserError(f"--rule: rule is {rule.rule!r}; transfer chooses by best or peak")
     sweeps = {name: read_sweep(path) for name, path in options.sweeps}
     selections = [(name, files.read_json(path)) for name, path in options.selections]
-    frames.write_frame(options.output, transfer(sweeps, rule, selections))
+    table = transfer(sweeps, rule, selections, same_collection=options.same_collection)
+    frames.write_frame(options.output, table)

@@ -31,7 +31,7 @@ def draw_transfer(table: pd.DataFrame, *, measure: str = "", title: str = "", su
         place = sources.index(row["source"]), targets.index(row["target"])
         values[place] = row["regret"]
         windows[place] = _short(row.get("window"))
-        same[place] = bool(row.get("same_queries", row["source"] == row["target"]))
+        same[place] = bool(row.get("same_queries"))
     width = max(5.2, 2.6 + 0.78 * len(targets))
     figure = new_figure(width, 1.3 + 0.42 * max(len(sources), 2), title, subtitle)
     axes = figure.add_subplot()

@@ -143,7 +143,8 @@ def transfer_table(transfer: pd.DataFrame, of: str = "") -> Table:
         (
             f"Regret: mean {measure} of the best single window of a column’s own queries (the oracle, an upper bound), "
             "minus that of the window chosen elsewhere; darker is worse. Small: the window used, at the same relative "
-            "depth where models differ in layers.",
+            "depth where models differ in layers. Where row and column have their queries in common, windows are "
+            "cross-validated: each query’s is chosen without its own fold.",
             "†: chosen on the very judgements that it is measured by; no result.",
         ),
     )
