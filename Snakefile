@@ -31,6 +31,11 @@ include: "rules/report.smk"
 report: "workflow/report/workflow.rst"
 
 
+# Until a run has ended well, long jobs keep what they have finished: a killed Snakemake would delete it as incomplete.
+onsuccess:
+    files.forget_kept(Path(CONFIG["results"]))
+
+
 rule all:
     default_target: True
     input:

@@ -46,4 +46,4 @@ rule extract_attention:
     shell:
         "OMP_NUM_THREADS={threads} python -m layerrank extract-attention --candidates {input.candidates}"
         " --model {input.model} {params.prompt} --shard {wildcards.shard} --shards {wildcards.shards}"
-        " $([ {resources.gpu} -lt 2 ] || echo --device auto) --output {output} 2> {log}"
+        " $([ {resources.gpu} -lt 2 ] || echo --device auto) --keep --output {output} 2> {log}"

@@ -10,7 +10,7 @@ BASE = Path(workflow.current_basedir).parent
 sys.path.insert(0, str(BASE / "src"))
 os.environ.update(LAYERRANK_BASE=str(BASE))
 
-from layerrank import slurm, study as studies
+from layerrank import files, slurm, study as studies
 from layerrank.code import code_digest
 from layerrank.collections import prepared
 from layerrank.errors import UserError

@@ -64,7 +64,7 @@ rule rerank_online:
         " --mechanism {params.mechanism} --mechanism-settings {params.mechanism_settings:q}"
         " {params.window} {params.prompt} --batch-tokens {params.batch_tokens}"
         " --max-failure-rate {params.max_failure_rate} {params.shard} --tag {wildcards.system}"
-        " $([ {resources.gpu} -lt 2 ] || echo --device auto) --output {output.run} --costs {output.costs} 2> {log}"
+        " $([ {resources.gpu} -lt 2 ] || echo --device auto) --keep --output {output.run} --costs {output.costs} 2> {log}"
 
 
 use rule rerank_online as rerank_shard with:

@@ -24,6 +24,15 @@ Qrels = dict[str, dict[str, int]]
 MODEL_RECORD = "layerrank.json"
 """File in a model folder that says where it came from: name, source, revision, digest, context."""
 
+WHOLE = ".whole"
+"""How the hidden names end under which finished work is kept until a workflow that ran it has ended."""
+
+
+def forget_kept(folder: Path) -> None:
+    """Remove what stages under `folder` have kept (`--keep`), since all of it is booked as finished."""
+    for path in folder.rglob(f".*{WHOLE}"):
+        path.unlink(missing_ok=True)
+
 
 def located(name: str) -> Path:
     """The path that a configuration names: from the working directory, else from the checkout.

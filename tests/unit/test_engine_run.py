@@ -138,6 +138,18 @@ def test_a_killed_cell_goes_on_from_its_finished_queries(tmp_path, model, monkey
     assert not partial.exists()
 
 
+def test_a_finished_cell_that_was_kept_is_not_ranked_again(tmp_path, model, monkeypatch):
+    output, costs = run(tmp_path, model, keep=True)
+    written = output.read_bytes(), costs.read_bytes()
+    output.unlink()
+    costs.unlink()
+    monkeypatch.setattr(engines.Engine, "rank", lambda self, rows: pytest.fail("a query is ranked"))
+    for keep in (True, False):
+        run(tmp_path, model, keep=keep)
+        assert (output.read_bytes(), costs.read_bytes()) == written
+        assert [path.name for path in tmp_path.glob(".*")] == ([".run.txt.jsonl.whole"] if keep else [])
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -99,7 +99,7 @@ def test_goes_on_after_a_kill(study, reads):
 
 def test_finished_queries_need_no_model(study, reads, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(module.SignalWriter, "close", lambda self, order=None: None)
+        patch.setattr(module.SignalWriter, "close", lambda self, order=None, keep=False: None)
         extract(*study, SETTINGS)
     reads.clear()
     monkeypatch.setattr(module, "load_decoder", lambda *args, **options: pytest.fail("the model is loaded"))
@@ -109,7 +109,7 @@ def test_finished_queries_need_no_model(study, reads, monkeypatch):
 
 def test_other_settings_start_afresh(study, reads, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(module.SignalWriter, "close", lambda self, order=None: None)
+        patch.setattr(module.SignalWriter, "close", lambda self, order=None, keep=False: None)
         extract(*study, SETTINGS)
     reads.clear()
     extract(*study, PromptSettings("qwen", query_span="instruction_to_end"))

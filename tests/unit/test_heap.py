@@ -17,7 +17,7 @@ if sys.argv[1] == "kept":
     assert keep_freed_memory()
 import torch
 torch.set_num_threads(1)
-sizes = [1 << 20, 3 << 20, 5 << 20]
+sizes = [10 << 20, 14 << 20]  # above 32 MiB glibc by itself always gives back
 for turn in range(12):
     if turn == 2:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

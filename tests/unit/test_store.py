@@ -13,6 +13,7 @@ from support.signals import random_signal
 from layerrank.attention.signal import SUMS
 from layerrank.attention.store import SignalWriter, read_metadata, read_signals
 from layerrank.errors import UserError
+from layerrank.files import forget_kept
 
 METADATA = {"model": "tiny", "layers": 4}
 
@@ -136,6 +137,40 @@ def test_torn_schema_starts_afresh(tmp_path, records, size):
         store.append(records[0])
         store.close()
     same(next(read_signals(path)), records[0])
+
+
+def test_a_kept_store_comes_back_if_it_is_the_same(tmp_path, records):
+    path, order = tmp_path / "base.arrow", [record.qid for record in records]
+    with SignalWriter(path, METADATA) as store:
+        for record in records:
+            store.append(record)
+        store.close(order, keep=True)
+    written = path.read_bytes()
+    assert path.stat().st_nlink == 2
+    for metadata, qids in (
+        ({**METADATA, "model": "other"}, order),
+        ({**METADATA, "code": "edited"}, order),
+        (METADATA, order[:2]),
+    ):
+        path.unlink(missing_ok=True)
+        with SignalWriter(path, metadata) as store:
+            assert not store.restore(qids)
+        assert not path.exists()
+        store.partial.unlink()
+    for _ in range(2):  # where the file is gone, and where it is there
+        with SignalWriter(path, {**METADATA, "device": "cuda"}) as store:
+            assert store.restore(order)
+        assert path.read_bytes() == written
+        assert {entry.name for entry in tmp_path.iterdir()} == {"base.arrow", ".base.arrow.whole"}
+    forget_kept(tmp_path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["base.arrow"]
+    with SignalWriter(path, METADATA) as store:
+        assert not store.restore(order)
+
+
+def test_without_keep_nothing_is_left(tmp_path, records):
+    write(tmp_path / "base.arrow", records)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["base.arrow"]
 
 
 def test_other_settings_are_set_aside(tmp_path, records):

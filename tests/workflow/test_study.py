@@ -185,14 +185,13 @@ if "extract-attention" in sys.orig_argv:
 """
 
 
-def test_a_killed_extraction_goes_on_from_its_finished_queries(study, tmp_path):
-    target = "results/tiny/random/attention/base.shard-0-of-1.arrow"
-    (study / target).unlink()
-    (tmp_path / "pause").mkdir()
-    (tmp_path / "pause/sitecustomize.py").write_text(PAUSE)
+def killed_when_paused(study, folder, patch, *arguments):
+    """Run Snakemake with a patch of the stages that pauses them, and kill all of it then."""
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(patch)
     command = [sys.executable, "-m", "snakemake", "-s", str(studies.CHECKOUT / "Snakefile"), "--directory", str(study)]
-    command += ["--configfile", str(study / "study.yaml"), "--cores", "2", target]
-    environment = os.environ | {"PYTHONPATH": str(tmp_path / "pause")}
+    command += ["--configfile", str(study / "study.yaml"), "--cores", "2", *arguments]
+    environment = os.environ | {"PYTHONPATH": str(folder)}
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     running = subprocess.Popen(command, start_new_session=True, env=environment, **quiet)
     deadline = time.monotonic() + 120
@@ -201,12 +200,56 @@ def test_a_killed_extraction_goes_on_from_its_finished_queries(study, tmp_path):
         time.sleep(0.1)
     os.killpg(running.pid, signal.SIGKILL)
     running.wait()
-    assert not (study / target).exists()
     snakemake(study, "--unlock")
+
+
+def test_a_killed_extraction_goes_on_from_its_finished_queries(study, tmp_path):
+    target = "results/tiny/random/attention/base.shard-0-of-1.arrow"
+    (study / target).unlink()
+    killed_when_paused(study, tmp_path / "pause", PAUSE, target)
+    assert not (study / target).exists()
     snakemake(study, target)
     log = (study / "results/logs/tiny/random/extract_attention.base.shard-0-of-1.log").read_text()
     assert "2 finished queries are kept" in log, log
     assert (study / target).exists()
+
+
+PAUSE_WHEN_WRITTEN = """
+import sys
+if "layerrank" in sys.orig_argv and "{target}" in sys.orig_argv:
+    import atexit, time
+    def pause():
+        open("paused", "w").close()
+        time.sleep(600)
+    atexit.register(pause)
+"""
+
+
+@pytest.mark.parametrize(
+    ("target", "log", "said"),
+    [
+        (
+            "results/tiny/random/attention/base.shard-0-of-1.arrow",
+            "extract_attention.base.shard-0-of-1.log",
+            "was finished already",
+        ),
+        (
+            "results/tiny/random/runs/grid/setwise-likelihood.txt",
+            "rerank_online.grid.setwise-likelihood.log",
+            "2 of 2 queries are finished already",
+        ),
+    ],
+)
+def test_what_was_finished_but_not_booked_is_not_computed_again(study, tmp_path, target, log, said):
+    (study / target).unlink()
+    killed_when_paused(study, tmp_path / "pause", PAUSE_WHEN_WRITTEN.format(target=target), target)
+    finished = (study / target).read_bytes()
+    announced = snakemake(study, target, "--rerun-incomplete").stdout
+    assert (study / target).read_bytes() == finished  # with the seconds of each query in the store
+    text = (study / "results/logs/tiny/random" / log).read_text()
+    assert said in text, text + announced
+    assert not list((study / "results").rglob(".*.whole"))  # booked now
+    assert planned(study, target) == {}
 
 
 @pytest.mark.parametrize(

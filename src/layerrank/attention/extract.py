@@ -17,6 +17,7 @@ from tqdm import tqdm
 from layerrank.attention.probe import Probe
 from layerrank.attention.store import SignalWriter
 from layerrank.candidates import shard_of
+from layerrank.code import code_digest
 from layerrank.errors import UserError
 from layerrank.files import MODEL_RECORD, file_digest, read_candidates, read_json
 from layerrank.models import context_length, load_config, load_decoder, load_tokenizer
@@ -79,6 +80,7 @@ def extract(
     store_dtype: str = "float32",
     compression: str = "none",
     max_queries: int | None = None,
+    keep: bool = False,
 ) -> None:
     """Write the signal of one shard of a candidates file: queries `shard`, `shard + shards`, … in file order.
 
@@ -99,6 +101,7 @@ def extract(
         store_dtype: of the stored signal.
         compression: of the stored file.
         max_queries: stop after so many of the shard's queries.
+        keep: leave the finished store under a second name; one that a former run left is taken.
 
     Raises:
         UserError: a prompt beyond the context, a model that the probe refuses, a bad shard.
@@ -115,7 +118,11 @@ def extract(
         metadata["revision"],
     )
     metadata["device"] = _device_name(place)
+    order = [row.query.qid for row in rows]
     with SignalWriter(output, metadata, dtype=store_dtype, compression=compression) as store:
+        if keep and store.restore(order):
+            _log.info("%s was finished already", output)
+            return
         waiting = [row for row in rows if row.query.qid not in store.finished]
         if waiting:
             probe = Probe(load_decoder(folder, dtype=dtype, device=device))
@@ -130,7 +137,7 @@ def extract(
                         if signal.qid in new:
                             store.append(signal)
                             bar.update()
-        store.close([row.query.qid for row in rows])
+        store.close(order, keep=keep)
     _log.info("%d queries in %s", len(rows), output)
 
 
@@ -209,6 +216,7 @@ def _metadata(
         "candidates": file_digest(candidates),
         "shard": shard,
         "shards": shards,
+        "code": code_digest("extract-attention"),
         "versions": {
             "python": platform.python_version(),
             **{name: version(name) for name in ("layerrank", "torch", "transformers", "tokenizers")},

@@ -3,7 +3,9 @@
 While it grows, a store is a stream beside its final name (`.NAME.partial`): Snakemake deletes a failed job's declared
 output, never that. Each record is flushed when whole, so a killed job loses the query in hand; on the next start a torn
 last record is cut off and the rest is kept, if it was made with the same settings. `close` puts the records into the
-order asked for, writes the final file, and renames it into place.
+order asked for, writes the final file, and renames it into place. What it leaves behind where it is told to keep it is
+a second name of that file (`.NAME.whole`, a hard link): a killed Snakemake deletes on its next start what it had no
+time to book as finished, and `restore` brings it back.
 """
 
 from __future__ import annotations
@@ -25,14 +27,14 @@ import pyarrow as pa
 
 from layerrank.attention.signal import SUMS, Signal
 from layerrank.errors import UserError
-from layerrank.files import replacing, text_digest
+from layerrank.files import WHOLE, replacing, text_digest
 
 FORMAT = 1
 """Version of the record's layout and of what its numbers mean; it goes up when either changes."""
 
 DTYPES = ("float32", "float16")
 COMPRESSIONS = ("none", "lz4", "zstd")
-NOT_COMPARED = ("device",)
+NOT_COMPARED = ("device", "code")
 """Metadata that may differ between the start of an extraction and its continuation."""
 
 _KEY = b"layerrank"
@@ -145,6 +147,7 @@ class SignalWriter:
         }
         self.schema = _schema(self.metadata)
         self.partial = path.with_name(f".{path.name}.partial")
+        self.whole = path.with_name(f".{path.name}{WHOLE}")
         self.finished: dict[str, int] = {}
         self._file = self._open()
 
@@ -216,8 +219,32 @@ class SignalWriter:
         os.fsync(self._file.fileno())
         self.finished[signal.qid] = where
 
-    def close(self, order: Iterable[str] | None = None) -> None:
+    def restore(self, order: Sequence[str]) -> bool:
+        """Bring back a store that `close` had kept, made with these settings and this code of these queries in order.
+
+        Returns whether there was one; the writer is closed then.
+        """
+        try:
+            kept = read_metadata(self.whole)
+        except UserError:
+            return False
+        wanted = {**self.metadata, "qids": list(order)}
+        if _comparable(kept) != _comparable(wanted) or kept.get("code") != wanted.get("code"):
+            return False
+        with replacing(self.path) as temporary:
+            temporary.unlink()
+            os.link(self.whole, temporary)
+            os.utime(temporary)
+        self.partial.unlink()
+        self._file.close()
+        return True
+
+    def close(self, order: Iterable[str] | None = None, *, keep: bool = False) -> None:
         """Move the finished store into place: the records of `order`, or all in the order of their arrival.
+
+        Args:
+            order: query ids.
+            keep: leave a second name of the file for `restore`, where the file system has hard links.
 
         Raises:
             KeyError: a query of `order` has no record.
@@ -238,6 +265,10 @@ class SignalWriter:
                 source.seek(offset)
                 batch = pa.ipc.read_record_batch(pa.ipc.read_message(source), self.schema)
                 writer.write_batch(batch.replace_schema_metadata(schema.metadata))
+        self.whole.unlink(missing_ok=True)
+        if keep:
+            with contextlib.suppress(OSError):
+                os.link(self.path, self.whole)
         self.partial.unlink()
         self._file.close()
 
@@ -330,7 +361,10 @@ def _metadata(schema: pa.Schema, path: Path) -> dict[str, Any]:
 
 
 def _compared(schema: pa.Schema) -> dict[str, Any]:
-    metadata = json.loads((schema.metadata or {}).get(_KEY, b"{}"))
+    return _comparable(json.loads((schema.metadata or {}).get(_KEY, b"{}")))
+
+
+def _comparable(metadata: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in metadata.items() if key not in NOT_COMPARED}
 
 

@@ -9,6 +9,10 @@ from typing import Any
 
 from layerrank.errors import UserError
 
+KEEP_HELP = (
+    "keep finished work under a hidden second name too: a workflow that is killed deletes what it has not booked"
+)
+
 
 def named_file(text: str) -> tuple[str, Path]:
     """Read `NAME=FILE`; the name ends at the first equals sign."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from layerrank.commands._arguments import KEEP_HELP
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--candidates", required=True, type=Path, metavar="FILE", help="candidates (.jsonl.gz)")
@@ -20,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--store-dtype", default="float32", metavar="TYPE", help="float32 or float16, of the store")
     parser.add_argument("--compression", default="none", metavar="NAME", help="none, lz4 or zstd, of the store")
     parser.add_argument("--max-queries", type=int, metavar="N", help="only the first N queries of the part")
+    parser.add_argument("--keep", action="store_true", help=KEEP_HELP)
     parser.add_argument("--output", required=True, type=Path, metavar="FILE", help="the signal (.arrow)")
 
 
@@ -39,4 +42,5 @@ def run(options: argparse.Namespace) -> None:
         store_dtype=options.store_dtype,
         compression=options.compression,
         max_queries=options.max_queries,
+        keep=options.keep,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from layerrank.commands._arguments import json_object
+from layerrank.commands._arguments import KEEP_HELP, json_object
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--shard", type=int, default=0, metavar="I", help="which part of the queries, from 0")
     parser.add_argument("--shards", type=int, default=1, metavar="N", help="number of parts (default: %(default)s)")
+    parser.add_argument("--keep", action="store_true", help=KEEP_HELP)
     parser.add_argument("--tag", help="name of the system in the run (default: framework-mechanism)")
     parser.add_argument("--output", required=True, type=Path, help="TREC run to write")
     parser.add_argument("--costs", type=Path, help="costs to write, JSON lines (default: OUTPUT with .costs.jsonl)")
@@ -95,4 +96,5 @@ def run(options: argparse.Namespace) -> None:
         batch_tokens=options.batch_tokens,
         queries_at_once=options.queries_at_once,
         code=code_digest("rerank"),
+        keep=options.keep,
     )

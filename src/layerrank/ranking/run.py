@@ -98,16 +98,20 @@ def rerank(
     batch_tokens: int = 8192,
     queries_at_once: int = 64,
     code: str = "",
+    keep: bool = False,
 ) -> None:
     """Rank every query of `rows` with one cell and write a TREC run and its costs, both in the order of `rows`.
 
     Finished queries are kept beside `output` until both files are written; a run that was ended goes on from them,
     unless settings, candidates, model or `code` have changed. The model is loaded once, and only if a query is left.
+    With `keep` they are kept afterwards too, under another name.
     """
     qids = [row.query.qid for row in rows]
     if len(set(qids)) != len(qids):
         raise UserError(f"a query comes twice among the candidates: {max(qids, key=qids.count)!r}")
-    partial = output.with_name(f".{output.name}.partial.jsonl")
+    partial, whole = (output.with_name(f".{output.name}.{name}") for name in ("partial.jsonl", f"jsonl{files.WHOLE}"))
+    if whole.exists() and not partial.exists():
+        whole.replace(partial)
     with Progress(partial, _digest(rows, cell, model, dtype, code)) as progress:
         left = [row for row in rows if row.query.qid not in progress.finished]
         if len(left) < len(rows):
@@ -120,7 +124,10 @@ def rerank(
     check_failures(tag, spent, cell.mechanism_settings.get("max_failure_rate", 1.0))
     files.write_costs(costs, spent)
     files.write_run(output, (ranking for ranking, _ in done), tag)
-    partial.unlink()
+    if keep:
+        partial.replace(whole)
+    else:
+        partial.unlink()
 
 
 def join_shards(
