@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import signal
 from pathlib import Path
 
 import pyarrow as pa
@@ -252,8 +251,9 @@ def test_ctrl_c_cancels_the_jobs(cluster, tmp_path):
     studies.write_study(tmp_path)
     run = Run(tmp_path, tmp_path.with_name("run.txt"), "resources/models/random")
     try:
-        run.until(lambda: [job for job in cluster.jobs("rule_fetch_model") if job.state in UNFINISHED])
+        run.until(lambda: "has been submitted" in run.text)  # Snakemake loses a signal that comes while it submits
+        assert any(job.state in UNFINISHED for job in cluster.jobs("rule_fetch_model"))
     finally:
-        run.process.send_signal(signal.SIGINT)
-        assert run.interrupt() != 0
+        code = run.interrupt()
+    assert code != 0
     wait_for(lambda: not [job for job in cluster.jobs() if job.state in UNFINISHED], 60)
