@@ -30,7 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     own = argparse.ArgumentParser(prog=f"layerrank {name}", description=command.__doc__)
     command.add_arguments(own)
     options = own.parse_args(arguments[1:])
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("layerrank").setLevel(logging.INFO)
     try:
         command.run(options)
     except UserError as error:
