@@ -56,7 +56,9 @@ class Run:
     """Snakemake on its way, its output in a file."""
 
     def __init__(self, folder: Path, output: Path, *arguments: str, environment: dict[str, str] | None = None) -> None:
-        command = [sys.executable, "-m", "snakemake", "-s", str(CHECKOUT / "Snakefile"), "--directory", str(folder)]
+        # What a shell starts in the background ignores SIGINT, and so would what it starts in turn.
+        command = ["env", "--default-signal=INT", sys.executable, "-m", "snakemake"]
+        command += ["-s", str(CHECKOUT / "Snakefile"), "--directory", str(folder)]
         command += ["--profile", str(CHECKOUT / "profiles/slurm"), "--configfile", str(folder / "study.yaml")]
         command += [
             "--slurm-init-seconds-before-status-checks",
