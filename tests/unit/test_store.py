@@ -168,6 +168,20 @@ def test_a_kept_store_comes_back_if_it_is_the_same(tmp_path, records):
         assert not store.restore(order)
 
 
+def test_a_damaged_store_does_not_come_back(tmp_path, records):
+    path, order = tmp_path / "base.arrow", [record.qid for record in records]
+    with SignalWriter(path, METADATA) as store:
+        for record in records:
+            store.append(record)
+        store.close(order, keep=True)
+    with path.open("r+b") as file:
+        file.seek(path.read_bytes().find(records[1].signal.tobytes()) + 5)
+        file.write(b"\xff\xff")
+    path.unlink()  # as the message about the damaged record asks for
+    with SignalWriter(path, METADATA) as store:
+        assert not store.restore(order)
+
+
 def test_without_keep_nothing_is_left(tmp_path, records):
     write(tmp_path / "base.arrow", records)
     assert [entry.name for entry in tmp_path.iterdir()] == ["base.arrow"]

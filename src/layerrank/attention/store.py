@@ -222,14 +222,16 @@ class SignalWriter:
     def restore(self, order: Sequence[str]) -> bool:
         """Bring back a store that `close` had kept, made with these settings and this code of these queries in order.
 
-        Returns whether there was one; the writer is closed then.
+        Returns whether there was one, all of it intact; the writer is closed then.
         """
+        wanted = {**self.metadata, "qids": list(order)}
         try:
             kept = read_metadata(self.whole)
+            if _comparable(kept) != _comparable(wanted) or kept.get("code") != wanted.get("code"):
+                return False
+            for _ in read_signals(self.whole):
+                pass  # a damaged store is extracted again
         except UserError:
-            return False
-        wanted = {**self.metadata, "qids": list(order)}
-        if _comparable(kept) != _comparable(wanted) or kept.get("code") != wanted.get("code"):
             return False
         with replacing(self.path) as temporary:
             temporary.unlink()
