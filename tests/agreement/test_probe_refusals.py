@@ -125,12 +125,13 @@ def test_a_layer_that_computes_with_its_mask_is_refused_and_the_cause_is_kept():
     assert isinstance(refusal.value.__cause__, TypeError)
 
 
+@pytest.mark.parametrize("place", ["kernels.Kernel.causal", "probe._described"])
 @pytest.mark.parametrize("kind", [AttributeError, TypeError, NotImplementedError])
-def test_a_mistake_of_the_probes_own_is_not_blamed_on_the_model(monkeypatch, kind):
+def test_a_mistake_of_the_probes_own_is_not_blamed_on_the_model(monkeypatch, kind, place):
     def mistaken(*arguments):
         raise kind("a mistake")
 
-    monkeypatch.setattr("layerrank.attention.kernels.Kernel.causal", mistaken)
+    monkeypatch.setattr(f"layerrank.attention.{place}", mistaken)
     with pytest.raises(kind, match="a mistake"):
         Probe(llama())
 
