@@ -31,11 +31,11 @@ def same(left, right):
         np.testing.assert_array_equal(left.sums[name], right.sums[name])
 
 
-def write(path, records, metadata=METADATA, order=None, **options):
+def write(path, records, metadata=METADATA, order=None, keep=False, **options):
     with SignalWriter(path, metadata, **options) as store:
         for record in records:
             store.append(record)
-        store.close(order)
+        store.close(order, keep=keep)
 
 
 @pytest.fixture
@@ -141,10 +141,7 @@ def test_torn_schema_starts_afresh(tmp_path, records, size):
 
 def test_a_kept_store_comes_back_if_it_is_the_same(tmp_path, records):
     path, order = tmp_path / "base.arrow", [record.qid for record in records]
-    with SignalWriter(path, METADATA) as store:
-        for record in records:
-            store.append(record)
-        store.close(order, keep=True)
+    write(path, records, order=order, keep=True)
     written = path.read_bytes()
     assert path.stat().st_nlink == 2
     for metadata, qids in (
@@ -170,10 +167,7 @@ def test_a_kept_store_comes_back_if_it_is_the_same(tmp_path, records):
 
 def test_a_damaged_store_does_not_come_back(tmp_path, records):
     path, order = tmp_path / "base.arrow", [record.qid for record in records]
-    with SignalWriter(path, METADATA) as store:
-        for record in records:
-            store.append(record)
-        store.close(order, keep=True)
+    write(path, records, order=order, keep=True)
     with path.open("r+b") as file:
         file.seek(path.read_bytes().find(records[1].signal.tobytes()) + 5)
         file.write(b"\xff\xff")

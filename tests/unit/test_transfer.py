@@ -74,16 +74,14 @@ def test_selections_stand_below_without_upper_bounds():
     assert "oracle" not in set(table["source"])
 
 
-def swept(values, windows):
+def swept(values):
     """A sweep of two layers: its queries' values under L0-0, L0-1 and L1-1."""
-    assert windows == ["L0-0", "L0-1", "L1-1"]
     return Sweep(tuple(f"q{i}" for i in range(len(values))), np.array(values, np.float32), "AP", "query_last", 2, 3)
 
 
 def test_between_models_of_a_collection_no_window_is_chosen_on_the_query_it_is_used_on():
-    columns = ["L0-0", "L0-1", "L1-1"]
-    small = swept([[0.6, 0.0, 0.9], [0.6, 0.0, 0.0], [0.6, 0.0, 0.8]], columns)
-    large = swept([[0.1, 0.2, 1.0], [0.3, 0.2, 0.5], [0.5, 0.2, 0.0]], columns)
+    small = swept([[0.6, 0.0, 0.9], [0.6, 0.0, 0.0], [0.6, 0.0, 0.8]])
+    large = swept([[0.1, 0.2, 1.0], [0.3, 0.2, 0.5], [0.5, 0.2, 0.0]])
     table = transfer({"small": small, "large": large}, Rule("best", folds=3), same_collection=True)
     # small, without q0: .6 .4 -> L0-0; without q1: .6 .85 -> L1-1; without q2: .6 .45 -> L0-0.
     over = cell(table, "small", "large")
@@ -106,7 +104,7 @@ def test_the_diagonal_is_the_selection_by_the_same_rule():
 
 
 def test_a_single_query_is_marked():
-    one = swept([[0.1, 0.2, 0.3]], ["L0-0", "L0-1", "L1-1"])
+    one = swept([[0.1, 0.2, 0.3]])
     own = cell(transfer({"web": one}, Rule("best")), "web", "web")
     assert own["same_queries"] == 1 and own["regret"] == 0
 
