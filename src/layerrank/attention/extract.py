@@ -17,7 +17,6 @@ from tqdm import tqdm
 from layerrank.attention.probe import Probe
 from layerrank.attention.store import SignalWriter
 from layerrank.candidates import shard_of
-from layerrank.code import code_digest
 from layerrank.errors import UserError
 from layerrank.files import MODEL_RECORD, file_digest, read_candidates, read_json
 from layerrank.models import context_length, load_config, load_decoder, load_tokenizer
@@ -80,6 +79,7 @@ def extract(
     store_dtype: str = "float32",
     compression: str = "none",
     max_queries: int | None = None,
+    code: str = "",
     keep: bool = False,
 ) -> None:
     """Write the signal of one shard of a candidates file: queries `shard`, `shard + shards`, … in file order.
@@ -101,6 +101,7 @@ def extract(
         store_dtype: of the stored signal.
         compression: of the stored file.
         max_queries: stop after so many of the shard's queries.
+        code: digest of the code that computes it; a finished store of other code is not taken.
         keep: leave the finished store under a second name; one that a former run left is taken.
 
     Raises:
@@ -117,7 +118,7 @@ def extract(
         metadata["model"],
         metadata["revision"],
     )
-    metadata["device"] = _device_name(place)
+    metadata |= {"device": _device_name(place), "code": code}
     order = [row.query.qid for row in rows]
     with SignalWriter(output, metadata, dtype=store_dtype, compression=compression) as store:
         if keep and store.restore(order):
@@ -216,7 +217,6 @@ def _metadata(
         "candidates": file_digest(candidates),
         "shard": shard,
         "shards": shards,
-        "code": code_digest("extract-attention"),
         "versions": {
             "python": platform.python_version(),
             **{name: version(name) for name in ("layerrank", "torch", "transformers", "tokenizers")},

@@ -302,8 +302,8 @@ class Probe:
         try:
             ours = self._forward(packed, state)
         except (AttributeError, TypeError, NotImplementedError) as error:
-            own = (attend.__code__, describe_mask.__code__)
-            if any(frame.f_code in own for frame, _ in traceback.walk_tb(error.__traceback__)):
+            called = (attend.__code__, describe_mask.__code__)
+            if any(frame.f_code in called for frame, _ in traceback.walk_tb(error.__traceback__)):
                 raise  # a mistake in here says nothing of the model
             raise UserError(f"model {name}: it handles attention or its mask by itself ({error})") from error
         if state.problems:

@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     from layerrank.attention.extract import PromptSettings, extract
+    from layerrank.code import code_digest
 
     extract(
         options.candidates,
@@ -42,5 +43,6 @@ def run(options: argparse.Namespace) -> None:
         store_dtype=options.store_dtype,
         compression=options.compression,
         max_queries=options.max_queries,
+        code=code_digest("extract-attention"),
         keep=options.keep,
     )
