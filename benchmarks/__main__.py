@@ -20,7 +20,7 @@ from benchmarks.rows import Row, read_rows, write_rows
 from benchmarks.sections import SECTIONS
 from benchmarks.settings import ROOT, Settings
 from benchmarks.timing import CLOCKS, device_at_hand, use_clock
-from layerrank.errors import UserError
+from layerrank.core.errors import UserError
 from layerrank.latency import hardware
 from layerrank.models import load_tokenizer
 from layerrank.ranking.cells import fitting_family

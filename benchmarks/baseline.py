@@ -22,9 +22,9 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from layerrank import heap
+from layerrank.core.records import LayerWindow
 from layerrank.models import Decoder
 from layerrank.prompts.icr import IcrPrompt
-from layerrank.records import LayerWindow
 
 NAME = "published"
 _kept: list[Tensor] = []

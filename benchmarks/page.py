@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.rows import Row, read_rows
-from layerrank.files import write_text
+from layerrank.core.files import write_text
 from layerrank.plots.style import BLUE, GREY, INK, NOTE_SIZE, ORANGE, SKY, VERMILION, new_figure, save, styled
 
 TEMPLATE = Path(__file__).with_name("performance.md.j2")

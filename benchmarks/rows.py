@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
-from layerrank.files import write_text
+from layerrank.core.files import write_text
 
 
 @dataclass(frozen=True)

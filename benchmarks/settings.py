@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from layerrank.errors import UserError
-from layerrank.files import Qrels, read_candidates, read_qrels
+from layerrank.core.errors import UserError
+from layerrank.core.files import Qrels, read_candidates, read_qrels
+from layerrank.core.records import Candidates
 from layerrank.models import Decoder, load_decoder, load_tokenizer
-from layerrank.records import Candidates
 
 ROOT = Path(__file__).parents[1]
 

@@ -9,7 +9,7 @@ from benchmarks.settings import Settings
 from layerrank.attention.extract import SIGNAL, PromptSettings, extract
 from layerrank.attention.signal import Signal
 from layerrank.attention.store import read_metadata, read_signals
-from layerrank.files import file_digest, write_candidates
+from layerrank.core.files import file_digest, write_candidates
 
 
 def signal_stores(settings: Settings, dtype: str) -> list[Path]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from layerrank.core.records import Candidates, Passage, Query
 from layerrank.prompts.icr import IcrPrompt, build_icr
-from layerrank.records import Candidates, Passage, Query
 
 _WORDS = (
     "the of and a to in is that for it as was with be by on not he this are or his from at which but have an had they "

@@ -10,10 +10,11 @@ BASE = Path(workflow.current_basedir).parent
 sys.path.insert(0, str(BASE / "src"))
 os.environ.update(LAYERRANK_BASE=str(BASE))
 
-from layerrank import files, slurm, study as studies
+from layerrank import slurm, study as studies
+from layerrank.core import files
 from layerrank.code import code_digest
 from layerrank.collections import prepared
-from layerrank.errors import UserError
+from layerrank.core.errors import UserError
 from snakemake.exceptions import WorkflowError
 
 slurm.steady()

@@ -13,8 +13,8 @@ from benchmarks.stored import signals
 from layerrank import measures
 from layerrank.attention.scores import passage_scores, rank
 from layerrank.attention.signal import Signal
+from layerrank.core.records import LayerWindow
 from layerrank.intervals import mean_interval
-from layerrank.records import LayerWindow
 
 SECTION = "dtype"
 MEASURE = "nDCG@10"

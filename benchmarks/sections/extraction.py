@@ -19,10 +19,10 @@ from benchmarks.timing import MatrixRate, in_turns, memory_rate, ratios, timed
 from layerrank import flops
 from layerrank.attention.probe import Probe
 from layerrank.attention.scores import passage_scores
+from layerrank.core.records import LayerWindow
 from layerrank.latency import peak_memory
 from layerrank.models import DTYPES
 from layerrank.prompts.icr import IcrPrompt
-from layerrank.records import LayerWindow
 
 SECTION = "extraction"
 LENGTHS = (2800, 7500)

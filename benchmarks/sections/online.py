@@ -11,11 +11,11 @@ from benchmarks.rows import Row, row_of
 from benchmarks.settings import Settings
 from benchmarks.texts import made_up
 from benchmarks.timing import in_turns, ratios
+from layerrank.core.records import Candidates, LayerWindow
 from layerrank.models import Decoder
 from layerrank.ranking.cells import Cell
 from layerrank.ranking.engine import Engine, Ranked
 from layerrank.ranking.mechanism import Answer, Mechanism, Work
-from layerrank.records import Candidates, LayerWindow
 
 SECTION = "online"
 DTYPE = "bfloat16"

@@ -13,8 +13,8 @@ from benchmarks.timing import in_turns, ratios
 from layerrank.attention.extract import PromptSettings
 from layerrank.attention.probe import Probe
 from layerrank.attention.scores import passage_scores
+from layerrank.core.records import LayerWindow
 from layerrank.intervals import mean_interval
-from layerrank.records import LayerWindow
 from layerrank.windows.selection import parse_rule, select
 from layerrank.windows.sweep import sweep
 

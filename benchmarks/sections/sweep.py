@@ -11,7 +11,7 @@ from benchmarks.settings import Settings
 from benchmarks.timing import run_process
 from layerrank.attention.signal import SUMS, Signal
 from layerrank.attention.store import SignalWriter
-from layerrank.files import write_qrels
+from layerrank.core.files import write_qrels
 
 SECTION = "sweep"
 QUERIES, PASSAGES, TOKENS, LAYERS, HEADS = 1000, 100, 400, 36, 32

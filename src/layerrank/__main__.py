@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import layerrank
-from layerrank.errors import UserError
+from layerrank.core.errors import UserError
 
 
 def subcommands() -> list[str]:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from layerrank.errors import UserError
-from layerrank.records import Candidates, Passage, Query, Ranking
-from layerrank.sampling import sample
+from layerrank.core.errors import UserError
+from layerrank.core.records import Candidates, Passage, Query, Ranking
+from layerrank.core.sampling import sample
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")

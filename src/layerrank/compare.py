@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from layerrank import intervals
-from layerrank.errors import UserError
-from layerrank.frames import COMPARISON, FAMILY
-from layerrank.systems import parse_system
+from layerrank.core.errors import UserError
+from layerrank.core.frames import COMPARISON, FAMILY
+from layerrank.core.systems import parse_system
 
 TIE = 1e-9
 BATCH = 4_000_000

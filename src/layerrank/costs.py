@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from layerrank.errors import UserError
-from layerrank.frames import CELL
+from layerrank.core.errors import UserError
+from layerrank.core.frames import CELL
+from layerrank.core.records import Cost
 from layerrank.ranking.parsing import ANSWERS, OUTCOMES, WELL_FORMED
-from layerrank.records import Cost
 
 COUNTS = (
     "groups",

@@ -16,11 +16,11 @@ from scipy import stats
 
 from layerrank import intervals
 from layerrank.attention.signal import Signal
-from layerrank.errors import UserError
-from layerrank.files import Qrels
-from layerrank.frames import CELL, CORRELATION
-from layerrank.records import Candidates, Ranking
-from layerrank.systems import FIRST_STAGE
+from layerrank.core.errors import UserError
+from layerrank.core.files import Qrels
+from layerrank.core.frames import CELL, CORRELATION
+from layerrank.core.records import Candidates, Ranking
+from layerrank.core.systems import FIRST_STAGE
 
 POINTS = ("mean", "low", "high", "queries", "mean_not_relevant", "relevant")
 POSITION = (*CELL, "system", "position", *POINTS)

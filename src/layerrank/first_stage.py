@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from layerrank import files
-from layerrank.errors import UserError
+from layerrank.core import files
+from layerrank.core.errors import UserError
 
 POLICIES = ("error", "warn", "off")
 TOLERANCE = 0.0005

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from layerrank.errors import UserError
+from layerrank.core.errors import UserError
 
 
 class MeanInterval(NamedTuple):

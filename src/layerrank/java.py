@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from layerrank.errors import UserError
+from layerrank.core.errors import UserError
 
 MINIMUM = 21
 HEAP = 50

@@ -29,15 +29,15 @@ from layerrank.attention.extract import PromptSettings
 from layerrank.attention.pack import Tree
 from layerrank.attention.probe import Probe
 from layerrank.attention.scores import passage_scores, rank
-from layerrank.errors import UserError
-from layerrank.files import file_digest, read_candidates
+from layerrank.core.errors import UserError
+from layerrank.core.files import file_digest, read_candidates
+from layerrank.core.records import Candidates, LayerWindow
+from layerrank.core.sampling import sample
+from layerrank.core.windows import SELECTED, windows_for
 from layerrank.models import Decoder, load_config, load_decoder
 from layerrank.ranking.cells import Cell, make_cell
 from layerrank.ranking.frameworks import WHOLE
 from layerrank.ranking.mechanism import Request
-from layerrank.records import Candidates, LayerWindow
-from layerrank.sampling import sample
-from layerrank.windows.spec import SELECTED, windows_for
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,8 +16,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import layerrank
-from layerrank import files
-from layerrank.errors import UserError
+from layerrank.core import files
+from layerrank.core.errors import UserError
 
 FORMAT = 1
 OUTSIDE = "(outside)"

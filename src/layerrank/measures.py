@@ -16,9 +16,9 @@ import ir_measures
 import numpy as np
 from numpy.typing import NDArray
 
-from layerrank.errors import UserError
-from layerrank.files import Qrels
-from layerrank.records import Ranking
+from layerrank.core.errors import UserError
+from layerrank.core.files import Qrels
+from layerrank.core.records import Ranking
 
 Judgements = Mapping[str, int]
 

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from layerrank.errors import UserError
-from layerrank.files import MODEL_RECORD, file_digest, read_json, text_digest, write_json
+from layerrank.core.errors import UserError
+from layerrank.core.files import MODEL_RECORD, file_digest, read_json, text_digest, write_json
 
 Entry = Mapping[str, Any]
 

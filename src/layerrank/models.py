@@ -14,8 +14,8 @@ import transformers
 from safetensors import SafetensorError
 from torch import Tensor
 
-from layerrank.errors import UserError
-from layerrank.files import MODEL_RECORD, read_json
+from layerrank.core.errors import UserError
+from layerrank.core.files import MODEL_RECORD, read_json
 from layerrank.heap import keep_freed_memory
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from layerrank import study as studies
-from layerrank.errors import UserError
+from layerrank.core.errors import UserError
 from layerrank.ranking.frameworks import make_sorter
 from layerrank.study import PlannedRun, Study
 

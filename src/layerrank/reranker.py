@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from layerrank.errors import UserError
+from layerrank.core.errors import UserError
+from layerrank.core.records import Candidates, Cost, LayerWindow, Passage, Query
 from layerrank.models import load_config, load_decoder, load_tokenizer
 from layerrank.ranking.cells import Cell, fitting_family
 from layerrank.ranking.engine import Engine, check_failures
 from layerrank.ranking.frameworks import WHOLE
-from layerrank.records import Candidates, Cost, LayerWindow, Passage, Query
 
 
 @dataclass(frozen=True, slots=True)

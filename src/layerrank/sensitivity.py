@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from layerrank import intervals
-from layerrank.errors import UserError
-from layerrank.frames import CELL
-from layerrank.systems import CEILING, parse_system
+from layerrank.core.errors import UserError
+from layerrank.core.frames import CELL
+from layerrank.core.systems import CEILING, parse_system
 
 BASE = "base"
 TIE = 1e-9

@@ -15,10 +15,10 @@ import jsonschema
 import yaml
 
 from layerrank import measures
-from layerrank.errors import UserError
+from layerrank.core.errors import UserError
+from layerrank.core.records import LayerWindow
 from layerrank.ranking.cells import Cell
 from layerrank.ranking.frameworks import KINDS, make_sorter
-from layerrank.records import LayerWindow
 
 Entry = dict[str, Any]
 SNAKEMAKE_KEYS = ("pathvars",)

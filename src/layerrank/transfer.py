@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from layerrank.errors import UserError
-from layerrank.records import LayerWindow
+from layerrank.core.errors import UserError
+from layerrank.core.records import LayerWindow
 from layerrank.windows.selection import Rule, best_window, folds_of
 from layerrank.windows.sweep import Sweep
 

@@ -5,14 +5,14 @@ from support.tiny import LAYERS, save_tiny
 
 from layerrank.attention.probe import Probe
 from layerrank.attention.scores import STRATEGIES, passage_scores, rank
-from layerrank.errors import UserError
+from layerrank.core.errors import UserError
+from layerrank.core.records import Candidates, LayerWindow, Passage, Query
 from layerrank.models import load_decoder
 from layerrank.prompts.icr import build_icr
 from layerrank.ranking.attention import Attention
 from layerrank.ranking.cells import Cell
 from layerrank.ranking.engine import Engine
 from layerrank.ranking.mechanism import Request
-from layerrank.records import Candidates, LayerWindow, Passage, Query
 
 WORDS = ["wings and lift", "bread " * 9, "", "Layers of air", "yeast turns sugar into bread", "wing", "of the"]
 CANDIDATES = [

@@ -6,10 +6,10 @@ import sys
 import pytest
 from support.tiny import save_tiny
 
+from layerrank.core.records import Candidates, LayerWindow, Passage, Query
 from layerrank.models import load_decoder
 from layerrank.ranking.cells import Cell
 from layerrank.ranking.engine import Engine
-from layerrank.records import Candidates, LayerWindow, Passage, Query
 
 CELLS = [
     ("pointwise", {}, "generation", {}),

@@ -8,11 +8,11 @@ import torch
 import transformers
 from support.tiny import TOKENIZERS, save_tiny
 
+from layerrank.core.records import Passage, Query
 from layerrank.models import load_decoder
 from layerrank.prompts.chat import load_prompts
 from layerrank.ranking.generation import REASONING, Generation
 from layerrank.ranking.mechanism import Request
-from layerrank.records import Passage, Query
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,12 @@ import pytest
 import torch
 from support.tiny import CHATML, TOKENIZERS, save_tiny, tiny_tokenizer
 
+from layerrank.core.records import Passage, Query
 from layerrank.models import load_decoder
 from layerrank.prompts.chat import Shown, load_prompts
 from layerrank.ranking import likelihood
 from layerrank.ranking.likelihood import Likelihood
 from layerrank.ranking.mechanism import Request
-from layerrank.records import Passage, Query
 
 DIGITS = set("0123456789")
 

@@ -12,7 +12,7 @@ from support.reference import eager_signal
 
 from layerrank.attention.pack import Tree
 from layerrank.attention.probe import Probe
-from layerrank.errors import UserError
+from layerrank.core.errors import UserError
 from layerrank.models import Decoder
 from layerrank.prompts.icr import IcrPrompt
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from layerrank.frames import MEANS
+from layerrank.core.frames import MEANS
 
 SYSTEMS = (
     "bm25",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from layerrank.core.records import Candidates, Passage, Query
 from layerrank.ranking.frameworks import Order, Scores, Steps
 from layerrank.ranking.mechanism import Answer, Request, Returns, Work
-from layerrank.records import Candidates, Passage, Query
 
 
 def drive(steps: Steps, score: Callable[[tuple[int, ...]], Scores]) -> tuple[Order, list[list[tuple[int, ...]]]]:

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from layerrank import candidates
 from layerrank.candidates import Settings, cut_words, make_candidates
-from layerrank.errors import UserError
-from layerrank.records import Passage, Query, Ranking
+from layerrank.core.errors import UserError
+from layerrank.core.records import Passage, Query, Ranking
 
 QUERIES = [Query("q1", "one"), Query("q2", "two")]
 RUN = [Ranking("q1", ("a", "b", "c"), (3.0, 2.0, 1.0)), Ranking("q2", ("c",), (9.0,))]

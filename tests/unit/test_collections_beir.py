@@ -7,8 +7,8 @@ import pytest
 from support.collections import CORPUS, QRELS, QUERIES, write_beir
 
 from layerrank.collections import beir
-from layerrank.errors import UserError
-from layerrank.records import Passage
+from layerrank.core.errors import UserError
+from layerrank.core.records import Passage
 
 CRANFIELD = Path(__file__).parents[3] / "shared" / "collections" / "cranfield"
 

@@ -9,9 +9,9 @@ import pytest
 from support.collections import write_bright
 from support.server import Site, serving
 
-from layerrank import files
 from layerrank.collections import bright, download
-from layerrank.errors import UserError
+from layerrank.core import files
+from layerrank.core.errors import UserError
 
 ENTRY = {"source": "bright", "domain": "biology"}
 

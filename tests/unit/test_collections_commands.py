@@ -7,8 +7,8 @@ import ir_measures
 import pytest
 from support.collections import write_beir
 
-from layerrank import files
 from layerrank.__main__ import main
+from layerrank.core import files
 
 CRANFIELD = Path(__file__).parents[3] / "shared" / "collections" / "cranfield"
 

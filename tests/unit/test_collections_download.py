@@ -11,7 +11,7 @@ from support.server import Site, serving
 
 from layerrank.collections import download
 from layerrank.collections.download import Remote, digest_of, fetch
-from layerrank.errors import UserError
+from layerrank.core.errors import UserError
 
 BODY = bytes(range(256)) * 4000
 MD5 = f"md5:{hashlib.md5(BODY).hexdigest()}"

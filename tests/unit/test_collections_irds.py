@@ -7,8 +7,8 @@ import pytest
 
 from layerrank import retrieve
 from layerrank.collections import irds, prepared
-from layerrank.errors import UserError
-from layerrank.records import Passage
+from layerrank.core.errors import UserError
+from layerrank.core.records import Passage
 
 ir_datasets = pytest.importorskip("ir_datasets")
 

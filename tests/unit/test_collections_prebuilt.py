@@ -14,10 +14,11 @@ from types import SimpleNamespace
 import pytest
 from support.server import Site, serving
 
-from layerrank import files, java, retrieve
+from layerrank import java, retrieve
 from layerrank.collections import download, prebuilt, prepared
-from layerrank.errors import UserError
-from layerrank.records import Passage
+from layerrank.core import files
+from layerrank.core.errors import UserError
+from layerrank.core.records import Passage
 
 HOST = "/indexes.example.org"
 ENTRY = {

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.collections import QRELS, QUERIES, write_beir, write_bright, write_lines
 
-from layerrank import files
 from layerrank.collections import prepared
-from layerrank.errors import UserError
-from layerrank.sampling import natural_order, sample
+from layerrank.core import files
+from layerrank.core.errors import UserError
+from layerrank.core.sampling import natural_order, sample
 
 
 def prepare(tmp_path: Path, entry: dict, limit: int | None = None, seed: int = 42, output: str = "out"):

@@ -5,11 +5,11 @@ import random
 import pytest
 from support.oracle import Oracle, candidates, drive
 
-from layerrank.errors import UserError
+from layerrank.core.errors import UserError
+from layerrank.core.records import Candidates, Cost, Passage
 from layerrank.ranking.engine import Engine, check_failures, failure_rate
 from layerrank.ranking.frameworks import make_sorter
 from layerrank.ranking.mechanism import Answer
-from layerrank.records import Candidates, Cost, Passage
 
 SETWISE = make_sorter("setwise", {"k": 3})
 

@@ -10,14 +10,15 @@ import pytest
 from support.tiny import save_tiny
 
 import layerrank
-from layerrank import candidates, files
+from layerrank import candidates
 from layerrank.__main__ import main
-from layerrank.errors import UserError
+from layerrank.core import files
+from layerrank.core.errors import UserError
+from layerrank.core.records import Candidates, Cost, LayerWindow, Passage, Query, Ranking
 from layerrank.models import load_tokenizer
 from layerrank.ranking import engine as engines
 from layerrank.ranking.cells import Cell, cut_tokens, fitting_family, make_cell
 from layerrank.ranking.run import Progress, candidates_of_run, join_shards, rerank
-from layerrank.records import Candidates, Cost, LayerWindow, Passage, Query, Ranking
 
 TEXTS = ["wings make lift", "bread rises", "", "air flows over the wing", "yeast turns sugar", "layers grow"]
 

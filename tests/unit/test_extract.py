@@ -17,9 +17,9 @@ from layerrank.attention import extract as module
 from layerrank.attention.extract import PromptSettings, check_prompts, extract
 from layerrank.attention.probe import Probe
 from layerrank.attention.store import read_metadata, read_signals
-from layerrank.errors import UserError
-from layerrank.files import read_json, write_candidates
-from layerrank.records import Candidates, Passage, Query
+from layerrank.core.errors import UserError
+from layerrank.core.files import read_json, write_candidates
+from layerrank.core.records import Candidates, Passage, Query
 
 SETTINGS = PromptSettings("qwen")
 

@@ -4,10 +4,10 @@ import logging
 
 import pytest
 
-from layerrank import files
-from layerrank.errors import UserError
+from layerrank.core import files
+from layerrank.core.errors import UserError
+from layerrank.core.records import Ranking
 from layerrank.first_stage import Settings, check
-from layerrank.records import Ranking
 
 SETTINGS = Settings(k1=0.9, b=0.4, depth=20)
 

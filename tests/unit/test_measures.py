@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from layerrank import measures
-from layerrank.errors import UserError
-from layerrank.records import Ranking
+from layerrank.core.errors import UserError
+from layerrank.core.records import Ranking
 
 QRELS = {"q1": {"a": 3, "b": 0, "c": 1, "unretrieved": 2}, "q2": {"a": 1}, "q3": {"x": 0}}
 

@@ -15,8 +15,8 @@ from support.tiny import save_tiny
 
 from layerrank import model_sources
 from layerrank.__main__ import main
-from layerrank.errors import UserError
-from layerrank.files import MODEL_RECORD, file_digest, read_json
+from layerrank.core.errors import UserError
+from layerrank.core.files import MODEL_RECORD, file_digest, read_json
 from layerrank.model_sources import fetch_model, folder_digest
 from layerrank.models import load_decoder
 

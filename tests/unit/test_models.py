@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 from support.tiny import ARCHITECTURES, HEADS, LAYERS, save_tiny, tiny_model, tiny_tokenizer
 
 from layerrank import models
-from layerrank.errors import UserError
-from layerrank.files import MODEL_RECORD, write_json
+from layerrank.core.errors import UserError
+from layerrank.core.files import MODEL_RECORD, write_json
 from layerrank.models import load_decoder
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from layerrank import plan
-from layerrank.errors import UserError
+from layerrank.core.errors import UserError
 from layerrank.plan import Gpu, Job
 from layerrank.study import Study, load_study
 

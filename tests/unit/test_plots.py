@@ -20,9 +20,10 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from support.figures import SYSTEMS, means_table, profile_table, selection_document, sweep_table
 
-from layerrank import files
 from layerrank.__main__ import main
-from layerrank.errors import UserError
+from layerrank.core import files
+from layerrank.core.errors import UserError
+from layerrank.core.records import Cost
 from layerrank.plots import inputs, style
 from layerrank.plots.depth import draw_depth
 from layerrank.plots.diagnostics import draw_diagnostics
@@ -34,7 +35,6 @@ from layerrank.plots.pareto import draw_pareto, pareto_front
 from layerrank.plots.profile import draw_profile
 from layerrank.plots.sweep import border_segments, colour_floor, draw_sweep
 from layerrank.plots.transfer import draw_transfer
-from layerrank.records import Cost
 
 PEAK = Selection("peak", "peak", False, ((13, 18, 10), (14, 19, 20)), (14, 19))
 ORACLE = Selection("oracle", "oracle", True, ((15, 18, 30),), (15, 18))

@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.tiny import CHATML, TOKENIZERS, tiny_tokenizer
 
-from layerrank.errors import UserError
+from layerrank.core.errors import UserError
+from layerrank.core.records import Passage, Query
 from layerrank.prompts.chat import Chat, Shown, find_prompt, load_prompts
-from layerrank.records import Passage, Query
 
 QUERY = Query("1", " what is lift? ")
 PASSAGES = (Passage("a", "Lift {n} of wings.", "Wings"), Passage("b", ""), Passage("c", "Bread"))

@@ -11,9 +11,9 @@ from support.tiny import SPECIALS, TOKENIZERS, tiny_tokenizer
 from tokenizers import models, trainers
 from transformers import PreTrainedTokenizerFast
 
-from layerrank.errors import UserError
+from layerrank.core.errors import UserError
+from layerrank.core.records import Passage, Query
 from layerrank.prompts.icr import FAMILIES, Family, build_icr, family_named
-from layerrank.records import Passage, Query
 
 QUERY = Query("q1", "  what is a shock wave? ")
 PASSAGES = (

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from layerrank import frames
 from layerrank.__main__ import main
+from layerrank.core import frames
 from layerrank.tables import published
 
 REPOSITORY = Path(__file__).parents[2]

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from support.collections import write_beir, write_bright
 
-from layerrank import files, retrieve
+from layerrank import retrieve
 from layerrank.collections import prepared
-from layerrank.errors import UserError
-from layerrank.records import Passage
+from layerrank.core import files
+from layerrank.core.errors import UserError
+from layerrank.core.records import Passage
 
 # Words that Porter's stemmer and the stop list leave alone.
 DOCUMENTS = {

@@ -12,8 +12,8 @@ from support.signals import random_signal
 
 from layerrank.attention.scores import STRATEGIES, all_windows, passage_scores, rank, sweep_scores
 from layerrank.attention.signal import Signal
-from layerrank.errors import UserError
-from layerrank.records import LayerWindow
+from layerrank.core.errors import UserError
+from layerrank.core.records import LayerWindow
 
 
 def masked_by_loop(signal: Signal, window: LayerWindow) -> list[float]:

@@ -12,8 +12,8 @@ from support.signals import random_signal
 
 from layerrank.attention.signal import SUMS
 from layerrank.attention.store import SignalWriter, read_metadata, read_signals
-from layerrank.errors import UserError
-from layerrank.files import forget_kept
+from layerrank.core.errors import UserError
+from layerrank.core.files import forget_kept
 
 METADATA = {"model": "tiny", "layers": 4}
 

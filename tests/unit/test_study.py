@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from layerrank import study as studies
-from layerrank.errors import UserError
+from layerrank.core.errors import UserError
 
 BASE = Path(__file__).parents[2]
 

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from layerrank import frames
 from layerrank.__main__ import main
-from layerrank.errors import UserError
+from layerrank.core import frames
+from layerrank.core.errors import UserError
 from layerrank.tables import effectiveness, render
 from layerrank.tables.describe import P_VALUE, Cell, Column, Section, Table, embolden, interval, row
 

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from layerrank import files, frames
 from layerrank.__main__ import main
 from layerrank.attention.scores import all_windows
-from layerrank.errors import UserError
-from layerrank.records import LayerWindow
+from layerrank.core import files, frames
+from layerrank.core.errors import UserError
+from layerrank.core.records import LayerWindow
 from layerrank.transfer import COLUMNS, at_depth, transfer
 from layerrank.windows.selection import Rule, parse_rule, select
 from layerrank.windows.sweep import Sweep, write_sweep

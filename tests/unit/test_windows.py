@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from support.signals import random_signal
 from support.stores import write_store
 
-from layerrank import files
 from layerrank.__main__ import main
 from layerrank.attention.scores import all_windows
-from layerrank.errors import UserError
-from layerrank.records import Candidates, LayerWindow, Passage, Query
+from layerrank.core import files
+from layerrank.core.errors import UserError
+from layerrank.core.records import Candidates, LayerWindow, Passage, Query
 from layerrank.windows import labelfree, windows_for
 from layerrank.windows.cached import check_settings, rerank_cached
 from layerrank.windows.selection import Rule, best_window, folds_of, parse_rule, select

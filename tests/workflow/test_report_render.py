@@ -20,7 +20,7 @@ from PIL import Image
 from snakemake.report import Category
 from support.figures import means_table, profile_table, selection_document, sweep_table
 
-from layerrank import files
+from layerrank.core import files
 
 REPORT = Path(__file__).parents[2] / "workflow" / "report"
 CAPTIONS = sorted(path for path in REPORT.glob("*.rst") if path.stem != "workflow")

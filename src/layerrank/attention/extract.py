@@ -17,11 +17,11 @@ from tqdm import tqdm
 from layerrank.attention.probe import Probe
 from layerrank.attention.store import SignalWriter
 from layerrank.candidates import shard_of
-from layerrank.errors import UserError
-from layerrank.files import MODEL_RECORD, file_digest, read_candidates, read_json
+from layerrank.core.errors import UserError
+from layerrank.core.files import MODEL_RECORD, file_digest, read_candidates, read_json
+from layerrank.core.records import Candidates
 from layerrank.models import context_length, load_config, load_decoder, load_tokenizer
 from layerrank.prompts.icr import IcrPrompt, build_icr, family_named
-from layerrank.records import Candidates
 
 SIGNAL = 1
 """Version of how the signal is computed; it goes up when the numbers change."""

@@ -25,7 +25,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from layerrank.attention.kernels import Kernel, weigh
 from layerrank.attention.pack import Pack, Place, Tree, pack
 from layerrank.attention.signal import SUMS, Signal
-from layerrank.errors import UserError
+from layerrank.core.errors import UserError
 from layerrank.models import Decoder
 from layerrank.prompts.icr import IcrPrompt
 

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from layerrank.attention.signal import Signal
-from layerrank.errors import UserError
-from layerrank.records import LayerWindow
+from layerrank.core.errors import UserError
+from layerrank.core.records import LayerWindow
 
 Scores = npt.NDArray[np.float64]
 Heads = Sequence[tuple[int, int]]

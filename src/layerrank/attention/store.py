@@ -26,8 +26,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from layerrank.attention.signal import SUMS, Signal
-from layerrank.errors import UserError
-from layerrank.files import WHOLE, replacing, text_digest
+from layerrank.core.errors import UserError
+from layerrank.core.files import WHOLE, replacing, text_digest
 
 FORMAT = 1
 """Version of the record's layout and of what its numbers mean; it goes up when either changes."""

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from layerrank.collections.source import Entry, Material, Source, check_ids, parse_stored
-from layerrank.errors import UserError
-from layerrank.files import Qrels, file_digest, located, read_numbered_jsonl
-from layerrank.records import Passage, Query
+from layerrank.core.errors import UserError
+from layerrank.core.files import Qrels, file_digest, located, read_numbered_jsonl
+from layerrank.core.records import Passage, Query
 
 
 def inputs(entry: Entry) -> list[Path]:

@@ -12,9 +12,9 @@ from typing import Any
 
 from layerrank.collections.download import Remote, fetch
 from layerrank.collections.source import Entry, Material, Source, check_ids, parse_stored
-from layerrank.errors import UserError
-from layerrank.files import file_digest, located, read_numbered_jsonl
-from layerrank.records import Passage, Query
+from layerrank.core.errors import UserError
+from layerrank.core.files import file_digest, located, read_numbered_jsonl
+from layerrank.core.records import Passage, Query
 
 REVISION = "3066d29c9651a576c8aba4832d249807b181ecae"
 HUB = "https://huggingface.co/datasets/xlangai/BRIGHT/resolve"

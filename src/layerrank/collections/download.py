@@ -19,8 +19,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from layerrank.errors import UserError
-from layerrank.files import write_text
+from layerrank.core.errors import UserError
+from layerrank.core.files import write_text
 
 ATTEMPTS = 4
 PAUSE = 0.5

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from layerrank.collections.source import Entry, Material, Source, check_ids, parse_stored
-from layerrank.errors import UserError
-from layerrank.files import Qrels, text_digest
-from layerrank.records import Passage, Query
+from layerrank.core.errors import UserError
+from layerrank.core.files import Qrels, text_digest
+from layerrank.core.records import Passage, Query
 
 
 def read(entry: Entry, cache: Path) -> Material:

@@ -13,11 +13,12 @@ from typing import Any
 
 import yaml
 
-from layerrank import files, java
+from layerrank import java
 from layerrank.collections.download import Remote, fetch
 from layerrank.collections.source import Entry, Material, Source, parse_stored
-from layerrank.errors import UserError
-from layerrank.records import Query
+from layerrank.core import files
+from layerrank.core.errors import UserError
+from layerrank.core.records import Query
 
 logger = logging.getLogger(__name__)
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from layerrank import files
 from layerrank.collections import SOURCES
 from layerrank.collections.source import Entry, Material, Source, check_ids
-from layerrank.errors import UserError
-from layerrank.files import Qrels
-from layerrank.records import Query
-from layerrank.sampling import sample
+from layerrank.core import files
+from layerrank.core.errors import UserError
+from layerrank.core.files import Qrels
+from layerrank.core.records import Query
+from layerrank.core.sampling import sample
 
 COMMON = frozenset(
     {

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from layerrank.collections.source import Entry, Material, Source
-from layerrank.errors import UserError
-from layerrank.files import file_digest, located, read_run
-from layerrank.records import Passage
+from layerrank.core.errors import UserError
+from layerrank.core.files import file_digest, located, read_run
+from layerrank.core.records import Passage
 
 
 def source_of(sources: Mapping[str, Source]) -> Source:

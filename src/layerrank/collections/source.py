@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from layerrank.errors import UserError
-from layerrank.files import Qrels
-from layerrank.records import Passage, Query
+from layerrank.core.errors import UserError
+from layerrank.core.files import Qrels
+from layerrank.core.records import Passage, Query
 
 Entry = Mapping[str, Any]
 """A collection's entry in the catalogue, as config/collections.yaml has it."""

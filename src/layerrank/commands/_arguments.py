@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from layerrank.errors import UserError
+from layerrank.core.errors import UserError
 
 KEEP_HELP = (
     "keep finished work under a hidden second name too: a workflow that is killed deletes what it has not booked"

@@ -20,7 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank import answers, frames
+    from layerrank import answers
+    from layerrank.core import frames
 
     shapes = [(split_cell(name), frames.read_frame(path, ("measure", "verdict"))) for name, path in options.shapes]
     profiles = {split_cell(name): frames.read_frame(path, ("measure", "layer")) for name, path in options.profiles}

@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from layerrank.errors import UserError
+from layerrank.core.errors import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank import files, first_stage
+    from layerrank import first_stage
+    from layerrank.core import files
 
     try:
         entry = json.loads(options.entry)

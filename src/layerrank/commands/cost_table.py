@@ -14,7 +14,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank import costs, frames
+    from layerrank import costs
+    from layerrank.core import frames
     from layerrank.tables import render
     from layerrank.tables.costs import cost_table
 

@@ -21,8 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank import diagnostics, files, frames
+    from layerrank import diagnostics
     from layerrank.attention import store
+    from layerrank.core import files, frames
 
     scored = diagnostics.standardised_scores(
         files.read_candidates(options.candidates),

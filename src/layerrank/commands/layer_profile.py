@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank import files, frames
+    from layerrank.core import files, frames
     from layerrank.windows.profile import layer_profile
 
     profile = layer_profile(

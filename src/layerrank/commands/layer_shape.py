@@ -20,8 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank import frames, layers
-    from layerrank.errors import UserError
+    from layerrank import layers
+    from layerrank.core import frames
+    from layerrank.core.errors import UserError
     from layerrank.windows.profile import COLUMNS
 
     if (options.neighbours is None) != (not options.signal):

@@ -42,8 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank import files, frames
     from layerrank.attention.extract import PromptSettings
+    from layerrank.core import files, frames
     from layerrank.latency import Sample, measure
 
     table, about = measure(

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank import frames
+    from layerrank.core import frames
     from layerrank.plots.neighbours import COLUMNS, draw_neighbours
     from layerrank.plots.style import save
 

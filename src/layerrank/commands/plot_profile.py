@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank import frames
+    from layerrank.core import frames
     from layerrank.plots import inputs
     from layerrank.plots.profile import draw_profile
     from layerrank.plots.style import save

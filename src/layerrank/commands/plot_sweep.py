@@ -22,11 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank import frames
+    from layerrank.core import frames
+    from layerrank.core.records import LayerWindow
     from layerrank.plots import inputs
     from layerrank.plots.style import save
     from layerrank.plots.sweep import draw_sweep
-    from layerrank.records import LayerWindow
 
     sweep = inputs.only_measure(frames.read_frame(options.sweep, inputs.SWEEP), options.measure, options.sweep)
     layers = int(sweep["end"].max()) + 1

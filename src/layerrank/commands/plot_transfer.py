@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank import frames
+    from layerrank.core import frames
     from layerrank.plots.style import save
     from layerrank.plots.transfer import COLUMNS, draw_transfer
 

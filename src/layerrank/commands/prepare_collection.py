@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from layerrank.errors import UserError
+from layerrank.core.errors import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

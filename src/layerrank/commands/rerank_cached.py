@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank import files
+    from layerrank.core import files
     from layerrank.windows import cached
 
     given = {"strategy": options.strategy, "heads": options.heads}

@@ -18,8 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank import files, retrieve
+    from layerrank import retrieve
     from layerrank.collections import prepared
+    from layerrank.core import files
 
     settings = retrieve.Settings(options.k1, options.b, options.depth, options.threads)
     rankings, passages = retrieve.retrieve(prepared.load(options.collection), options.index, settings)

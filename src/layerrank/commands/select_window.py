@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank import files
+    from layerrank.core import files
     from layerrank.windows import labelfree, selection
     from layerrank.windows.sweep import read_sweep
 

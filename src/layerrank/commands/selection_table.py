@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank import files
+    from layerrank.core import files
     from layerrank.tables import render
     from layerrank.tables.layers import selection_table
 

@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank import files, frames
+    from layerrank.core import files, frames
     from layerrank.windows.sweep import sweep, sweep_table, write_sweep
 
     swept = sweep(

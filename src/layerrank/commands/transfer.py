@@ -36,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank import files, frames
-    from layerrank.errors import UserError
+    from layerrank.core import files, frames
+    from layerrank.core.errors import UserError
     from layerrank.transfer import transfer
     from layerrank.windows.selection import parse_rule
     from layerrank.windows.sweep import read_sweep

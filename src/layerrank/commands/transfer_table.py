@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank import frames
+    from layerrank.core import frames
     from layerrank.tables import render
     from layerrank.tables.layers import TRANSFER, transfer_table
 

@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from layerrank.frames import CELL
+from layerrank.core.frames import CELL
+from layerrank.core.systems import CEILING, parse_system
 from layerrank.plots.style import (
     GREY,
     NOTE_SIZE,
@@ -24,7 +25,6 @@ from layerrank.plots.style import (
     styled,
     value_limits,
 )
-from layerrank.systems import CEILING, parse_system
 
 
 def panels_of(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from layerrank import files, frames
-from layerrank.errors import UserError
-from layerrank.records import Cost
-from layerrank.systems import FIRST_STAGE
+from layerrank.core import files, frames
+from layerrank.core.errors import UserError
+from layerrank.core.records import Cost
+from layerrank.core.systems import FIRST_STAGE
 
 PROFILE = ("measure", "layer", "relative_depth", "mean", "low", "high", "queries")
 SHAPE = ("measure", "verdict", "reason", "floor", "height", "centre", "width")

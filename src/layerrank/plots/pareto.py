@@ -15,6 +15,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
+from layerrank.core.systems import CEILING, FIRST_STAGE, parse_system, window_label
 from layerrank.plots.effectiveness import panels_of
 from layerrank.plots.style import (
     GREY,
@@ -29,7 +30,6 @@ from layerrank.plots.style import (
     styled,
     value_limits,
 )
-from layerrank.systems import CEILING, FIRST_STAGE, parse_system, window_label
 
 COST_LABELS = {
     "seconds": "seconds a query",

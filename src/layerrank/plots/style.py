@@ -24,9 +24,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from scipy.optimize import isotonic_regression
 
-from layerrank import systems
-from layerrank.errors import UserError
-from layerrank.files import replacing
+from layerrank.core import systems
+from layerrank.core.errors import UserError
+from layerrank.core.files import replacing
 
 ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7"
 INK, GREY, FAINT = "#1A1A1A", "#6B6B6B", "#D9D9D9"

@@ -21,9 +21,9 @@ from typing import Any
 
 import yaml
 
-from layerrank.errors import UserError
+from layerrank.core.errors import UserError
+from layerrank.core.records import Passage, Query
 from layerrank.prompts.special import special_tokens
-from layerrank.records import Passage, Query
 
 _MARK = "layerrank-marks-this-turn"
 

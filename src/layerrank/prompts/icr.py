@@ -20,9 +20,9 @@ import numpy.typing as npt
 import yaml
 
 from layerrank.attention.pack import Tree
-from layerrank.errors import UserError
+from layerrank.core.errors import UserError
+from layerrank.core.records import Passage, Query
 from layerrank.prompts.special import special_tokens
-from layerrank.records import Passage, Query
 
 OPENING = " Here are some paragraphs:"
 INSTRUCTIONS: Mapping[str, str] = {

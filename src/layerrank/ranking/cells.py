@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from layerrank.errors import UserError
+from layerrank.core.errors import UserError
+from layerrank.core.records import Candidates, LayerWindow, Passage, Query
 from layerrank.ranking.frameworks import Sorter, make_sorter
 from layerrank.ranking.mechanism import Mechanism
-from layerrank.records import Candidates, LayerWindow, Passage, Query
 
 if TYPE_CHECKING:
     from layerrank.models import Decoder
@@ -158,8 +158,8 @@ def make_cell(
     settings = dict(mechanism_settings or {})
     parts: dict[str, Any] = {}
     if mechanism == "attention":
+        from layerrank.core.windows import windows_for
         from layerrank.models import load_config, load_tokenizer
-        from layerrank.windows.spec import windows_for
 
         parts["windows"] = windows_for(window, qids, int(load_config(model).num_hidden_layers), selection)
         parts["family"] = family or fitting_family(load_tokenizer(model))

@@ -13,11 +13,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from layerrank.errors import UserError
+from layerrank.core.errors import UserError
+from layerrank.core.records import Candidates, Cost, Ranking
 from layerrank.ranking.frameworks import Group, Order, Scores, Sorter, Steps
 from layerrank.ranking.mechanism import Answer, Mechanism, Request, Work
 from layerrank.ranking.parsing import ANSWERS, WELL_FORMED
-from layerrank.records import Candidates, Cost, Ranking
 
 log = logging.getLogger(__name__)
 

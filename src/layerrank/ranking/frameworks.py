@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-from layerrank.errors import UserError
+from layerrank.core.errors import UserError
 
 Group = tuple[int, ...]
 Scores = Sequence[float]

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from layerrank.records import Passage, Query
+from layerrank.core.records import Passage, Query
 
 Returns = Literal["scores", "winner", "order"]
 

@@ -13,11 +13,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from layerrank import __version__, candidates, files
-from layerrank.errors import UserError
+from layerrank import __version__, candidates
+from layerrank.core import files
+from layerrank.core.errors import UserError
+from layerrank.core.records import Candidates, Cost, Passage, Query, Ranking
 from layerrank.ranking.cells import Cell
 from layerrank.ranking.engine import Engine, check_failures, failure_rate
-from layerrank.records import Candidates, Cost, Passage, Query, Ranking
 
 log = logging.getLogger(__name__)
 

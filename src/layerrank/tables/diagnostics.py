@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from layerrank.systems import parse_system
+from layerrank.core.systems import parse_system
 from layerrank.tables.describe import Cell, Column, Section, Table, interval, row
 
 SIGNED = "+.2f"

@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from layerrank import frames
-from layerrank.errors import UserError
-from layerrank.systems import CEILING, FIRST_STAGE, System, parse_system, window_label
+from layerrank.core import frames
+from layerrank.core.errors import UserError
+from layerrank.core.systems import CEILING, FIRST_STAGE, System, parse_system, window_label
 from layerrank.tables.describe import P_VALUE, Cell, Column, Row, Section, Table, embolden, interval, row
 
 FORM = ".3f"

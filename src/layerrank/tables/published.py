@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from layerrank.systems import FIRST_STAGE, parse_system
+from layerrank.core.systems import FIRST_STAGE, parse_system
 from layerrank.tables.describe import Cell, Column, Row, Section, Table, row
 
 DENOMINATORS = {"all": "all judged queries", "reachable": "with a relevant candidate"}

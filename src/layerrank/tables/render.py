@@ -10,8 +10,8 @@ from typing import Any
 
 import jinja2
 
-from layerrank import files
-from layerrank.errors import UserError
+from layerrank.core import files
+from layerrank.core.errors import UserError
 from layerrank.tables.describe import Cell, Column, Table
 
 LATEX = {

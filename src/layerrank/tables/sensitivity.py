@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from layerrank.errors import UserError
-from layerrank.systems import parse_system
+from layerrank.core.errors import UserError
+from layerrank.core.systems import parse_system
 from layerrank.tables.describe import Cell, Column, Row, Section, Table, interval, row
 
 SIGNED = "+.3f"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from layerrank.files import Qrels
+from layerrank.core.files import Qrels
+from layerrank.core.records import LayerWindow
 from layerrank.intervals import mean_interval
-from layerrank.records import LayerWindow
 from layerrank.windows.signals import stored_layers
 from layerrank.windows.sweep import judged_values
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from layerrank.errors import UserError
-from layerrank.records import LayerWindow
+from layerrank.core.errors import UserError
+from layerrank.core.records import LayerWindow
 from layerrank.windows.sweep import Sweep
 
 TIE = 1e-7

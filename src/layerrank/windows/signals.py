@@ -16,8 +16,8 @@ from tqdm import tqdm
 from layerrank.attention.scores import window_scores
 from layerrank.attention.signal import Signal
 from layerrank.attention.store import read_metadata, read_signals
-from layerrank.errors import UserError
-from layerrank.records import LayerWindow
+from layerrank.core.errors import UserError
+from layerrank.core.records import LayerWindow
 
 Values = NDArray[np.float64]
 Work = Callable[[Signal, Any], Values]

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from layerrank import files
-from layerrank.errors import UserError
-from layerrank.records import LayerWindow
+from layerrank.core import files
+from layerrank.core.errors import UserError
+from layerrank.core.records import LayerWindow
 
 SELECTED = "selected-"
 

@@ -8,8 +8,8 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from layerrank import files
-from layerrank.errors import UserError
+from layerrank.core import files
+from layerrank.core.errors import UserError
 
 CELL = ("collection", "model", "variant")
 VALUES = (*CELL, "system", "qid", "measure", "value", "has_relevant_candidate")

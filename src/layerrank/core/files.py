@@ -16,8 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from layerrank.errors import UserError
-from layerrank.records import Candidates, Cost, Passage, Query, Ranking
+from layerrank.core.errors import UserError
+from layerrank.core.records import Candidates, Cost, Passage, Query, Ranking
 
 Qrels = dict[str, dict[str, int]]
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from layerrank.errors import UserError
+from layerrank.core.errors import UserError
 
 
 @dataclass(frozen=True, slots=True)
