@@ -21,9 +21,9 @@ from transformers import AttentionInterface, AttentionMaskInterface, DynamicCach
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from layerrank import heap
 from layerrank.core.records import LayerWindow
-from layerrank.models import Decoder
+from layerrank.models import heap
+from layerrank.models.decoder import Decoder
 from layerrank.prompts.icr import IcrPrompt
 
 NAME = "published"

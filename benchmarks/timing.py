@@ -17,7 +17,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from layerrank.attention.probe import NAME
 from layerrank.latency import synchronise
-from layerrank.models import DTYPES
+from layerrank.models.decoder import DTYPES
 
 CPU = torch.device("cpu")
 SHAPES = ((2048, 2048, 2048), (2816, 576, 1536), (2816, 1536, 576))

@@ -21,7 +21,7 @@ from layerrank.attention.probe import Probe
 from layerrank.attention.scores import passage_scores
 from layerrank.core.records import LayerWindow
 from layerrank.latency import peak_memory
-from layerrank.models import DTYPES
+from layerrank.models.decoder import DTYPES
 from layerrank.prompts.icr import IcrPrompt
 
 SECTION = "extraction"

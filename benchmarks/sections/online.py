@@ -12,7 +12,7 @@ from benchmarks.settings import Settings
 from benchmarks.texts import made_up
 from benchmarks.timing import in_turns, ratios
 from layerrank.core.records import Candidates, LayerWindow
-from layerrank.models import Decoder
+from layerrank.models.decoder import Decoder
 from layerrank.ranking.cells import Cell
 from layerrank.ranking.engine import Engine, Ranked
 from layerrank.ranking.mechanism import Answer, Mechanism, Work

@@ -10,7 +10,7 @@ from benchmarks.texts import prompt_of
 from benchmarks.timing import attention_clock, timed
 from layerrank import flops
 from layerrank.attention.probe import Probe
-from layerrank.models import DTYPES
+from layerrank.models.decoder import DTYPES
 
 SECTION = "tokens"
 LENGTHS = (500, 1000, 2000, 4000, 7900)

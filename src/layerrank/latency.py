@@ -34,7 +34,7 @@ from layerrank.core.files import file_digest, read_candidates
 from layerrank.core.records import Candidates, LayerWindow
 from layerrank.core.sampling import sample
 from layerrank.core.windows import SELECTED, windows_for
-from layerrank.models import Decoder, load_config, load_decoder
+from layerrank.models.decoder import Decoder, load_config, load_decoder
 from layerrank.ranking.cells import Cell, make_cell
 from layerrank.ranking.frameworks import WHOLE
 from layerrank.ranking.mechanism import Request

@@ -18,7 +18,7 @@ from typing import Any
 
 from layerrank.core.errors import UserError
 from layerrank.core.records import Candidates, Cost, LayerWindow, Passage, Query
-from layerrank.models import load_config, load_decoder, load_tokenizer
+from layerrank.models.decoder import load_config, load_decoder, load_tokenizer
 from layerrank.ranking.cells import Cell, fitting_family
 from layerrank.ranking.engine import Engine, check_failures
 from layerrank.ranking.frameworks import WHOLE

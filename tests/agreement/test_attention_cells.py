@@ -7,7 +7,7 @@ from layerrank.attention.probe import Probe
 from layerrank.attention.scores import STRATEGIES, passage_scores, rank
 from layerrank.core.errors import UserError
 from layerrank.core.records import Candidates, LayerWindow, Passage, Query
-from layerrank.models import load_decoder
+from layerrank.models.decoder import load_decoder
 from layerrank.prompts.icr import build_icr
 from layerrank.ranking.attention import Attention
 from layerrank.ranking.cells import Cell

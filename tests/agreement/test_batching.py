@@ -7,7 +7,7 @@ import pytest
 from support.tiny import save_tiny
 
 from layerrank.core.records import Candidates, LayerWindow, Passage, Query
-from layerrank.models import load_decoder
+from layerrank.models.decoder import load_decoder
 from layerrank.ranking.cells import Cell
 from layerrank.ranking.engine import Engine
 

@@ -10,7 +10,7 @@ from support.tiny import save_tiny
 from layerrank.attention.probe import Probe
 from layerrank.attention.scores import passage_scores
 from layerrank.core.records import LayerWindow
-from layerrank.models import load_decoder
+from layerrank.models.decoder import load_decoder
 from layerrank.prompts.icr import build_icr
 
 sys.path.append(str(Path(__file__).parents[2]))

@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from layerrank.attention.probe import Probe
 from layerrank.attention.signal import Signal
 from layerrank.core.records import Candidates, LayerWindow, Passage, Query
-from layerrank.models import load_decoder
+from layerrank.models.decoder import load_decoder
 from layerrank.prompts.icr import build_icr
 from layerrank.ranking.cells import Cell
 from layerrank.ranking.engine import Engine

@@ -9,7 +9,7 @@ import transformers
 from support.tiny import TOKENIZERS, save_tiny
 
 from layerrank.core.records import Passage, Query
-from layerrank.models import load_decoder
+from layerrank.models.decoder import load_decoder
 from layerrank.prompts.chat import load_prompts
 from layerrank.ranking.generation import REASONING, Generation
 from layerrank.ranking.mechanism import Request

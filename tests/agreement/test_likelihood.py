@@ -7,7 +7,7 @@ import torch
 from support.tiny import CHATML, TOKENIZERS, save_tiny, tiny_tokenizer
 
 from layerrank.core.records import Passage, Query
-from layerrank.models import load_decoder
+from layerrank.models.decoder import load_decoder
 from layerrank.prompts.chat import Shown, load_prompts
 from layerrank.ranking import likelihood
 from layerrank.ranking.likelihood import Likelihood

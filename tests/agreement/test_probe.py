@@ -13,7 +13,7 @@ from layerrank.attention.pack import Tree
 from layerrank.attention.probe import Probe
 from layerrank.attention.signal import SUMS
 from layerrank.core.records import Passage, Query
-from layerrank.models import load_decoder
+from layerrank.models.decoder import load_decoder
 from layerrank.prompts.icr import build_icr
 
 READ = ("llama", "qwen3", "qwen2_window", "mistral", "mistral_window", "gemma2", "gemma3", "phi3", "olmo2", "gpt_oss")

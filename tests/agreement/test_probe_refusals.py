@@ -13,7 +13,7 @@ from support.reference import eager_signal
 from layerrank.attention.pack import Tree
 from layerrank.attention.probe import Probe
 from layerrank.core.errors import UserError
-from layerrank.models import Decoder
+from layerrank.models.decoder import Decoder
 from layerrank.prompts.icr import IcrPrompt
 
 SMALL = {"vocab_size": 300, "hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 4}

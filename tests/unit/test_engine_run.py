@@ -15,7 +15,7 @@ from layerrank.__main__ import main
 from layerrank.core import files
 from layerrank.core.errors import UserError
 from layerrank.core.records import Candidates, Cost, LayerWindow, Passage, Query, Ranking
-from layerrank.models import load_tokenizer
+from layerrank.models.decoder import load_tokenizer
 from layerrank.ranking import engine as engines
 from layerrank.ranking.cells import Cell, cut_tokens, fitting_family, make_cell
 from layerrank.ranking.run import Progress, candidates_of_run, join_shards, rerank

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from layerrank.heap import keep_freed_memory
+from layerrank.models.heap import keep_freed_memory
 
 glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
 

@@ -13,12 +13,12 @@ from support.hub import REPO, REVISION, hub_of
 from support.server import serving
 from support.tiny import save_tiny
 
-from layerrank import model_sources
 from layerrank.__main__ import main
 from layerrank.core.errors import UserError
 from layerrank.core.files import MODEL_RECORD, file_digest, read_json
-from layerrank.model_sources import fetch_model, folder_digest
-from layerrank.models import load_decoder
+from layerrank.models import sources
+from layerrank.models.decoder import load_decoder
+from layerrank.models.sources import fetch_model, folder_digest
 
 ENTRY = {"source": "hub", "repo": REPO, "revision": REVISION}
 WEIGHTS = f"/{REPO}/resolve/{REVISION}/model.safetensors"
@@ -206,7 +206,7 @@ def index(tmp_path, monkeypatch):
         assert path.read_bytes() == b"weights"
         save_tiny(output, "llama")
 
-    monkeypatch.setattr(model_sources, "_convert_gguf", convert)
+    monkeypatch.setattr(sources, "_convert_gguf", convert)
     return wheel
 
 

@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from support.tiny import ARCHITECTURES, HEADS, LAYERS, save_tiny, tiny_model, tiny_tokenizer
 
-from layerrank import models
 from layerrank.core.errors import UserError
 from layerrank.core.files import MODEL_RECORD, write_json
-from layerrank.models import load_decoder
+from layerrank.models import decoder as models
+from layerrank.models.decoder import load_decoder
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from layerrank.candidates import shard_of
 from layerrank.core.errors import UserError
 from layerrank.core.files import MODEL_RECORD, file_digest, read_candidates, read_json
 from layerrank.core.records import Candidates
-from layerrank.models import context_length, load_config, load_decoder, load_tokenizer
+from layerrank.models.decoder import context_length, load_config, load_decoder, load_tokenizer
 from layerrank.prompts.icr import IcrPrompt, build_icr, family_named
 
 SIGNAL = 1

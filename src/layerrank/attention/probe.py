@@ -26,7 +26,7 @@ from layerrank.attention.kernels import Kernel, weigh
 from layerrank.attention.pack import Pack, Place, Tree, pack
 from layerrank.attention.signal import SUMS, Signal
 from layerrank.core.errors import UserError
-from layerrank.models import Decoder
+from layerrank.models.decoder import Decoder
 from layerrank.prompts.icr import IcrPrompt
 
 NAME = "layerrank"

@@ -14,6 +14,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank.model_sources import fetch_model, parse_entry
+    from layerrank.models.sources import fetch_model, parse_entry
 
     fetch_model(parse_entry(options.entry), options.cache, options.output, options.name)

@@ -29,7 +29,7 @@ from layerrank.attention.probe import Probe
 from layerrank.attention.scores import STRATEGIES, passage_scores
 from layerrank.core.errors import UserError
 from layerrank.core.records import LayerWindow
-from layerrank.models import Decoder
+from layerrank.models.decoder import Decoder
 from layerrank.prompts.icr import build_icr
 from layerrank.ranking.mechanism import Answer, Request, Returns, Work
 

@@ -13,7 +13,7 @@ from layerrank.ranking.frameworks import Sorter, make_sorter
 from layerrank.ranking.mechanism import Mechanism
 
 if TYPE_CHECKING:
-    from layerrank.models import Decoder
+    from layerrank.models.decoder import Decoder
     from layerrank.ranking.engine import Cut
 
 COMMON: Mapping[str, Any] = {"query_tokens": None, "passage_tokens": None}
@@ -159,7 +159,7 @@ def make_cell(
     parts: dict[str, Any] = {}
     if mechanism == "attention":
         from layerrank.core.windows import windows_for
-        from layerrank.models import load_config, load_tokenizer
+        from layerrank.models.decoder import load_config, load_tokenizer
 
         parts["windows"] = windows_for(window, qids, int(load_config(model).num_hidden_layers), selection)
         parts["family"] = family or fitting_family(load_tokenizer(model))

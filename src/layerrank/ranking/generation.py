@@ -10,7 +10,7 @@ import torch
 import transformers
 
 from layerrank.attention.probe import rope_depends_on_length
-from layerrank.models import Decoder
+from layerrank.models.decoder import Decoder
 from layerrank.prompts.chat import Chat, FrameworkPrompt
 from layerrank.ranking.mechanism import Answer, Request, Returns, Work, order_scores, winner_scores
 from layerrank.ranking.parsing import parse_choice, parse_ranking

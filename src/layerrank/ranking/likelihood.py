@@ -21,7 +21,7 @@ from torch import Tensor
 
 from layerrank.attention.pack import Tree
 from layerrank.attention.probe import Probe
-from layerrank.models import Decoder
+from layerrank.models.decoder import Decoder
 from layerrank.prompts.chat import Chat, FrameworkPrompt
 from layerrank.ranking.mechanism import Answer, Request, Returns, Work
 

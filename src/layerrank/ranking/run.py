@@ -166,7 +166,7 @@ def _rank(
     import torch
     import transformers
 
-    from layerrank.models import load_decoder
+    from layerrank.models.decoder import load_decoder
 
     decoder = load_decoder(model, layers=cell.layers, head=cell.head, dtype=dtype, device=device)
     log.info(

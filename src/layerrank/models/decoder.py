@@ -16,7 +16,7 @@ from torch import Tensor
 
 from layerrank.core.errors import UserError
 from layerrank.core.files import MODEL_RECORD, read_json
-from layerrank.heap import keep_freed_memory
+from layerrank.models.heap import keep_freed_memory
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
