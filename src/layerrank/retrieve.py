@@ -17,13 +17,13 @@ from typing import Any
 
 from tqdm import tqdm
 
+from layerrank.collections.java import java_class, start
 from layerrank.collections.prebuilt import fetch_index
 from layerrank.collections.prepared import Collection
 from layerrank.collections.source import Entry, with_slug
 from layerrank.core import files
 from layerrank.core.errors import UserError
 from layerrank.core.records import Passage, Query, Ranking
-from layerrank.java import java_class, start
 
 BATCH = 1000
 """Documents handed to the indexer at a time."""

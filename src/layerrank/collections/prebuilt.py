@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from layerrank import java
+from layerrank.collections import java
 from layerrank.collections.download import Remote, fetch
 from layerrank.collections.source import Entry, Material, Source, parse_stored
 from layerrank.core import files
