@@ -10,11 +10,11 @@ from scipy.stats import kendalltau
 from benchmarks.rows import Row
 from benchmarks.settings import Settings
 from benchmarks.stored import signals
-from layerrank import measures
 from layerrank.attention.scores import passage_scores, rank
 from layerrank.attention.signal import Signal
 from layerrank.core.records import LayerWindow
-from layerrank.intervals import mean_interval
+from layerrank.evaluation import measures
+from layerrank.evaluation.intervals import mean_interval
 
 SECTION = "dtype"
 MEASURE = "nDCG@10"

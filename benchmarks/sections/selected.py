@@ -14,7 +14,7 @@ from layerrank.attention.extract import PromptSettings
 from layerrank.attention.probe import Probe
 from layerrank.attention.scores import passage_scores
 from layerrank.core.records import LayerWindow
-from layerrank.intervals import mean_interval
+from layerrank.evaluation.intervals import mean_interval
 from layerrank.windows.selection import parse_rule, select
 from layerrank.windows.sweep import sweep
 

@@ -17,7 +17,7 @@ from layerrank.attention.scores import window_scores
 from layerrank.attention.signal import Signal
 from layerrank.core.errors import UserError
 from layerrank.core.records import LayerWindow
-from layerrank.intervals import mean_interval
+from layerrank.evaluation.intervals import mean_interval
 from layerrank.windows.profile import relative_depth
 from layerrank.windows.signals import for_each, stored_layers, stored_qids
 

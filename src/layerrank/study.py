@@ -14,9 +14,9 @@ from typing import Any
 import jsonschema
 import yaml
 
-from layerrank import measures
 from layerrank.core.errors import UserError
 from layerrank.core.records import LayerWindow
+from layerrank.evaluation import measures
 from layerrank.ranking.cells import Cell
 from layerrank.ranking.frameworks import KINDS, make_sorter
 

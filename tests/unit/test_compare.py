@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from layerrank import compare
 from layerrank.core import frames
 from layerrank.core.errors import UserError
+from layerrank.evaluation import compare
 
 DIFFERENCES = np.array([0.3, -0.1, 0.25, 0.4, 0.0, 0.15, -0.05, 0.2])
 

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from layerrank import diagnostics
 from layerrank.__main__ import main
 from layerrank.attention.signal import SUMS, Signal
 from layerrank.attention.store import SignalWriter
 from layerrank.core import files, frames
 from layerrank.core.errors import UserError
 from layerrank.core.records import Candidates, Passage, Query, Ranking
+from layerrank.evaluation import diagnostics
 from layerrank.tables.diagnostics import diagnostics_table
 
 N, QUERIES = 12, 10

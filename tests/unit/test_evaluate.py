@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from layerrank import evaluate
 from layerrank.__main__ import main
 from layerrank.core import files, frames
 from layerrank.core.errors import UserError
 from layerrank.core.records import Candidates, Passage, Query, Ranking
+from layerrank.evaluation import values as evaluate
 
 QRELS = {"q1": {"a": 2, "b": 1, "x": 3, "c": -2}, "q2": {"z": 1}, "q3": {"d": 1}, "007": {"e": 1}}
 

@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from layerrank.core.errors import UserError
-from layerrank.intervals import mean_interval
+from layerrank.evaluation.intervals import mean_interval
 
 
 def test_agrees_with_scipy_row_by_row_and_repeats_with_the_seed():

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from layerrank import measures
 from layerrank.core.errors import UserError
 from layerrank.core.records import Ranking
+from layerrank.evaluation import measures
 
 QRELS = {"q1": {"a": 3, "b": 0, "c": 1, "unretrieved": 2}, "q2": {"a": 1}, "q3": {"x": 0}}
 

@@ -2,10 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from layerrank import sensitivity
 from layerrank.__main__ import main
 from layerrank.core import frames
 from layerrank.core.errors import UserError
+from layerrank.evaluation import sensitivity
 from layerrank.tables.sensitivity import sensitivity_table, setting
 
 

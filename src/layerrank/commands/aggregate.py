@@ -17,8 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank import evaluate
     from layerrank.core import frames
+    from layerrank.evaluation import values
 
-    means = evaluate.aggregate(frames.read_values(options.evaluations), options.seed, options.resamples)
+    means = values.aggregate(frames.read_values(options.evaluations), options.seed, options.resamples)
     frames.write_frame(options.output, means)

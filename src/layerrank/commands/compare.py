@@ -18,8 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank import compare
     from layerrank.core import frames
+    from layerrank.evaluation import compare
 
     values = frames.read_values(options.evaluations)
     comparisons = compare.compare(values, options.baselines, options.seed, options.resamples)

@@ -14,8 +14,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank import costs
     from layerrank.core import frames
+    from layerrank.evaluation import costs
     from layerrank.tables import render
     from layerrank.tables.costs import cost_table
 

@@ -21,9 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank import diagnostics
     from layerrank.attention import store
     from layerrank.core import files, frames
+    from layerrank.evaluation import diagnostics
 
     scored = diagnostics.standardised_scores(
         files.read_candidates(options.candidates),

@@ -27,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank import evaluate
     from layerrank.core import files, frames
+    from layerrank.evaluation import values as evaluate
 
     values = evaluate.evaluate(
         files.read_qrels(options.qrels),

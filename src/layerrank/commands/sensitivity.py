@@ -17,8 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank import sensitivity
     from layerrank.core import frames
+    from layerrank.evaluation import sensitivity
 
     values = frames.read_values(options.evaluations)
     frames.write_frame(options.output, sensitivity.sensitivity(values, options.seed, options.resamples))

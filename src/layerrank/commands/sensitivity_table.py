@@ -17,8 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank import sensitivity
     from layerrank.core import frames
+    from layerrank.evaluation import sensitivity
     from layerrank.tables import render
     from layerrank.tables.sensitivity import sensitivity_table
 

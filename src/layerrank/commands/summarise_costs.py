@@ -15,8 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank import costs
     from layerrank.core import files, frames
+    from layerrank.evaluation import costs
 
     found = {system: files.read_costs(path) for system, path in options.costs}
     frames.write_frame(options.output, costs.summarise(found, options.collection, options.model, options.variant))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from layerrank.core.systems import parse_system
-from layerrank.costs import COUNTS
+from layerrank.evaluation.costs import COUNTS
 from layerrank.ranking.parsing import ANSWERS, MISSING, OUT_OF_RANGE, REPEATED, UNPARSEABLE, WELL_FORMED
 from layerrank.tables.describe import Cell, Column, Section, Table, embolden, interval, row
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from layerrank.core.files import Qrels
 from layerrank.core.records import LayerWindow
-from layerrank.intervals import mean_interval
+from layerrank.evaluation.intervals import mean_interval
 from layerrank.windows.signals import stored_layers
 from layerrank.windows.sweep import judged_values
 

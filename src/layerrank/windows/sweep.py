@@ -14,12 +14,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from layerrank import measures
 from layerrank.attention.scores import all_windows
 from layerrank.attention.signal import Signal
 from layerrank.core.errors import UserError
 from layerrank.core.files import Qrels, replacing
 from layerrank.core.records import LayerWindow
+from layerrank.evaluation import measures
 from layerrank.windows.signals import for_each, orders, stored_layers, stored_qids
 
 if TYPE_CHECKING:

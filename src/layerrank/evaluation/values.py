@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from layerrank import intervals, measures
 from layerrank.core import files
 from layerrank.core.errors import UserError
 from layerrank.core.frames import CELL, MEANS, VALUES
 from layerrank.core.records import Candidates, Ranking
 from layerrank.core.systems import CEILING, FIRST_STAGE
+from layerrank.evaluation import intervals, measures
 
 log = logging.getLogger(__name__)
 

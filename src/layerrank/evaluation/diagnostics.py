@@ -14,13 +14,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from layerrank import intervals
 from layerrank.attention.signal import Signal
 from layerrank.core.errors import UserError
 from layerrank.core.files import Qrels
 from layerrank.core.frames import CELL, CORRELATION
 from layerrank.core.records import Candidates, Ranking
 from layerrank.core.systems import FIRST_STAGE
+from layerrank.evaluation import intervals
 
 POINTS = ("mean", "low", "high", "queries", "mean_not_relevant", "relevant")
 POSITION = (*CELL, "system", "position", *POINTS)

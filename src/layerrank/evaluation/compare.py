@@ -13,10 +13,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from layerrank import intervals
 from layerrank.core.errors import UserError
 from layerrank.core.frames import COMPARISON, FAMILY
 from layerrank.core.systems import parse_system
+from layerrank.evaluation import intervals
 
 TIE = 1e-9
 BATCH = 4_000_000

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from layerrank import intervals
 from layerrank.core.errors import UserError
 from layerrank.core.frames import CELL
 from layerrank.core.systems import CEILING, parse_system
+from layerrank.evaluation import intervals
 
 BASE = "base"
 TIE = 1e-9

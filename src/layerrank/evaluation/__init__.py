@@ -1,0 +1,1 @@
+"""From runs to figures that can be trusted: measures, values per query, paired tests, intervals, costs."""
