@@ -21,7 +21,7 @@ STAGES = {
     "compare": "layerrank.evaluation.compare",
     "plot-sweep": "layerrank.plots.sweep",
     "effectiveness-table": "layerrank.tables.effectiveness",
-    "retrieve": "layerrank.retrieve",
+    "retrieve": "layerrank.first_stage.bm25",
     "extract-attention": "layerrank.attention.extract",
 }
 HEAVY = ("torch", "transformers", "jnius", "pyserini", "matplotlib", "pandas")

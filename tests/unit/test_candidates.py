@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layerrank import candidates
-from layerrank.candidates import Settings, cut_words, make_candidates
 from layerrank.core.errors import UserError
 from layerrank.core.records import Passage, Query, Ranking
+from layerrank.first_stage import candidates
+from layerrank.first_stage.candidates import Settings, cut_words, make_candidates
 
 QUERIES = [Query("q1", "one"), Query("q2", "two")]
 RUN = [Ranking("q1", ("a", "b", "c"), (3.0, 2.0, 1.0)), Ranking("q2", ("c",), (9.0,))]

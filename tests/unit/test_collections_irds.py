@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import pytest
 
-from layerrank import retrieve
 from layerrank.collections import irds, prepared
 from layerrank.core.errors import UserError
 from layerrank.core.records import Passage
+from layerrank.first_stage import bm25
 
 ir_datasets = pytest.importorskip("ir_datasets")
 
@@ -79,8 +79,8 @@ def test_a_whole_collection(tmp_path):
     collection = prepared.load(tmp_path / "c")
     assert collection.qrels == {"q1": {"d1": 2, "d3": -1}, "q2": {"d2": 1}}
     assert collection.description["statistics"]["negative_grades"] == 1
-    retrieve.build_index(collection, tmp_path / "cache", 1, tmp_path / "index")
-    rankings, passages = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=3))
+    bm25.build_index(collection, tmp_path / "cache", 1, tmp_path / "index")
+    rankings, passages = bm25.retrieve(collection, tmp_path / "index", bm25.Settings(depth=3))
     assert {ranking.qid: ranking.pids for ranking in rankings} == {"q1": ("d1",), "q2": ("d2",)}
     assert passages == [Passage("d1", "moth flame", "Moths"), Passage("d2", "lamp oil", "")]
 

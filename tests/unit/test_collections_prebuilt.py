@@ -14,11 +14,11 @@ from types import SimpleNamespace
 import pytest
 from support.server import Site, serving
 
-from layerrank import retrieve
 from layerrank.collections import download, java, prebuilt, prepared
 from layerrank.core import files
 from layerrank.core.errors import UserError
 from layerrank.core.records import Passage
+from layerrank.first_stage import bm25
 
 HOST = "/indexes.example.org"
 ENTRY = {
@@ -100,8 +100,8 @@ def prepare(tmp_path: Path, entry: dict = ENTRY) -> prepared.Collection:
 
 def run(tmp_path: Path, entry: dict = ENTRY, depth: int = 10):
     collection = prepare(tmp_path, entry)
-    retrieve.build_index(collection, tmp_path / "cache", 1, tmp_path / "index")
-    return retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=depth))
+    bm25.build_index(collection, tmp_path / "cache", 1, tmp_path / "index")
+    return bm25.retrieve(collection, tmp_path / "index", bm25.Settings(depth=depth))
 
 
 def test_a_whole_collection_from_the_mirror(site, tmp_path):

@@ -10,11 +10,11 @@ import pytest
 from support.tiny import save_tiny
 
 import layerrank
-from layerrank import candidates
 from layerrank.__main__ import main
 from layerrank.core import files
 from layerrank.core.errors import UserError
 from layerrank.core.records import Candidates, Cost, LayerWindow, Passage, Query, Ranking
+from layerrank.first_stage import candidates
 from layerrank.models.decoder import load_tokenizer
 from layerrank.ranking import engine as engines
 from layerrank.ranking.cells import Cell, cut_tokens, fitting_family, make_cell

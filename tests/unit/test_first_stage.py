@@ -7,7 +7,7 @@ import pytest
 from layerrank.core import files
 from layerrank.core.errors import UserError
 from layerrank.core.records import Ranking
-from layerrank.first_stage import Settings, check
+from layerrank.first_stage.check import Settings, check
 
 SETTINGS = Settings(k1=0.9, b=0.4, depth=20)
 

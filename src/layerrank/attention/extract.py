@@ -16,10 +16,10 @@ from tqdm import tqdm
 
 from layerrank.attention.probe import Probe
 from layerrank.attention.store import SignalWriter
-from layerrank.candidates import shard_of
 from layerrank.core.errors import UserError
 from layerrank.core.files import MODEL_RECORD, file_digest, read_candidates, read_json
 from layerrank.core.records import Candidates
+from layerrank.first_stage.candidates import shard_of
 from layerrank.models.decoder import context_length, load_config, load_decoder, load_tokenizer
 from layerrank.prompts.icr import IcrPrompt, build_icr, family_named
 

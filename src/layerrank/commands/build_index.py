@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank import retrieve
     from layerrank.collections import prepared
+    from layerrank.first_stage import bm25
 
-    retrieve.build_index(prepared.load(options.collection), options.cache, options.threads, options.output)
+    bm25.build_index(prepared.load(options.collection), options.cache, options.threads, options.output)

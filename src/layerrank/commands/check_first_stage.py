@@ -21,13 +21,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank import first_stage
     from layerrank.core import files
+    from layerrank.first_stage import check
 
     try:
         entry = json.loads(options.entry)
     except ValueError as error:
         raise UserError(f"--entry: not valid JSON ({error})") from None
-    settings = first_stage.Settings(options.k1, options.b, options.depth)
-    outcome = first_stage.check(options.run, options.qrels, entry, settings, options.policy)
+    settings = check.Settings(options.k1, options.b, options.depth)
+    outcome = check.check(options.run, options.qrels, entry, settings, options.policy)
     files.write_json(options.output, outcome)

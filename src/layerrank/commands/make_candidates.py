@@ -28,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank import candidates
     from layerrank.core import files
+    from layerrank.first_stage import candidates
 
     queries = candidates.sample_queries(files.read_topics(options.topics), options.query_limit, options.query_seed)
     rows = candidates.make_candidates(

@@ -53,10 +53,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank import candidates
     from layerrank.code import code_digest
     from layerrank.core import files
     from layerrank.core.errors import UserError
+    from layerrank.first_stage import candidates
     from layerrank.ranking import cells
     from layerrank.ranking import run as ranking
 

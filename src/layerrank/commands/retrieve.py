@@ -18,11 +18,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank import retrieve
     from layerrank.collections import prepared
     from layerrank.core import files
+    from layerrank.first_stage import bm25
 
-    settings = retrieve.Settings(options.k1, options.b, options.depth, options.threads)
-    rankings, passages = retrieve.retrieve(prepared.load(options.collection), options.index, settings)
+    settings = bm25.Settings(options.k1, options.b, options.depth, options.threads)
+    rankings, passages = bm25.retrieve(prepared.load(options.collection), options.index, settings)
     files.write_passages(options.passages, passages)
     files.write_run(options.output, rankings, tag="bm25")

@@ -13,10 +13,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from layerrank import __version__, candidates
+from layerrank import __version__
 from layerrank.core import files
 from layerrank.core.errors import UserError
 from layerrank.core.records import Candidates, Cost, Passage, Query, Ranking
+from layerrank.first_stage import candidates
 from layerrank.ranking.cells import Cell
 from layerrank.ranking.engine import Engine, check_failures, failure_rate
 
