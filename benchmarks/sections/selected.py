@@ -15,8 +15,8 @@ from layerrank.attention.probe import Probe
 from layerrank.attention.scores import passage_scores
 from layerrank.core.records import LayerWindow
 from layerrank.evaluation.intervals import mean_interval
-from layerrank.windows.selection import parse_rule, select
-from layerrank.windows.sweep import sweep
+from layerrank.layers.selection import parse_rule, select
+from layerrank.layers.sweep import sweep
 
 SECTION = "selected"
 MEASURE = "nDCG@10"

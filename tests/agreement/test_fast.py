@@ -15,12 +15,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from layerrank.attention.probe import Probe
 from layerrank.attention.signal import Signal
 from layerrank.core.records import Candidates, LayerWindow, Passage, Query
+from layerrank.layers.sweep import sweep
 from layerrank.models.decoder import load_decoder
 from layerrank.prompts.icr import build_icr
 from layerrank.ranking.cells import Cell
 from layerrank.ranking.engine import Engine
 from layerrank.ranking.mechanism import Request
-from layerrank.windows.sweep import sweep
 
 VOCABULARY = 480
 

@@ -7,9 +7,9 @@ from support.signals import random_signal
 from support.stores import write_store
 
 from layerrank.attention.scores import STRATEGIES, all_windows, passage_scores
-from layerrank.windows import signals
-from layerrank.windows.profile import layer_profile
-from layerrank.windows.sweep import judged_values, sweep
+from layerrank.layers import signals
+from layerrank.layers.profile import layer_profile
+from layerrank.layers.sweep import judged_values, sweep
 
 LAYERS = 5
 

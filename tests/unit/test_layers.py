@@ -5,12 +5,12 @@ from scipy import stats
 from support.signals import random_signal
 from support.stores import write_store
 
-from layerrank import layers
 from layerrank.__main__ import main
 from layerrank.attention.scores import passage_scores
 from layerrank.core import frames
 from layerrank.core.errors import UserError
 from layerrank.core.records import LayerWindow
+from layerrank.layers import shape as layers
 
 ERROR = 0.02
 

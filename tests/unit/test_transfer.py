@@ -6,9 +6,9 @@ from layerrank.attention.scores import all_windows
 from layerrank.core import files, frames
 from layerrank.core.errors import UserError
 from layerrank.core.records import LayerWindow
-from layerrank.transfer import COLUMNS, at_depth, transfer
-from layerrank.windows.selection import Rule, parse_rule, select
-from layerrank.windows.sweep import Sweep, write_sweep
+from layerrank.layers.selection import Rule, parse_rule, select
+from layerrank.layers.sweep import Sweep, write_sweep
+from layerrank.layers.transfer import COLUMNS, at_depth, transfer
 
 
 def constant(scores, layers, measure="nDCG@10"):

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     from layerrank.core import files, frames
-    from layerrank.windows.profile import layer_profile
+    from layerrank.layers.profile import layer_profile
 
     profile = layer_profile(
         options.signal,

@@ -20,16 +20,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank import layers
     from layerrank.core import frames
     from layerrank.core.errors import UserError
-    from layerrank.windows.profile import COLUMNS
+    from layerrank.layers import shape
+    from layerrank.layers.profile import COLUMNS
 
     if (options.neighbours is None) != (not options.signal):
         raise UserError("--neighbours: needs --signal, and --signal needs it")
-    shapes = layers.shapes(frames.read_frame(options.profile, COLUMNS))
+    shapes = shape.shapes(frames.read_frame(options.profile, COLUMNS))
     if options.neighbours is not None:
-        neighbours = layers.neighbour_agreement(
+        neighbours = shape.neighbour_agreement(
             options.signal, options.strategy, seed=options.seed, resamples=options.resamples, workers=options.workers
         )
         frames.write_frame(options.neighbours, neighbours)

@@ -35,8 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     from layerrank.core import files
-    from layerrank.windows import labelfree, selection
-    from layerrank.windows.sweep import read_sweep
+    from layerrank.layers import labelfree, selection
+    from layerrank.layers.sweep import read_sweep
 
     rule = selection.parse_rule(options.rule)
     own = read_sweep(options.sweep)

@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     from layerrank.core import files, frames
-    from layerrank.windows.sweep import sweep, sweep_table, write_sweep
+    from layerrank.layers.sweep import sweep, sweep_table, write_sweep
 
     swept = sweep(
         options.signal,

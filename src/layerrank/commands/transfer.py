@@ -38,9 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     from layerrank.core import files, frames
     from layerrank.core.errors import UserError
-    from layerrank.transfer import transfer
-    from layerrank.windows.selection import parse_rule
-    from layerrank.windows.sweep import read_sweep
+    from layerrank.layers.selection import parse_rule
+    from layerrank.layers.sweep import read_sweep
+    from layerrank.layers.transfer import transfer
 
     rule = parse_rule(options.rule)
     if rule.rule not in ("best", "peak"):

@@ -12,7 +12,7 @@ from layerrank.attention.store import read_signals
 from layerrank.core.errors import UserError
 from layerrank.core.records import Candidates, Cost, LayerWindow, Ranking
 from layerrank.core.windows import windows_for
-from layerrank.windows.signals import stored_layers, stored_qids
+from layerrank.layers.signals import stored_layers, stored_qids
 
 STORED_PASS = "stored_full_pass"
 """Outcome of every query: its seconds are the extraction's, of all layers, whatever the window."""

@@ -18,8 +18,8 @@ from layerrank.attention.signal import Signal
 from layerrank.core.errors import UserError
 from layerrank.core.records import LayerWindow
 from layerrank.evaluation.intervals import mean_interval
-from layerrank.windows.profile import relative_depth
-from layerrank.windows.signals import for_each, stored_layers, stored_qids
+from layerrank.layers.profile import relative_depth
+from layerrank.layers.signals import for_each, stored_layers, stored_qids
 
 Floats = NDArray[np.float64]
 

@@ -11,8 +11,8 @@ import pandas as pd
 
 from layerrank.core.errors import UserError
 from layerrank.core.records import LayerWindow
-from layerrank.windows.selection import Rule, best_window, folds_of
-from layerrank.windows.sweep import Sweep
+from layerrank.layers.selection import Rule, best_window, folds_of
+from layerrank.layers.sweep import Sweep
 
 COLUMNS = (
     "kind",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from layerrank.attention.scores import all_windows, window_scores
 from layerrank.attention.signal import Signal
 from layerrank.core.errors import UserError
-from layerrank.windows.signals import for_each, stored_layers, stored_qids
+from layerrank.layers.signals import for_each, stored_layers, stored_qids
 
 Scores = NDArray[np.float64]
 

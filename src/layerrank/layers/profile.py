@@ -10,8 +10,8 @@ import pandas as pd
 from layerrank.core.files import Qrels
 from layerrank.core.records import LayerWindow
 from layerrank.evaluation.intervals import mean_interval
-from layerrank.windows.signals import stored_layers
-from layerrank.windows.sweep import judged_values
+from layerrank.layers.signals import stored_layers
+from layerrank.layers.sweep import judged_values
 
 COLUMNS = ("measure", "layer", "relative_depth", "mean", "low", "high", "queries")
 

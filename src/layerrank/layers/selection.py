@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from layerrank.core.errors import UserError
 from layerrank.core.records import LayerWindow
-from layerrank.windows.sweep import Sweep
+from layerrank.layers.sweep import Sweep
 
 TIE = 1e-7
 """Means closer than this are ties: sweeps store float32."""

@@ -20,7 +20,7 @@ from layerrank.core.errors import UserError
 from layerrank.core.files import Qrels, replacing
 from layerrank.core.records import LayerWindow
 from layerrank.evaluation import measures
-from layerrank.windows.signals import for_each, orders, stored_layers, stored_qids
+from layerrank.layers.signals import for_each, orders, stored_layers, stored_qids
 
 if TYPE_CHECKING:
     import pandas as pd

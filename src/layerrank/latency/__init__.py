@@ -1,0 +1,1 @@
+"""Honest seconds, memory and operations, stage by stage."""
