@@ -8,8 +8,8 @@ from benchmarks.rows import Row, row_of
 from benchmarks.settings import Settings
 from benchmarks.texts import prompt_of
 from benchmarks.timing import attention_clock, timed
-from layerrank import flops
 from layerrank.attention.probe import Probe
+from layerrank.latency import flops
 from layerrank.models.decoder import DTYPES
 
 SECTION = "tokens"

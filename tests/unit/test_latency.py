@@ -6,14 +6,14 @@ import pytest
 import torch
 from support.tiny import LAYERS, save_tiny
 
-from layerrank import latency
 from layerrank.__main__ import main
 from layerrank.attention.extract import PromptSettings
 from layerrank.attention.probe import Probe
 from layerrank.core import files, frames
 from layerrank.core.errors import UserError
 from layerrank.core.records import Candidates, Passage, Query
-from layerrank.latency import COLUMNS, Sample, Stopwatch, measure, peak_memory
+from layerrank.latency import stages as latency
+from layerrank.latency.stages import COLUMNS, Sample, Stopwatch, measure, peak_memory
 from layerrank.plots.latency import COLUMNS as DRAWN
 
 SETTINGS = PromptSettings("chatml")

@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     from layerrank.attention.extract import PromptSettings
     from layerrank.core import files, frames
-    from layerrank.latency import Sample, measure
+    from layerrank.latency.stages import Sample, measure
 
     table, about = measure(
         options.candidates,

@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from tqdm import tqdm
 
-from layerrank import flops
 from layerrank.attention.extract import PromptSettings
 from layerrank.attention.pack import Tree
 from layerrank.attention.probe import Probe
@@ -34,6 +33,7 @@ from layerrank.core.files import file_digest, read_candidates
 from layerrank.core.records import Candidates, LayerWindow
 from layerrank.core.sampling import sample
 from layerrank.core.windows import SELECTED, windows_for
+from layerrank.latency import flops
 from layerrank.models.decoder import Decoder, load_config, load_decoder
 from layerrank.ranking.cells import Cell, make_cell
 from layerrank.ranking.frameworks import WHOLE
@@ -47,7 +47,7 @@ COLUMNS = ("system", "stage", "median", "low", "high", "rounds", "queries", "lay
 
 median, low, high: seconds a query (of `load`: seconds), mean over the sample's queries in each round; the median, the
 lowest and the highest of the rounds. layers: loaded. tokens: read (prefill) or written (decode) a query, mean. gflop:
-operations that the stage needs by formula (`layerrank.flops`), in 10⁹ a query. mib: of `load`, the weights; of `total`,
+operations that the stage needs by formula (`layerrank.latency.flops`), in 10⁹ a query. mib: of `load`, the weights; of `total`,
 the most that memory rises above the loaded model while a query of the sample is ranked; in MiB.
 """
 
