@@ -16,7 +16,7 @@ STUDIES = {"config/config.yaml": "≤ 3", "config/paper.yaml": "≤ 15"}
 STAGES = {
     "sweep-windows": "layerrank.layers.shape.sweep",
     "select-window": "layerrank.layers.shape.selection",
-    "rerank-cached": "layerrank.windows.cached",
+    "rerank-cached": "layerrank.ranking.cached",
     "evaluate": "layerrank.evaluation.values",
     "compare": "layerrank.evaluation.compare",
     "plot-sweep": "layerrank.plots.sweep",

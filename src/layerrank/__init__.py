@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from layerrank.reranker import Reranker as Reranker
+    from layerrank.ranking.reranker import Reranker as Reranker
 
 __version__ = "0.1.0"
 __all__ = ["Reranker", "__version__"]
@@ -15,6 +15,6 @@ def __getattr__(name: str) -> Any:
     """`Reranker`, when it is first asked for: it imports torch, which an analysis must not."""
     if name != "Reranker":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from layerrank.reranker import Reranker
+    from layerrank.ranking.reranker import Reranker
 
     return Reranker

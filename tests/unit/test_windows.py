@@ -15,8 +15,8 @@ from layerrank.core.records import Candidates, LayerWindow, Passage, Query
 from layerrank.layers import labelfree
 from layerrank.layers.selection import Rule, best_window, folds_of, parse_rule, select
 from layerrank.layers.sweep import Sweep, read_sweep, write_sweep
+from layerrank.ranking.cached import check_settings, rerank_cached
 from layerrank.windows import windows_for
-from layerrank.windows.cached import check_settings, rerank_cached
 
 LAYERS = 4
 COUNT = LAYERS * (LAYERS + 1) // 2

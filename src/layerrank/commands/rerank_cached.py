@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     from layerrank.core import files
-    from layerrank.windows import cached
+    from layerrank.ranking import cached
 
     given = {"strategy": options.strategy, "heads": options.heads}
     settings = options.settings | {key: value for key, value in given.items() if value is not None}
