@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.rows import Row, read_rows
 from layerrank.core.files import write_text
-from layerrank.plots.style import BLUE, GREY, INK, NOTE_SIZE, ORANGE, SKY, VERMILION, new_figure, save, styled
+from layerrank.report.figures.style import BLUE, GREY, INK, NOTE_SIZE, ORANGE, SKY, VERMILION, new_figure, save, styled
 
 TEMPLATE = Path(__file__).with_name("performance.md.j2")
 WAYS = {

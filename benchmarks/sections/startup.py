@@ -19,8 +19,8 @@ STAGES = {
     "rerank-cached": "layerrank.ranking.cached",
     "evaluate": "layerrank.evaluation.values",
     "compare": "layerrank.evaluation.compare",
-    "plot-sweep": "layerrank.plots.sweep",
-    "effectiveness-table": "layerrank.tables.effectiveness",
+    "plot-sweep": "layerrank.report.figures.sweep",
+    "effectiveness-table": "layerrank.report.tables.effectiveness",
     "retrieve": "layerrank.first_stage.bm25",
     "extract-attention": "layerrank.attention.extract",
 }

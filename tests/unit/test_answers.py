@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from layerrank import answers
 from layerrank.core import frames
-from layerrank.tables.effectiveness import Marks
+from layerrank.report import answers
+from layerrank.report.tables.effectiveness import Marks
 
 TESTS = answers.Tests(Marks("", "randomisation", 0.05), seed=1, resamples=500)
 QUERIES = 40

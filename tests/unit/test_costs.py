@@ -7,7 +7,7 @@ from layerrank.core import files, frames
 from layerrank.core.errors import UserError
 from layerrank.core.records import Cost
 from layerrank.evaluation import costs
-from layerrank.tables.costs import cost_table, outcome_table
+from layerrank.report.tables.costs import cost_table, outcome_table
 
 WRITTEN = {"answers": 8, "well_formed": 6, "repeated": 3, "unparseable": 1}
 COSTS = {

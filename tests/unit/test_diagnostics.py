@@ -8,7 +8,7 @@ from layerrank.core import files, frames
 from layerrank.core.errors import UserError
 from layerrank.core.records import Candidates, Passage, Query, Ranking
 from layerrank.evaluation import diagnostics
-from layerrank.tables.diagnostics import diagnostics_table
+from layerrank.report.tables.diagnostics import diagnostics_table
 
 N, QUERIES = 12, 10
 RNG = np.random.default_rng(7)

@@ -14,7 +14,7 @@ from layerrank.core.errors import UserError
 from layerrank.core.records import Candidates, Passage, Query
 from layerrank.latency import stages as latency
 from layerrank.latency.stages import COLUMNS, Sample, Stopwatch, measure, peak_memory
-from layerrank.plots.latency import COLUMNS as DRAWN
+from layerrank.report.figures.latency import COLUMNS as DRAWN
 
 SETTINGS = PromptSettings("chatml")
 CPU = torch.device("cpu")

@@ -7,7 +7,7 @@ from layerrank.core import files, frames
 from layerrank.core.records import LayerWindow
 from layerrank.layers.selection import Rule, select
 from layerrank.layers.sweep import Sweep
-from layerrank.tables.layers import selection_table, shape_table, transfer_table
+from layerrank.report.tables.layers import selection_table, shape_table, transfer_table
 
 WINDOWS = tuple(LayerWindow(start, end) for start in range(3) for end in range(start, 3))
 FORMATS = (".tsv", ".html", ".tex", ".md")

@@ -24,17 +24,17 @@ from layerrank.__main__ import main
 from layerrank.core import files
 from layerrank.core.errors import UserError
 from layerrank.core.records import Cost
-from layerrank.plots import inputs, style
-from layerrank.plots.depth import draw_depth
-from layerrank.plots.diagnostics import draw_diagnostics
-from layerrank.plots.effectiveness import draw_effectiveness
-from layerrank.plots.inputs import Level, Profile, Selection, Shape
-from layerrank.plots.latency import draw_latency
-from layerrank.plots.neighbours import draw_neighbours
-from layerrank.plots.pareto import draw_pareto, pareto_front
-from layerrank.plots.profile import draw_profile
-from layerrank.plots.sweep import border_segments, colour_floor, draw_sweep
-from layerrank.plots.transfer import draw_transfer
+from layerrank.report.figures import inputs, style
+from layerrank.report.figures.depth import draw_depth
+from layerrank.report.figures.diagnostics import draw_diagnostics
+from layerrank.report.figures.effectiveness import draw_effectiveness
+from layerrank.report.figures.inputs import Level, Profile, Selection, Shape
+from layerrank.report.figures.latency import draw_latency
+from layerrank.report.figures.neighbours import draw_neighbours
+from layerrank.report.figures.pareto import draw_pareto, pareto_front
+from layerrank.report.figures.profile import draw_profile
+from layerrank.report.figures.sweep import border_segments, colour_floor, draw_sweep
+from layerrank.report.figures.transfer import draw_transfer
 
 PEAK = Selection("peak", "peak", False, ((13, 18, 10), (14, 19, 20)), (14, 19))
 ORACLE = Selection("oracle", "oracle", True, ((15, 18, 30),), (15, 18))

@@ -7,7 +7,7 @@ import yaml
 
 from layerrank.__main__ import main
 from layerrank.core import frames
-from layerrank.tables import published
+from layerrank.report.tables import published
 
 REPOSITORY = Path(__file__).parents[2]
 REFERENCE = REPOSITORY / ".." / "shared" / "docs" / "reference-numbers.md"

@@ -6,7 +6,7 @@ from layerrank.__main__ import main
 from layerrank.core import frames
 from layerrank.core.errors import UserError
 from layerrank.evaluation import sensitivity
-from layerrank.tables.sensitivity import sensitivity_table, setting
+from layerrank.report.tables.sensitivity import sensitivity_table, setting
 
 
 def rows(variant, system, scores, first=0):

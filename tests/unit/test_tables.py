@@ -14,8 +14,8 @@ import pytest
 from layerrank.__main__ import main
 from layerrank.core import frames
 from layerrank.core.errors import UserError
-from layerrank.tables import effectiveness, render
-from layerrank.tables.describe import P_VALUE, Cell, Column, Section, Table, embolden, interval, row
+from layerrank.report.tables import effectiveness, render
+from layerrank.report.tables.describe import P_VALUE, Cell, Column, Section, Table, embolden, interval, row
 
 COLUMNS = (Column("System"), Column("nDCG@10", ".3f", group="cranfield", detail="95 % interval"), Column("n", ",d"))
 TABLE = Table(

@@ -12,11 +12,11 @@ from layerrank.attention.scores import all_windows
 from layerrank.core import files
 from layerrank.core.errors import UserError
 from layerrank.core.records import Candidates, LayerWindow, Passage, Query
+from layerrank.core.windows import windows_for
 from layerrank.layers import labelfree
 from layerrank.layers.selection import Rule, best_window, folds_of, parse_rule, select
 from layerrank.layers.sweep import Sweep, read_sweep, write_sweep
 from layerrank.ranking.cached import check_settings, rerank_cached
-from layerrank.windows import windows_for
 
 LAYERS = 4
 COUNT = LAYERS * (LAYERS + 1) // 2

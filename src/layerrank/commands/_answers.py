@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from layerrank.commands._arguments import add_resampling
 
 if TYPE_CHECKING:
-    from layerrank.answers import Tests
+    from layerrank.report.answers import Tests
 
 
 def add_values(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +32,7 @@ def add_values(parser: argparse.ArgumentParser) -> None:
 
 def tests(options: argparse.Namespace) -> Tests:
     """What the arguments say of tests."""
-    from layerrank.answers import Tests
-    from layerrank.tables.effectiveness import Marks
+    from layerrank.report.answers import Tests
+    from layerrank.report.tables.effectiveness import Marks
 
     return Tests(Marks("", options.test, options.alpha), options.seed, options.resamples)

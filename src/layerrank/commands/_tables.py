@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from layerrank.tables.effectiveness import Results
+    from layerrank.report.tables.effectiveness import Results
 
 
 def add_tables(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +32,7 @@ def add_results(parser: argparse.ArgumentParser) -> None:
 
 def results(options: argparse.Namespace, measures: Sequence[str]) -> Results:
     """What the arguments of `add_results` name."""
-    from layerrank.tables.effectiveness import Marks, Results
+    from layerrank.report.tables.effectiveness import Marks, Results
 
     marks = Marks(options.baseline, options.test, options.alpha)
     return Results.read(options.means, options.comparisons, measures, options.variant, marks)

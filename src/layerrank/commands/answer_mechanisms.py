@@ -15,8 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     import pandas as pd
 
-    from layerrank import answers
     from layerrank.core import frames
+    from layerrank.report import answers
 
     values = frames.read_values(options.evaluations)
     costs = pd.concat(

@@ -20,8 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank import answers
     from layerrank.core import frames
+    from layerrank.report import answers
 
     shapes = [(split_cell(name), frames.read_frame(path, ("measure", "verdict"))) for name, path in options.shapes]
     profiles = {split_cell(name): frames.read_frame(path, ("measure", "layer")) for name, path in options.profiles}

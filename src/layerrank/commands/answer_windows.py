@@ -24,8 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     import pandas as pd
 
-    from layerrank import answers
     from layerrank.core import frames
+    from layerrank.report import answers
 
     values = frames.read_values(options.evaluations)
     costs = pd.concat([frames.read_frame(Path(path), ("system", "layer_tokens")) for path in options.costs])

@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank.tables import effectiveness, render
+    from layerrank.report.tables import effectiveness, render
 
     found = results(options, options.measures)
     render.write(effectiveness.comparison_table(found, options.measures, options.variant), options.outputs)

@@ -15,8 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     from layerrank.core import frames
-    from layerrank.tables import render
-    from layerrank.tables.diagnostics import diagnostics_table
+    from layerrank.report.tables import render
+    from layerrank.report.tables.diagnostics import diagnostics_table
 
     correlations = frames.read_frames(options.correlations, frames.CORRELATION)
     render.write(diagnostics_table(correlations), options.outputs)

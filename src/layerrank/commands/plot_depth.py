@@ -19,9 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank.plots import inputs
-    from layerrank.plots.depth import draw_depth
-    from layerrank.plots.style import save
+    from layerrank.report.figures import inputs
+    from layerrank.report.figures.depth import draw_depth
+    from layerrank.report.figures.style import save
 
     profiles = inputs.read_profiles(options.profiles, options.collections, options.models, options.measure)
     measure = str(profiles[0].rows["measure"].iloc[0])

@@ -17,9 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     from layerrank.core import frames
-    from layerrank.plots import inputs
-    from layerrank.plots.diagnostics import LENGTH, POSITION, draw_diagnostics
-    from layerrank.plots.style import save
+    from layerrank.report.figures import inputs
+    from layerrank.report.figures.diagnostics import LENGTH, POSITION, draw_diagnostics
+    from layerrank.report.figures.style import save
 
     tables = [
         inputs.only_values(frames.read_frame(path, columns), "system", options.systems, path) if path else None

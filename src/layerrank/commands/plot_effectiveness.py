@@ -15,9 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank.plots import inputs
-    from layerrank.plots.effectiveness import draw_effectiveness
-    from layerrank.plots.style import save
+    from layerrank.report.figures import inputs
+    from layerrank.report.figures.effectiveness import draw_effectiveness
+    from layerrank.report.figures.style import save
 
     means = inputs.read_means(options.means, options.measure, options.collections, options.models, options.variant)
     figure = draw_effectiveness(

@@ -17,8 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     from layerrank.core import frames
-    from layerrank.plots.latency import COLUMNS, draw_latency
-    from layerrank.plots.style import save
+    from layerrank.report.figures.latency import COLUMNS, draw_latency
+    from layerrank.report.figures.style import save
 
     table = frames.read_frame(options.table, COLUMNS)
     save(draw_latency(table, title=options.title, subtitle=options.subtitle), *outputs(options))

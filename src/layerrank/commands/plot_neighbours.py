@@ -17,8 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     from layerrank.core import frames
-    from layerrank.plots.neighbours import COLUMNS, draw_neighbours
-    from layerrank.plots.style import save
+    from layerrank.report.figures.neighbours import COLUMNS, draw_neighbours
+    from layerrank.report.figures.style import save
 
     table = frames.read_frame(options.table, COLUMNS)
     save(draw_neighbours(table, title=options.title, subtitle=options.subtitle), *outputs(options))

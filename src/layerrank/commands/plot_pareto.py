@@ -25,9 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank.plots import inputs
-    from layerrank.plots.pareto import draw_pareto
-    from layerrank.plots.style import save
+    from layerrank.report.figures import inputs
+    from layerrank.report.figures.pareto import draw_pareto
+    from layerrank.report.figures.style import save
 
     means = inputs.read_means(options.means, options.measure, options.collections, options.models, options.variant)
     table = inputs.join_costs(means, options.costs, options.cost)

@@ -27,9 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     from layerrank.core import frames
-    from layerrank.plots import inputs
-    from layerrank.plots.profile import draw_profile
-    from layerrank.plots.style import save
+    from layerrank.report.figures import inputs
+    from layerrank.report.figures.profile import draw_profile
+    from layerrank.report.figures.style import save
 
     profile = inputs.only_measure(frames.read_frame(options.profile, inputs.PROFILE), options.measure, options.profile)
     measure = str(profile["measure"].iloc[0])

@@ -24,9 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     from layerrank.core import frames
     from layerrank.core.records import LayerWindow
-    from layerrank.plots import inputs
-    from layerrank.plots.style import save
-    from layerrank.plots.sweep import draw_sweep
+    from layerrank.report.figures import inputs
+    from layerrank.report.figures.style import save
+    from layerrank.report.figures.sweep import draw_sweep
 
     sweep = inputs.only_measure(frames.read_frame(options.sweep, inputs.SWEEP), options.measure, options.sweep)
     layers = int(sweep["end"].max()) + 1

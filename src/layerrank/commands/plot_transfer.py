@@ -16,8 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     from layerrank.core import frames
-    from layerrank.plots.style import save
-    from layerrank.plots.transfer import COLUMNS, draw_transfer
+    from layerrank.report.figures.style import save
+    from layerrank.report.figures.transfer import COLUMNS, draw_transfer
 
     table = frames.read_frame(options.table, COLUMNS)
     figure = draw_transfer(table, measure=options.measure, title=options.title, subtitle=options.subtitle)

@@ -25,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     from layerrank.core import frames
-    from layerrank.tables import render
-    from layerrank.tables.published import published_table
+    from layerrank.report.tables import render
+    from layerrank.report.tables.published import published_table
 
     columns = ("measure", "layer", "mean")
     profiles = {split_cell(name): frames.read_frame(path, columns) for name, path in options.profiles}

@@ -22,8 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     from layerrank.core import files
-    from layerrank.tables import render
-    from layerrank.tables.layers import selection_table
+    from layerrank.report.tables import render
+    from layerrank.report.tables.layers import selection_table
 
     selections = [(split_cell(name), files.read_json(path)) for name, path in options.selections]
     render.write(selection_table(selections), options.outputs)

@@ -22,8 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     from layerrank.core import frames
-    from layerrank.tables import render
-    from layerrank.tables.layers import shape_table
+    from layerrank.report.tables import render
+    from layerrank.report.tables.layers import shape_table
 
     shapes = [(split_cell(name), frames.read_frame(path, ("measure", "verdict"))) for name, path in options.shapes]
     render.write(shape_table(shapes), options.outputs)

@@ -7,7 +7,7 @@ import pandas as pd
 from layerrank.core.systems import parse_system
 from layerrank.evaluation.costs import COUNTS
 from layerrank.ranking.parsing import ANSWERS, MISSING, OUT_OF_RANGE, REPEATED, UNPARSEABLE, WELL_FORMED
-from layerrank.tables.describe import Cell, Column, Section, Table, embolden, interval, row
+from layerrank.report.tables.describe import Cell, Column, Section, Table, embolden, interval, row
 
 COLUMNS = (
     Column("System"),

@@ -9,7 +9,7 @@ import pandas as pd
 
 from layerrank.core.errors import UserError
 from layerrank.core.systems import parse_system
-from layerrank.tables.describe import Cell, Column, Row, Section, Table, interval, row
+from layerrank.report.tables.describe import Cell, Column, Row, Section, Table, interval, row
 
 SIGNED = "+.3f"
 SAMPLE = "queries"  # how many queries a variant ran is no setting under study

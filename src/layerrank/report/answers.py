@@ -16,9 +16,9 @@ import pandas as pd
 from layerrank.core import files
 from layerrank.core.systems import CEILING, FIRST_STAGE, parse_system, window_label
 from layerrank.evaluation import compare
-from layerrank.tables.describe import P_VALUE, Cell, Column, Section, Table, Value, interval, row
-from layerrank.tables.effectiveness import FRAMEWORKS, MECHANISMS, TESTS, Marks
-from layerrank.tables.render import answer_page
+from layerrank.report.tables.describe import P_VALUE, Cell, Column, Section, Table, Value, interval, row
+from layerrank.report.tables.effectiveness import FRAMEWORKS, MECHANISMS, TESTS, Marks
+from layerrank.report.tables.render import answer_page
 
 ALL = "listwise-attention-all"
 SIGNED = "+.3f"

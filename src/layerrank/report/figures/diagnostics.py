@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from layerrank.plots.style import (
+from layerrank.report.figures.style import (
     FIRST_STAGE,
     GREY,
     SEQUENCE_DASHES,

@@ -14,8 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from layerrank.plots.inputs import Level, Selection, Shape
-from layerrank.plots.style import (
+from layerrank.report.figures.inputs import Level, Selection, Shape
+from layerrank.report.figures.style import (
     BLUE,
     GREY,
     INK,

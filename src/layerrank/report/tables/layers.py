@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from layerrank.tables.describe import Cell, Column, Row, Section, Table, Value, row
+from layerrank.report.tables.describe import Cell, Column, Row, Section, Table, Value, row
 
 TRANSFER = ("kind", "source", "target", "measure", "window", "oracle_window", "oracle", "regret", "same_queries")
 

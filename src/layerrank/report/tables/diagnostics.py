@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from layerrank.core.systems import parse_system
-from layerrank.tables.describe import Cell, Column, Section, Table, interval, row
+from layerrank.report.tables.describe import Cell, Column, Section, Table, interval, row
 
 SIGNED = "+.2f"
 SHOWN = (("place", "all"), ("place", "not relevant"), ("tokens", "all"), ("tokens", "not relevant"))

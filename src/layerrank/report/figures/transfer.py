@@ -11,7 +11,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from layerrank.plots.style import BLUE, INK, NOTE_SIZE, new_figure, note, span_label, styled
+from layerrank.report.figures.style import BLUE, INK, NOTE_SIZE, new_figure, note, span_label, styled
 
 COLUMNS = ("source", "target", "regret")
 

@@ -15,8 +15,8 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from layerrank.plots.inputs import Level, Selection
-from layerrank.plots.style import (
+from layerrank.report.figures.inputs import Level, Selection
+from layerrank.report.figures.style import (
     INK,
     NOTE_SIZE,
     VERMILION,

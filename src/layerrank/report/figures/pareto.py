@@ -16,8 +16,8 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
 from layerrank.core.systems import CEILING, FIRST_STAGE, parse_system, window_label
-from layerrank.plots.effectiveness import panels_of
-from layerrank.plots.style import (
+from layerrank.report.figures.effectiveness import panels_of
+from layerrank.report.figures.style import (
     GREY,
     INK,
     NOTE_SIZE,

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from layerrank.core.frames import CELL
 from layerrank.core.systems import CEILING, parse_system
-from layerrank.plots.style import (
+from layerrank.report.figures.style import (
     GREY,
     NOTE_SIZE,
     encoding_handles,

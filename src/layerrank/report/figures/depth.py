@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from layerrank.plots.inputs import Profile
-from layerrank.plots.style import (
+from layerrank.report.figures.inputs import Profile
+from layerrank.report.figures.style import (
     GREY,
     INK,
     NOTE_SIZE,

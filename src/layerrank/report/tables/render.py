@@ -12,7 +12,7 @@ import jinja2
 
 from layerrank.core import files
 from layerrank.core.errors import UserError
-from layerrank.tables.describe import Cell, Column, Table
+from layerrank.report.tables.describe import Cell, Column, Table
 
 LATEX = {
     "\\": r"\textbackslash{}",

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from layerrank.plots.style import BLUE, GREY, layer_axis, new_figure, note, styled
+from layerrank.report.figures.style import BLUE, GREY, layer_axis, new_figure, note, styled
 
 COLUMNS = ("layer", "mean", "low", "high", "queries")
 

@@ -12,7 +12,7 @@ import pandas as pd
 import yaml
 
 from layerrank.core.systems import FIRST_STAGE, parse_system
-from layerrank.tables.describe import Cell, Column, Row, Section, Table, row
+from layerrank.report.tables.describe import Cell, Column, Row, Section, Table, row
 
 DENOMINATORS = {"all": "all judged queries", "reachable": "with a relevant candidate"}
 KINDS = {

@@ -12,7 +12,17 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from layerrank.plots.style import GREY, INK, NOTE_SIZE, label_of, legend_below, look_of, new_figure, note, styled
+from layerrank.report.figures.style import (
+    GREY,
+    INK,
+    NOTE_SIZE,
+    label_of,
+    legend_below,
+    look_of,
+    new_figure,
+    note,
+    styled,
+)
 
 COLUMNS = ("system", "stage", "median", "low", "high")
 STAGES = ("tokenise", "prefill", "decode", "score")

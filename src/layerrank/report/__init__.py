@@ -1,0 +1,1 @@
+"""What people read: the answers in words, tables, figures. It computes nothing."""
