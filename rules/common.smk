@@ -10,9 +10,9 @@ BASE = Path(workflow.current_basedir).parent
 sys.path.insert(0, str(BASE / "src"))
 os.environ.update(LAYERRANK_BASE=str(BASE))
 
-from layerrank import slurm, study as studies
+from layerrank.study import slurm, load as studies
 from layerrank.core import files
-from layerrank.code import code_digest
+from layerrank.study.code import code_digest
 from layerrank.collections import prepared
 from layerrank.core.errors import UserError
 from snakemake.exceptions import WorkflowError

@@ -1,6 +1,6 @@
 import pytest
 
-from layerrank import code
+from layerrank.study import code
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from layerrank import manifest
 from layerrank.__main__ import main
 from layerrank.attention.signal import SUMS, Signal
 from layerrank.attention.store import SignalWriter
 from layerrank.core import files
 from layerrank.core.errors import UserError
+from layerrank.study import manifest
 
 COLLECTION = {"name": "c", "digests": {"corpus": "sha256:" + "ab" * 32}, "statistics": {"documents": 3, "queries": 2}}
 MODEL = {"name": "m", "revision": "abc123", "digest": "cd" * 32, "source": "hub"}

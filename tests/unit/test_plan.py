@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from layerrank import plan
 from layerrank.core.errors import UserError
-from layerrank.plan import Gpu, Job
-from layerrank.study import Study, load_study
+from layerrank.study import plan
+from layerrank.study.load import Study, load_study
+from layerrank.study.plan import Gpu, Job
 
 PAPER = plan.BASE / "config/paper.yaml"
 ONE = Gpu(tflops=1.0, bandwidth=1.0, utilisation=1.0)

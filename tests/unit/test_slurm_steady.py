@@ -1,7 +1,7 @@
 import sys
 import types
 
-from layerrank import slurm
+from layerrank.study import slurm
 
 
 def asked(answers):

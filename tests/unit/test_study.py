@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from layerrank import study as studies
 from layerrank.core.errors import UserError
+from layerrank.study import load as studies
 
 BASE = Path(__file__).parents[2]
 

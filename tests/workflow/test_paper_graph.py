@@ -4,8 +4,8 @@ import collections
 
 import pytest
 
-from layerrank import plan
-from layerrank.study import load_study, systems
+from layerrank.study import plan
+from layerrank.study.load import load_study, systems
 
 pytestmark = pytest.mark.xdist_group("paper")
 

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     from layerrank.attention.extract import PromptSettings, extract
-    from layerrank.code import code_digest
+    from layerrank.study.code import code_digest
 
     extract(
         options.candidates,

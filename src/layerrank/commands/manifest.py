@@ -29,9 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank import manifest
     from layerrank.attention import store
     from layerrank.core import files
+    from layerrank.study import manifest
 
     document = manifest.manifest(
         options.study,

@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank.plan import Gpu, beyond_context, plan, read_study, table
+    from layerrank.study.plan import Gpu, beyond_context, plan, read_study, table
 
     gpu = Gpu(options.tflops, options.bandwidth, options.utilisation)
     print(table(plan(options.configfile, gpu, everything=options.all)))

@@ -53,12 +53,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank.code import code_digest
     from layerrank.core import files
     from layerrank.core.errors import UserError
     from layerrank.first_stage import candidates
     from layerrank.ranking import cells
     from layerrank.ranking import run as ranking
+    from layerrank.study.code import code_digest
 
     if options.run is None:
         rows = files.read_candidates(options.candidates)

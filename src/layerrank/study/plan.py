@@ -25,10 +25,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from layerrank import study as studies
 from layerrank.core.errors import UserError
 from layerrank.ranking.frameworks import make_sorter
-from layerrank.study import PlannedRun, Study
+from layerrank.study import load as studies
+from layerrank.study.load import PlannedRun, Study
 
 BASE = Path(__file__).parents[2]
 

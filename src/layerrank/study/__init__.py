@@ -1,0 +1,1 @@
+"""A study as configured: schemas and cross-checks, what it plans, where results lie, what it cost."""
