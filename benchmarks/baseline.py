@@ -46,7 +46,7 @@ ITS_OWN = {heap.M_MMAP_THRESHOLD: 1 << 25, heap.M_TRIM_THRESHOLD: 1 << 26, heap.
 
 @contextlib.contextmanager
 def memory_as_it_comes() -> Iterator[None]:
-    """Memory handled as the C library does by itself: layerrank's own handling of it (layerrank/heap.py) is undone."""
+    """Memory handled as the C library does by itself: layerrank's own handling of it (layerrank/models/heap.py) is undone."""
     heap.tell_glibc(ITS_OWN)
     try:
         yield

@@ -14,8 +14,8 @@ from benchmarks.timing import run_process, timed_children
 SECTION = "startup"
 STUDIES = {"config/config.yaml": "≤ 3", "config/paper.yaml": "≤ 15"}
 STAGES = {
-    "sweep-windows": "layerrank.layers.shape.sweep",
-    "select-window": "layerrank.layers.shape.selection",
+    "sweep-windows": "layerrank.layers.sweep",
+    "select-window": "layerrank.layers.selection",
     "rerank-cached": "layerrank.ranking.cached",
     "evaluate": "layerrank.evaluation.values",
     "compare": "layerrank.evaluation.compare",

@@ -12,7 +12,7 @@ glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C 
 PROGRAM = """
 import resource
 import sys
-from layerrank.heap import keep_freed_memory
+from layerrank.models.heap import keep_freed_memory
 if sys.argv[1] == "kept":
     assert keep_freed_memory()
 import torch

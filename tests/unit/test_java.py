@@ -92,7 +92,7 @@ def test_no_java_at_all_is_one_clear_line(tmp_path, monkeypatch):
 SEARCH = """
 import logging, os, sys
 logging.basicConfig(level=logging.INFO)
-from layerrank import java
+from layerrank.collections import java
 runtime = java.start()
 assert java.start() is runtime
 import pyserini.index.lucene

@@ -485,7 +485,7 @@ def test_an_unknown_suffix_is_an_error_before_anything_is_written(tmp_path: Path
 
 
 def test_drawing_needs_no_torch() -> None:
-    modules = "layerrank.plots.profile, layerrank.plots.pareto, layerrank.plots.inputs"
+    modules = "layerrank.report.figures.profile, layerrank.report.figures.pareto, layerrank.report.figures.inputs"
     code = f"import sys, {modules}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "False"

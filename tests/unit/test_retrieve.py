@@ -13,7 +13,7 @@ from layerrank.collections import prepared
 from layerrank.core import files
 from layerrank.core.errors import UserError
 from layerrank.core.records import Passage
-from layerrank.first_stage import bm25
+from layerrank.first_stage import bm25 as retrieve
 
 # Words that Porter's stemmer and the stop list leave alone.
 DOCUMENTS = {
@@ -50,7 +50,7 @@ def bm25(query: str, pid: str, k1: float, b: float, query_side: bool = False, do
 def indexed(tmp_path: Path, entry: dict) -> prepared.Collection:
     prepared.prepare("tiny", entry, tmp_path / "cache", tmp_path / "collection", None, 42)
     collection = prepared.load(tmp_path / "collection")
-    bm25.build_index(collection, tmp_path / "cache", 2, tmp_path / "index")
+    retrieve.build_index(collection, tmp_path / "cache", 2, tmp_path / "index")
     return collection
 
 
@@ -73,7 +73,7 @@ QUERIES = {"q1": "kiwi", "q2": "lemon plum", "q3": "fig mango kiwi lemon", "q4":
 def test_scores_are_those_computed_by_hand(tmp_path, k1, b, query_side):
     more = {"first_stage": "bm25-query-side"} if query_side else {}
     collection = fruit(tmp_path, QUERIES, **more)
-    rankings, _ = bm25.retrieve(collection, tmp_path / "index", bm25.Settings(k1, b, 10))
+    rankings, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(k1, b, 10))
     assert [ranking.qid for ranking in rankings] == list(QUERIES)
     for ranking in rankings:
         query = QUERIES[ranking.qid]
@@ -86,7 +86,7 @@ def test_scores_are_those_computed_by_hand(tmp_path, k1, b, query_side):
 
 def test_one_score_written_out_by_hand(tmp_path):
     collection = fruit(tmp_path, {"q1": "fig"})
-    rankings, _ = bm25.retrieve(collection, tmp_path / "index", bm25.Settings(0.9, 0.4, 10))
+    rankings, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(0.9, 0.4, 10))
     # N = 5, df = 1: idf = ln(1 + 4.5/1.5) = ln 4. tf = 4, dl = 8, avgdl = 20/5 = 4: 4 / (4 + 0.9·(0.6 + 0.4·2)).
     assert rankings[0].pids == ("d5",)
     assert rankings[0].scores[0] == pytest.approx(math.log(4) * 4 / 5.26, abs=6e-5)
@@ -94,7 +94,7 @@ def test_one_score_written_out_by_hand(tmp_path):
 
 def test_one_query_side_score_written_out_by_hand(tmp_path):
     collection = fruit(tmp_path, {"q1": "fig fig plum"}, first_stage="bm25-query-side")
-    rankings, _ = bm25.retrieve(collection, tmp_path / "index", bm25.Settings(0.9, 0.4, 10))
+    rankings, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(0.9, 0.4, 10))
     # |q| = 3, avgdl = 4: norm = 0.9·(0.6 + 0.4·0.75) = 0.81. fig: idf ln 4, weight ln 4 · 2/2.81. plum: df = 3,
     # idf = ln(1 + 2.5/3.5) = ln(12/7), weight ln(12/7) · 1/1.81. d4 = "plum": dl = 1, norm 0.9·(0.6 + 0.1) = 0.63.
     score = dict(zip(rankings[0].pids, rankings[0].scores, strict=True))
@@ -110,7 +110,7 @@ def test_titles_are_searched_and_texts_come_back_as_they_were(tmp_path):
     write_beir(tmp_path / "data", corpus, [("q1", "plum"), ("q2", "kiwi"), ("q3", "title")], [("q1", "a", 1)])
     (tmp_path / "data" / "qrels" / "test.tsv").write_text("q1\ta\t1\nq2\ta\t1\nq3\tc\t1\n")
     collection = indexed(tmp_path, {"source": "beir", "path": str(tmp_path / "data")})
-    rankings, passages = bm25.retrieve(collection, tmp_path / "index", bm25.Settings(depth=5))
+    rankings, passages = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=5))
     assert {ranking.qid: set(ranking.pids) for ranking in rankings} == {"q1": {"a"}, "q2": {"a", "b"}, "q3": {"c"}}
     assert passages == [Passage("a", long, "plum tart"), Passage("b", "\nkiwi", ""), Passage("c", "", "only a title")]
 
@@ -120,8 +120,8 @@ def test_ties_are_broken_by_id_and_cut_the_same_for_any_threads(tmp_path):
     write_beir(tmp_path / "data", [(pid, "", "kiwi plum") for pid in pids[::-1]], [("q1", "kiwi")], [("q1", "p00", 1)])
     collection = indexed(tmp_path, {"source": "beir", "path": str(tmp_path / "data")})
     for threads in (1, 2):
-        settings = bm25.Settings(depth=7, threads=threads)
-        rankings, passages = bm25.retrieve(collection, tmp_path / "index", settings)
+        settings = retrieve.Settings(depth=7, threads=threads)
+        rankings, passages = retrieve.retrieve(collection, tmp_path / "index", settings)
         assert rankings[0].pids == tuple(pids[:7])
         files.write_run(tmp_path / f"{threads}.txt", rankings, "bm25")
         files.write_passages(tmp_path / f"{threads}.jsonl.gz", passages)
@@ -134,7 +134,7 @@ def test_ties_are_broken_by_id_and_cut_the_same_for_any_threads(tmp_path):
 def test_excluded_ids_go_before_the_cut(tmp_path):
     folder = write_bright(tmp_path / "data")
     collection = indexed(tmp_path, {"source": "bright", "path": str(folder), "domain": "biology"})
-    rankings, passages = bm25.retrieve(collection, tmp_path / "index", bm25.Settings(depth=2))
+    rankings, passages = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=2))
     found = {ranking.qid: ranking.pids for ranking in rankings}
     assert not {"insects/moth_1.txt", "insects/moth_5.txt"} & set(found["0"])
     assert len(found["0"]) == 2
@@ -146,23 +146,23 @@ def test_the_search_goes_deeper_until_enough_are_left(tmp_path):
     corpus = [(f"p{n:02d}", "", text) for n, text in enumerate(texts)]
     write_beir(tmp_path / "data", corpus, [("q1", "kiwi")], [("q1", "p59", 1)])
     collection = indexed(tmp_path, {"source": "beir", "path": str(tmp_path / "data")})
-    everything, _ = bm25.retrieve(collection, tmp_path / "index", bm25.Settings(depth=100))
+    everything, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=100))
     order = everything[0].pids
     assert len(order) == 60
     excluded = {"q1": frozenset(order[:50])}
     strict = prepared.Collection(
         collection.name, collection.entry, collection.queries, collection.qrels, excluded, collection.description
     )
-    rankings, _ = bm25.retrieve(strict, tmp_path / "index", bm25.Settings(depth=4))
+    rankings, _ = retrieve.retrieve(strict, tmp_path / "index", retrieve.Settings(depth=4))
     assert rankings[0].pids == order[50:54]
-    rankings, _ = bm25.retrieve(strict, tmp_path / "index", bm25.Settings(depth=40))
+    rankings, _ = retrieve.retrieve(strict, tmp_path / "index", retrieve.Settings(depth=40))
     assert rankings[0].pids == order[50:]
 
 
 @pytest.mark.parametrize(("same_ids", "found"), [("exclude", ("d2", "d5")), ("keep", ("d1", "d2", "d5"))])
 def test_a_document_that_is_the_query_is_no_candidate(tmp_path, same_ids, found):
     collection = fruit(tmp_path, {"d1": "kiwi"}, same_ids=same_ids)
-    rankings, _ = bm25.retrieve(collection, tmp_path / "index", bm25.Settings(depth=3))
+    rankings, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=3))
     assert rankings[0].pids == found
 
 
@@ -170,16 +170,16 @@ def test_the_folder_stands_as_title_only_when_asked_for(tmp_path):
     folder = write_bright(tmp_path / "data")
     entry = {"source": "bright", "path": str(folder), "domain": "biology", "titles": "slug"}
     collection = indexed(tmp_path, entry)
-    _, passages = bm25.retrieve(collection, tmp_path / "index", bm25.Settings(depth=2))
+    _, passages = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=2))
     assert {passage.title for passage in passages} == {"insects"}
 
 
 def test_many_queries_and_very_long_ones_are_answered(tmp_path, monkeypatch):
-    monkeypatch.setattr(bm25, "HELD", 8)
+    monkeypatch.setattr(retrieve, "HELD", 8)
     long = " ".join(f"word{n}" for n in range(3000))
     queries = {f"q{n}": "kiwi" for n in range(5)} | {"long": f"{long} kiwi"}
     collection = fruit(tmp_path, queries)
-    rankings, _ = bm25.retrieve(collection, tmp_path / "index", bm25.Settings(depth=2, threads=2))
+    rankings, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=2, threads=2))
     assert {ranking.pids for ranking in rankings} == {("d1", "d2")}
     assert len(rankings) == 6
 
@@ -187,7 +187,7 @@ def test_many_queries_and_very_long_ones_are_answered(tmp_path, monkeypatch):
 def test_a_query_that_finds_nothing_has_no_ranking(tmp_path, caplog):
     collection = fruit(tmp_path, {"q1": "kiwi", "q2": "the of and"})
     with caplog.at_level(logging.WARNING):
-        rankings, _ = bm25.retrieve(collection, tmp_path / "index", bm25.Settings(depth=3))
+        rankings, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=3))
     assert [ranking.qid for ranking in rankings] == ["q1"]
     assert "1 queries find no passage: q2" in caplog.text
 
@@ -195,7 +195,7 @@ def test_a_query_that_finds_nothing_has_no_ranking(tmp_path, caplog):
 def test_a_corpus_without_a_word_is_indexed_all_the_same(tmp_path):
     write_beir(tmp_path / "data", [("d1", "", ""), ("d2", "", "kiwi")], [("q1", "kiwi")], [("q1", "d1", 1)])
     collection = indexed(tmp_path, {"source": "beir", "path": str(tmp_path / "data")})
-    rankings, _ = bm25.retrieve(collection, tmp_path / "index", bm25.Settings(depth=3))
+    rankings, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=3))
     assert rankings[0].pids == ("d2",)
     assert files.read_json(tmp_path / "index" / "index.json") == {"kind": "lucene", "documents": 2}
 
@@ -205,14 +205,14 @@ def test_a_corpus_that_changed_since_is_noticed(tmp_path):
     with (tmp_path / "data" / "corpus.jsonl").open("a") as stream:
         stream.write('{"_id": "d6", "text": "kiwi"}\n')
     with pytest.raises(UserError, match="6 documents, 5 when prepared"):
-        bm25.build_index(prepared.load(tmp_path / "collection"), tmp_path, 1, tmp_path / "index")
+        retrieve.build_index(prepared.load(tmp_path / "collection"), tmp_path, 1, tmp_path / "index")
 
 
 def test_an_index_that_is_gone_is_named(tmp_path):
     collection = fruit(tmp_path, {"q1": "kiwi"})
     files.write_json(tmp_path / "lost" / "index.json", {"kind": "prebuilt", "name": "x", "path": "cache/x"})
     with pytest.raises(UserError, match="cache/x: no such index; run build-index again"):
-        bm25.retrieve(collection, tmp_path / "lost", bm25.Settings())
+        retrieve.retrieve(collection, tmp_path / "lost", retrieve.Settings())
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_an_index_that_is_gone_is_named(tmp_path):
 )
 def test_settings_out_of_range_are_named(settings, complaint):
     with pytest.raises(UserError, match=complaint):
-        bm25.Settings(**settings)
+        retrieve.Settings(**settings)
 
 
 def write_run(path: Path, rows: list[tuple[str, str, int, float]]) -> None:
@@ -245,7 +245,7 @@ def test_a_ready_run_stands_in_place_of_retrieval(tmp_path):
     write_run(tmp_path / "run.txt", [*rows, ("q9", "d1", 1, 1.0)])
     entry = {"source": "run", "run": str(tmp_path / "run.txt"), "texts": {"source": "beir", "path": str(folder)}}
     collection = indexed(tmp_path, entry)
-    rankings, passages = bm25.retrieve(collection, tmp_path / "index", bm25.Settings(depth=2))
+    rankings, passages = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=2))
     assert {ranking.qid: ranking.pids for ranking in rankings} == {"q1": ("d4", "d3"), "q2": ("d2",)}
     assert passages == [
         Passage("d2", "apple cherry"),
@@ -268,4 +268,4 @@ def test_a_ready_run_that_is_wrong_is_named(tmp_path, rows, complaint):
     write_run(tmp_path / "run.txt", rows)
     entry = {"source": "run", "run": str(tmp_path / "run.txt"), "texts": {"source": "beir", "path": str(folder)}}
     with pytest.raises(UserError, match=complaint):
-        bm25.retrieve(indexed(tmp_path, entry), tmp_path / "index", bm25.Settings(depth=2))
+        retrieve.retrieve(indexed(tmp_path, entry), tmp_path / "index", retrieve.Settings(depth=2))

@@ -329,7 +329,8 @@ def test_commands_write_all_formats(tmp_path):
 
 def test_analysis_does_not_import_torch():
     code = (
-        "import sys, layerrank.compare, layerrank.evaluate, layerrank.tables.effectiveness, layerrank.tables.render;"
+        "import sys, layerrank.evaluation.compare, layerrank.evaluation.values;"
+        "import layerrank.report.tables.effectiveness, layerrank.report.tables.render;"
         "sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -47,8 +47,8 @@ COLUMNS = ("system", "stage", "median", "low", "high", "rounds", "queries", "lay
 
 median, low, high: seconds a query (of `load`: seconds), mean over the sample's queries in each round; the median, the
 lowest and the highest of the rounds. layers: loaded. tokens: read (prefill) or written (decode) a query, mean. gflop:
-operations that the stage needs by formula (`layerrank.latency.flops`), in 10⁹ a query. mib: of `load`, the weights; of `total`,
-the most that memory rises above the loaded model while a query of the sample is ranked; in MiB.
+operations that the stage needs by formula (`layerrank.latency.flops`), in 10⁹ a query. mib: of `load`, the weights; of
+`total`, the most that memory rises above the loaded model while a query of the sample is ranked; in MiB.
 """
 
 STAGES = ("load", "tokenise", "prefill", "decode", "score", "total")

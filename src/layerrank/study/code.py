@@ -7,7 +7,7 @@ import functools
 import hashlib
 from pathlib import Path
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parents[1]
 DATA_SUFFIXES = {".yaml", ".j2", ".css"}
 
 

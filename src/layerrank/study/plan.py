@@ -30,7 +30,7 @@ from layerrank.ranking.frameworks import make_sorter
 from layerrank.study import load as studies
 from layerrank.study.load import PlannedRun, Study
 
-BASE = Path(__file__).parents[2]
+BASE = Path(__file__).parents[3]
 
 TOKENS_A_WORD = 1.4
 PASSAGE_TOKENS = 10
