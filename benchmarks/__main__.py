@@ -21,9 +21,9 @@ from benchmarks.sections import SECTIONS
 from benchmarks.settings import ROOT, Settings
 from benchmarks.timing import CLOCKS, device_at_hand, use_clock
 from layerrank.core.errors import UserError
-from layerrank.latency.stages import hardware
+from layerrank.latency.machine import hardware
 from layerrank.models.decoder import load_tokenizer
-from layerrank.ranking.cells import fitting_family
+from layerrank.prompts.icr import fitting_family
 
 _log = logging.getLogger("benchmarks")
 

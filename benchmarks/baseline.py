@@ -21,7 +21,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, DynamicCach
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from layerrank.core.records import LayerWindow
+from layerrank.core.windows import LayerWindow
 from layerrank.models import heap
 from layerrank.models.decoder import Decoder
 from layerrank.prompts.icr import IcrPrompt
@@ -46,7 +46,7 @@ ITS_OWN = {heap.M_MMAP_THRESHOLD: 1 << 25, heap.M_TRIM_THRESHOLD: 1 << 26, heap.
 
 @contextlib.contextmanager
 def memory_as_it_comes() -> Iterator[None]:
-    """Memory handled as the C library does by itself: layerrank's own handling of it (layerrank/models/heap.py) is undone."""
+    """Memory handled as the C library does by itself: undoes layerrank's own handling (layerrank/models/heap.py)."""
     heap.tell_glibc(ITS_OWN)
     try:
         yield

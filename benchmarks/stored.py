@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.settings import Settings
-from layerrank.attention.extract import SIGNAL, PromptSettings, extract
+from layerrank.attention.extract import SIGNAL, extract
 from layerrank.attention.signal import Signal
 from layerrank.attention.store import read_metadata, read_signals
 from layerrank.core.files import file_digest, write_candidates
+from layerrank.prompts.icr import PromptSettings
 
 
 def signal_stores(settings: Settings, dtype: str) -> list[Path]:

@@ -16,7 +16,7 @@ import torch
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from layerrank.attention.probe import NAME
-from layerrank.latency.stages import synchronise
+from layerrank.latency.machine import synchronise
 from layerrank.models.decoder import DTYPES
 
 CPU = torch.device("cpu")

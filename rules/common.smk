@@ -10,7 +10,7 @@ BASE = Path(workflow.current_basedir).parent
 sys.path.insert(0, str(BASE / "src"))
 os.environ.update(LAYERRANK_BASE=str(BASE))
 
-from layerrank.study import slurm, load as studies
+from layerrank.study import config as study_config, load as studies, slurm, systems
 from layerrank.core import files
 from layerrank.study.code import code_digest
 from layerrank.collections import prepared
@@ -28,7 +28,7 @@ CONFIG = STUDY.config
 COLLECTIONS = CONFIG["collections"]
 MODELS = CONFIG["models"]
 VARIANTS = ["base", *CONFIG["variants"]]
-SYSTEMS = {variant: studies.systems(STUDY, variant) for variant in VARIANTS}
+SYSTEMS = {variant: systems.systems(STUDY, variant) for variant in VARIANTS}
 SELECTIONS = list(CONFIG["layers"]["selection"])
 GRID = CONFIG["systems"]["variant"]
 SHOWN = list(
@@ -107,18 +107,18 @@ def titles_of(wildcards):
 
 def model_entry(wildcards):
     """What fetching a model depends on: where it comes from, not how it is prompted."""
-    return as_json(studies.model_source(STUDY.models[wildcards.model]))
+    return as_json(study_config.model_source(STUDY.models[wildcards.model]))
 
 
 def variant_setting(key):
     def get(wildcards):
-        return studies.variant_settings(STUDY, wildcards.variant)[key]
+        return study_config.variant_settings(STUDY, wildcards.variant)[key]
 
     return get
 
 
 def passage_words(wildcards):
-    return studies.passage_words(STUDY, wildcards.collection, wildcards.variant)
+    return study_config.passage_words(STUDY, wildcards.collection, wildcards.variant)
 
 
 def query_limit():
@@ -127,7 +127,7 @@ def query_limit():
 
 
 def variant_query_limit(wildcards):
-    limit = studies.variant_settings(STUDY, wildcards.variant)["queries"]
+    limit = study_config.variant_settings(STUDY, wildcards.variant)["queries"]
     return (
         ""
         if limit is None
@@ -137,7 +137,7 @@ def variant_query_limit(wildcards):
 
 def prompt_flags(collection, model, variant):
     """Flags of everything that shapes a prompt and the forward pass."""
-    settings = studies.prompt_settings(STUDY, collection, model, variant)
+    settings = study_config.prompt_settings(STUDY, collection, model, variant)
     return " ".join(
         f"--{key.replace('_', '-')} {shlex.quote(str(value))}"
         for key, value in sorted(settings.items())
@@ -158,7 +158,7 @@ def shards_of(collection):
 
 def signal_of(collection, model, variant):
     """The files of a variant's stored signal, by shard; variants that differ in scoring alone share one."""
-    n, stored = shards_of(collection), studies.signal_variant(STUDY, variant)
+    n, stored = shards_of(collection), study_config.signal_variant(STUDY, variant)
     return [
         f"<results>/{collection}/{model}/attention/{stored}.shard-{i}-of-{n}.arrow"
         for i in range(n)

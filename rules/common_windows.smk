@@ -28,7 +28,7 @@ def rule_settings(wildcards):
 
 def other_collections(wildcards):
     """The other collections of the study on which the window is chosen."""
-    return studies.chosen_on(
+    return study_config.chosen_on(
         STUDY, wildcards.selection, wildcards.collection, wildcards.model
     )
 

@@ -12,7 +12,7 @@ from benchmarks.settings import Settings
 from benchmarks.stored import signals
 from layerrank.attention.scores import passage_scores, rank
 from layerrank.attention.signal import Signal
-from layerrank.core.records import LayerWindow
+from layerrank.core.windows import LayerWindow
 from layerrank.evaluation import measures
 from layerrank.evaluation.intervals import mean_interval
 

@@ -18,9 +18,9 @@ from benchmarks.texts import prompt_of
 from benchmarks.timing import MatrixRate, in_turns, memory_rate, ratios, timed
 from layerrank.attention.probe import Probe
 from layerrank.attention.scores import passage_scores
-from layerrank.core.records import LayerWindow
+from layerrank.core.windows import LayerWindow
 from layerrank.latency import flops
-from layerrank.latency.stages import peak_memory
+from layerrank.latency.machine import peak_memory
 from layerrank.models.decoder import DTYPES
 from layerrank.prompts.icr import IcrPrompt
 

@@ -11,7 +11,8 @@ from benchmarks.rows import Row, row_of
 from benchmarks.settings import Settings
 from benchmarks.texts import made_up
 from benchmarks.timing import in_turns, ratios
-from layerrank.core.records import Candidates, LayerWindow
+from layerrank.core.records import Candidates
+from layerrank.core.windows import LayerWindow
 from layerrank.models.decoder import Decoder
 from layerrank.ranking.cells import Cell
 from layerrank.ranking.engine import Engine, Ranked

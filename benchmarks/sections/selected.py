@@ -10,13 +10,13 @@ from benchmarks.rows import Row, row_of
 from benchmarks.settings import Settings
 from benchmarks.stored import signal_stores
 from benchmarks.timing import in_turns, ratios
-from layerrank.attention.extract import PromptSettings
 from layerrank.attention.probe import Probe
 from layerrank.attention.scores import passage_scores
-from layerrank.core.records import LayerWindow
+from layerrank.core.windows import LayerWindow
 from layerrank.evaluation.intervals import mean_interval
 from layerrank.layers.selection import parse_rule, select
 from layerrank.layers.sweep import sweep
+from layerrank.prompts.icr import PromptSettings
 
 SECTION = "selected"
 MEASURE = "nDCG@10"

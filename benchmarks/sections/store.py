@@ -10,7 +10,7 @@ from benchmarks.sections.dtype import compared
 from benchmarks.settings import Settings
 from benchmarks.stored import signals
 from layerrank.attention.store import COMPRESSIONS, DTYPES, SignalWriter, read_signals
-from layerrank.core.records import LayerWindow
+from layerrank.core.windows import LayerWindow
 
 SECTION = "store"
 

@@ -9,7 +9,7 @@ from benchmarks.settings import Settings
 from benchmarks.texts import prompt_of
 from benchmarks.timing import in_turns, ratios
 from layerrank.attention.probe import Probe
-from layerrank.latency.stages import peak_memory
+from layerrank.latency.machine import peak_memory
 from layerrank.models.decoder import load_config
 
 SECTION = "windows"

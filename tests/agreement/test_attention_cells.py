@@ -6,7 +6,8 @@ from support.tiny import LAYERS, save_tiny
 from layerrank.attention.probe import Probe
 from layerrank.attention.scores import STRATEGIES, passage_scores, rank
 from layerrank.core.errors import UserError
-from layerrank.core.records import Candidates, LayerWindow, Passage, Query
+from layerrank.core.records import Candidates, Passage, Query
+from layerrank.core.windows import LayerWindow
 from layerrank.models.decoder import load_decoder
 from layerrank.prompts.icr import build_icr
 from layerrank.ranking.attention import Attention

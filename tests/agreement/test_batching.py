@@ -6,7 +6,8 @@ import sys
 import pytest
 from support.tiny import save_tiny
 
-from layerrank.core.records import Candidates, LayerWindow, Passage, Query
+from layerrank.core.records import Candidates, Passage, Query
+from layerrank.core.windows import LayerWindow
 from layerrank.models.decoder import load_decoder
 from layerrank.ranking.cells import Cell
 from layerrank.ranking.engine import Engine

@@ -9,7 +9,7 @@ from support.tiny import save_tiny
 
 from layerrank.attention.probe import Probe
 from layerrank.attention.scores import passage_scores
-from layerrank.core.records import LayerWindow
+from layerrank.core.windows import LayerWindow
 from layerrank.models.decoder import load_decoder
 from layerrank.prompts.icr import build_icr
 

@@ -14,7 +14,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from layerrank.attention.probe import Probe
 from layerrank.attention.signal import Signal
-from layerrank.core.records import Candidates, LayerWindow, Passage, Query
+from layerrank.core.records import Candidates, Passage, Query
+from layerrank.core.windows import LayerWindow
 from layerrank.layers.sweep import sweep
 from layerrank.models.decoder import load_decoder
 from layerrank.prompts.icr import build_icr

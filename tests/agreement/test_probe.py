@@ -9,12 +9,12 @@ from support.reference import eager_pass, eager_signal
 from support.tiny import LAYERS, WINDOW, save_tiny
 
 from layerrank.attention import probe as probe_module
-from layerrank.attention.pack import Tree
 from layerrank.attention.probe import Probe
 from layerrank.attention.signal import SUMS
 from layerrank.core.records import Passage, Query
 from layerrank.models.decoder import load_decoder
 from layerrank.prompts.icr import build_icr
+from layerrank.prompts.tree import Tree
 
 READ = ("llama", "qwen3", "qwen2_window", "mistral", "mistral_window", "gemma2", "gemma3", "phi3", "olmo2", "gpt_oss")
 FLOAT32 = 1e-5

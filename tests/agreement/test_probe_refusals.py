@@ -10,11 +10,11 @@ import torch
 import transformers
 from support.reference import eager_signal
 
-from layerrank.attention.pack import Tree
 from layerrank.attention.probe import Probe
 from layerrank.core.errors import UserError
 from layerrank.models.decoder import Decoder
 from layerrank.prompts.icr import IcrPrompt
+from layerrank.prompts.tree import Tree
 
 SMALL = {"vocab_size": 300, "hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 4}
 FULL = {**SMALL, "intermediate_size": 48, "num_key_value_heads": 2, "max_position_embeddings": 512}

@@ -111,8 +111,8 @@ def test_command_line(tmp_path):
     flags += ["--signal", f"{tmp_path}/signal.arrow", "--runs", f"by-place={tmp_path}/run.txt", "--resamples", "100"]
     flags += [word for name, path in outputs.items() for word in (f"--{name}", str(path))]
     assert main(["diagnose", "--collection", "c", "--model", "m", *flags]) == 0
-    assert len(frames.read_frame(outputs["position"], diagnostics.POSITION)) == 2 * N
-    assert len(frames.read_frame(outputs["length"], diagnostics.LENGTH)) == 2 * diagnostics.BINS
+    assert len(frames.read_frame(outputs["position"], frames.POSITION)) == 2 * N
+    assert len(frames.read_frame(outputs["length"], frames.LENGTH)) == 2 * diagnostics.BINS
     table = diagnostics_table(frames.read_frame(outputs["correlations"], frames.CORRELATION))
     assert [line.cells[0].value for line in table.sections[0].rows] == ["BM25 (first stage)", "By place"]
     written = [f"{tmp_path}/d{suffix}" for suffix in (".tsv", ".html", ".tex", ".md")]

@@ -11,14 +11,16 @@ from support.tiny import save_tiny
 
 import layerrank
 from layerrank.__main__ import main
-from layerrank.core import files
+from layerrank.core import files, sampling
 from layerrank.core.errors import UserError
-from layerrank.core.records import Candidates, Cost, LayerWindow, Passage, Query, Ranking
-from layerrank.first_stage import candidates
+from layerrank.core.records import Candidates, Cost, Passage, Query, Ranking
+from layerrank.core.windows import LayerWindow
+from layerrank.first_stage.candidates import candidates_of_run
 from layerrank.models.decoder import load_tokenizer
+from layerrank.prompts.icr import fitting_family
 from layerrank.ranking import engine as engines
-from layerrank.ranking.cells import Cell, cut_tokens, fitting_family, make_cell
-from layerrank.ranking.run import Progress, candidates_of_run, join_shards, rerank
+from layerrank.ranking.cells import Cell, cut_tokens, make_cell
+from layerrank.ranking.run import Progress, join_shards, rerank
 
 TEXTS = ["wings make lift", "bread rises", "", "air flows over the wing", "yeast turns sugar", "layers grow"]
 
@@ -71,7 +73,7 @@ def parts_of(tmp_path, model, cell, shards):
     for shard in range(shards):
         runs.append(tmp_path / f"run.shard-{shard}.txt")
         spent.append(tmp_path / f"run.shard-{shard}.costs.jsonl")
-        part = candidates.shard_of(rows(), shard, shards)
+        part = sampling.shard_of(rows(), shard, shards)
         rerank(part, cell, model, output=runs[-1], costs=spent[-1], tag="cell")
     return runs, spent
 

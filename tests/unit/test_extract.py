@@ -14,12 +14,13 @@ from support.tiny import LAYERS, save_tiny
 
 from layerrank.__main__ import main
 from layerrank.attention import extract as module
-from layerrank.attention.extract import PromptSettings, check_prompts, extract
+from layerrank.attention.extract import check_prompts, extract
 from layerrank.attention.probe import Probe
 from layerrank.attention.store import read_metadata, read_signals
 from layerrank.core.errors import UserError
 from layerrank.core.files import read_json, write_candidates
 from layerrank.core.records import Candidates, Passage, Query
+from layerrank.prompts.icr import PromptSettings
 
 SETTINGS = PromptSettings("qwen")
 

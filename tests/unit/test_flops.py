@@ -5,8 +5,8 @@ import torch
 from support.tiny import WINDOW, tiny_model
 from torch.utils.flop_counter import FlopCounterMode
 
-from layerrank.attention.pack import Tree
 from layerrank.latency import flops
+from layerrank.prompts.tree import Tree
 
 IDS = list(range(1, 61))
 

@@ -7,13 +7,14 @@ import torch
 from support.tiny import LAYERS, save_tiny
 
 from layerrank.__main__ import main
-from layerrank.attention.extract import PromptSettings
 from layerrank.attention.probe import Probe
 from layerrank.core import files, frames
 from layerrank.core.errors import UserError
 from layerrank.core.records import Candidates, Passage, Query
 from layerrank.latency import stages as latency
-from layerrank.latency.stages import COLUMNS, Sample, Stopwatch, measure, peak_memory
+from layerrank.latency.machine import peak_memory
+from layerrank.latency.stages import COLUMNS, Sample, Stopwatch, measure
+from layerrank.prompts.icr import PromptSettings
 from layerrank.report.figures.latency import COLUMNS as DRAWN
 
 SETTINGS = PromptSettings("chatml")

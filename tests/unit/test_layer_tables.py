@@ -4,7 +4,7 @@ import pytest
 
 from layerrank.__main__ import main
 from layerrank.core import files, frames
-from layerrank.core.records import LayerWindow
+from layerrank.core.windows import LayerWindow
 from layerrank.layers.selection import Rule, select
 from layerrank.layers.sweep import Sweep
 from layerrank.report.tables.layers import selection_table, shape_table, transfer_table

@@ -9,7 +9,7 @@ from layerrank.__main__ import main
 from layerrank.attention.scores import passage_scores
 from layerrank.core import frames
 from layerrank.core.errors import UserError
-from layerrank.core.records import LayerWindow
+from layerrank.core.windows import LayerWindow
 from layerrank.layers import shape as layers
 
 ERROR = 0.02

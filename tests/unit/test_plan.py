@@ -6,7 +6,8 @@ import pytest
 
 from layerrank.core.errors import UserError
 from layerrank.study import plan
-from layerrank.study.load import Study, load_study
+from layerrank.study.config import Study
+from layerrank.study.load import load_study
 from layerrank.study.plan import Gpu, Job
 
 PAPER = plan.BASE / "config/paper.yaml"

@@ -21,14 +21,15 @@ from matplotlib.text import Text
 from support.figures import SYSTEMS, means_table, profile_table, selection_document, sweep_table
 
 from layerrank.__main__ import main
-from layerrank.core import files
+from layerrank.core import files, frames, windows
 from layerrank.core.errors import UserError
 from layerrank.core.records import Cost
+from layerrank.core.windows import Selection
 from layerrank.report.figures import inputs, style
 from layerrank.report.figures.depth import draw_depth
 from layerrank.report.figures.diagnostics import draw_diagnostics
 from layerrank.report.figures.effectiveness import draw_effectiveness
-from layerrank.report.figures.inputs import Level, Profile, Selection, Shape
+from layerrank.report.figures.inputs import Level, Profile, Shape
 from layerrank.report.figures.latency import draw_latency
 from layerrank.report.figures.neighbours import draw_neighbours
 from layerrank.report.figures.pareto import draw_pareto, pareto_front
@@ -378,7 +379,7 @@ def evaluation(tmp_path: Path) -> str:
         for system, value in (("bm25", 0.4), ("listwise-attention-all", 0.5), ("ceiling", 0.8))
         for qid in ("1", "2")
     ]
-    return write(pd.DataFrame(rows, columns=list(inputs.EVALUATION)), tmp_path / "evaluation.tsv")
+    return write(pd.DataFrame(rows, columns=list(frames.EVALUATION)), tmp_path / "evaluation.tsv")
 
 
 def test_every_command_writes_svg_and_pdf(tmp_path: Path) -> None:
@@ -440,11 +441,11 @@ def test_costs_are_means_a_query(tmp_path: Path) -> None:
 def test_selection_is_named_as_the_study_names_its_rule(tmp_path: Path) -> None:
     path = tmp_path / "selection.json"
     files.write_json(path, selection_document("peak-wide", [(3, 5), (4, 6), (3, 5)]))
-    found = inputs.read_selection(path)
+    found = read_selection(path)
     assert found.label == "peak-wide" and found.spans == [(3, 5), (4, 6)] and found.default == (3, 5)
     files.write_json(path, {"rule": "peak"})
     with pytest.raises(UserError, match="not a selection file"):
-        inputs.read_selection(path)
+        read_selection(path)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from support.signals import random_signal
 from layerrank.attention.scores import STRATEGIES, all_windows, passage_scores, rank, sweep_scores
 from layerrank.attention.signal import Signal
 from layerrank.core.errors import UserError
-from layerrank.core.records import LayerWindow
+from layerrank.core.windows import LayerWindow
 
 
 def masked_by_loop(signal: Signal, window: LayerWindow) -> list[float]:

@@ -82,5 +82,5 @@ def test_commands_and_a_study_without_variants(tmp_path):
         assert main(["sensitivity-table", *flags, "--variants", variants, "--outputs", *outputs]) == 0
     assert "no variant" in (tmp_path / "base.html").read_text()
     assert "order shuffled, seed 1" in (tmp_path / "all.html").read_text()
-    whole = frames.read_frame(tmp_path / "all.out.tsv", sensitivity.SENSITIVITY)
+    whole = frames.read_frame(tmp_path / "all.out.tsv", frames.SENSITIVITY)
     assert np.isfinite(whole["difference"]).all() and len(whole) == 3

@@ -4,7 +4,9 @@ import pytest
 import yaml
 
 from layerrank.core.errors import UserError
+from layerrank.study import config as study_config
 from layerrank.study import load as studies
+from layerrank.study import systems
 
 BASE = Path(__file__).parents[2]
 
@@ -22,7 +24,7 @@ def test_defaults_are_filled_at_any_depth():
     study = load({"collections": ["pocket"], "models": ["smollm2-135m-instruct"]})
     assert study.config["first_stage"] == {"depth": 100, "k1": 0.9, "b": 0.4, "check": "warn"}
     assert study.config["catalogues"]["models"] == ["config/models.yaml"]
-    assert list(studies.systems(study, "base")) == ["listwise-attention-all"]
+    assert list(systems.systems(study, "base")) == ["listwise-attention-all"]
 
 
 @pytest.mark.parametrize(
@@ -95,10 +97,10 @@ def test_a_window_from_elsewhere_is_chosen_on_what_the_model_runs_on(four):
     four["layers"]["selection"]["away"] = {"rule": "best", "chosen_on": "others"}
     four["layers"]["selection"]["listed"] = {"rule": "best", "chosen_on": ["third", "short"]}
     study = load(four)
-    assert studies.chosen_on(study, "away", "short", "a") == ["long", "third"]
-    assert studies.chosen_on(study, "away", "short", "b") == ["third"]
-    assert studies.chosen_on(study, "listed", "short", "a") == ["third"]
-    assert studies.chosen_on(study, "peak", "long", "a") == []
+    assert study_config.chosen_on(study, "away", "short", "a") == ["long", "third"]
+    assert study_config.chosen_on(study, "away", "short", "b") == ["third"]
+    assert study_config.chosen_on(study, "listed", "short", "a") == ["third"]
+    assert study_config.chosen_on(study, "peak", "long", "a") == []
 
 
 @pytest.mark.parametrize(
@@ -130,7 +132,9 @@ def test_a_collection_can_be_cut_shorter_for_every_model(four):
     four["passages"]["shorter"] = {"long": 60}
     four["variants"]["brief"] = {"words": 20}
     study = load(four)
-    words = {(name, v): studies.passage_words(study, name, v) for name in ("long", "short") for v in ("base", "brief")}
+    words = {
+        (name, v): study_config.passage_words(study, name, v) for name in ("long", "short") for v in ("base", "brief")
+    }
     assert words == {("long", "base"): 60, ("long", "brief"): 20, ("short", "base"): 100, ("short", "brief"): 20}
     four["passages"]["shorter"] = {"lnog": 60}
     with pytest.raises(UserError, match=r"passages\.shorter: unknown name 'lnog', did you mean 'long'"):
@@ -142,11 +146,11 @@ def test_null_takes_out_a_named_entry(config):
     config["systems"]["mechanisms"]["generation"] = None
     study = load(config)
     assert "order-reversed" not in study.config["variants"]
-    assert not any("generation" in name for name in studies.systems(study, "grid"))
+    assert not any("generation" in name for name in systems.systems(study, "grid"))
 
 
 def test_the_grid_has_every_cell_once_and_knows_what_the_signal_answers(config):
-    cells = studies.systems(load(config), "grid")
+    cells = systems.systems(load(config), "grid")
     pairs = {(cell.framework, cell.mechanism) for cell in cells.values()}
     assert len(pairs) == 12
     assert cells["listwise-attention-all"].cached
@@ -157,7 +161,7 @@ def test_the_grid_has_every_cell_once_and_knows_what_the_signal_answers(config):
 
 def test_a_sliding_listwise_attention_cell_is_not_cached(config):
     config["systems"]["frameworks"]["sliding"] = {"framework": "listwise", "size": 4, "step": 2}
-    cells = studies.systems(load(config), "grid")
+    cells = systems.systems(load(config), "grid")
     assert not cells["sliding-attention-all"].cached
     assert cells["sliding-attention-all"].framework == "listwise"
 
@@ -167,7 +171,7 @@ def test_cells_can_be_left_out_or_changed(config):
         "pointwise-generation": False,
         "setwise-likelihood": {"framework": {"c": 9}},
     }
-    cells = studies.systems(load(config), "grid")
+    cells = systems.systems(load(config), "grid")
     assert "pointwise-generation" not in cells
     assert cells["setwise-likelihood"].framework_settings["c"] == 9
     assert cells["setwise-generation"].framework_settings["c"] == 2
@@ -181,9 +185,9 @@ def test_a_variant_of_the_strategy_alone_shares_the_stored_signal(config):
         "short": {"words": 20, "strategy": "query_last"},
     }
     study = load(config)
-    shared = {name: studies.signal_variant(study, name) for name in study.config["variants"]}
+    shared = {name: study_config.signal_variant(study, name) for name in study.config["variants"]}
     assert shared == {"grid": "grid", "last": "base", "last-grid": "grid", "short": "short"}
-    assert studies.systems(study, "last")["listwise-attention-all"].mechanism_settings["strategy"] == "query_last"
+    assert systems.systems(study, "last")["listwise-attention-all"].mechanism_settings["strategy"] == "query_last"
 
 
 def test_every_key_of_every_schema_has_a_description():

@@ -5,7 +5,7 @@ from layerrank.__main__ import main
 from layerrank.attention.scores import all_windows
 from layerrank.core import files, frames
 from layerrank.core.errors import UserError
-from layerrank.core.records import LayerWindow
+from layerrank.core.windows import LayerWindow
 from layerrank.layers.selection import Rule, parse_rule, select
 from layerrank.layers.sweep import Sweep, write_sweep
 from layerrank.layers.transfer import COLUMNS, at_depth, transfer

@@ -11,8 +11,8 @@ from layerrank.__main__ import main
 from layerrank.attention.scores import all_windows
 from layerrank.core import files
 from layerrank.core.errors import UserError
-from layerrank.core.records import Candidates, LayerWindow, Passage, Query
-from layerrank.core.windows import windows_for
+from layerrank.core.records import Candidates, Passage, Query
+from layerrank.core.windows import LayerWindow, windows_for
 from layerrank.layers import labelfree
 from layerrank.layers.selection import Rule, best_window, folds_of, parse_rule, select
 from layerrank.layers.sweep import Sweep, read_sweep, write_sweep

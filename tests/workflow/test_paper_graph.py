@@ -5,7 +5,8 @@ import collections
 import pytest
 
 from layerrank.study import plan
-from layerrank.study.load import load_study, systems
+from layerrank.study.load import load_study
+from layerrank.study.systems import systems
 
 pytestmark = pytest.mark.xdist_group("paper")
 

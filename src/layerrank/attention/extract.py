@@ -6,7 +6,6 @@ import logging
 import platform
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,9 @@ from layerrank.attention.store import SignalWriter
 from layerrank.core.errors import UserError
 from layerrank.core.files import MODEL_RECORD, file_digest, read_candidates, read_json
 from layerrank.core.records import Candidates
-from layerrank.first_stage.candidates import shard_of
+from layerrank.core.sampling import shard_of
 from layerrank.models.decoder import context_length, load_config, load_decoder, load_tokenizer
-from layerrank.prompts.icr import IcrPrompt, build_icr, family_named
+from layerrank.prompts.icr import IcrPrompt, PromptSettings, family_named
 
 SIGNAL = 1
 """Version of how the signal is computed; it goes up when the numbers change."""
@@ -30,19 +29,6 @@ BATCH_TOKENS = 16384
 """Tokens of prompts that share a pass on a device; on the processor each prompt has its own."""
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class PromptSettings:
-    """What shapes the prompts of a signal."""
-
-    family: str
-    instruction: str = "IE"
-    query_span: str | None = None
-
-    def build(self, tokenizer: Any, row: Candidates) -> IcrPrompt:
-        """The prompt of one query."""
-        return build_icr(tokenizer, self.family, row.query, row.passages, self.instruction, self.query_span)
 
 
 def check_prompts(candidates: Path, folder: Path, settings: PromptSettings, collection: str) -> dict[str, Any]:

@@ -23,11 +23,12 @@ from torch.nn import functional
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from layerrank.attention.kernels import Kernel, weigh
-from layerrank.attention.pack import Pack, Place, Tree, pack
+from layerrank.attention.pack import Pack, Place, pack
 from layerrank.attention.signal import SUMS, Signal
 from layerrank.core.errors import UserError
 from layerrank.models.decoder import Decoder
 from layerrank.prompts.icr import IcrPrompt
+from layerrank.prompts.tree import Tree
 
 NAME = "layerrank"
 """Name of the attention function and of its mask function in transformers' registries."""

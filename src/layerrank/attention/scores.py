@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from layerrank.attention.signal import Signal
 from layerrank.core.errors import UserError
-from layerrank.core.records import LayerWindow
+from layerrank.core.windows import LayerWindow
 
 Scores = npt.NDArray[np.float64]
 Heads = Sequence[tuple[int, int]]

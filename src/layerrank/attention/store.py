@@ -374,3 +374,21 @@ def _tag(path: Path) -> str:
     """Eight digits that name a set-aside file by its beginning."""
     with path.open("rb") as file:
         return text_digest([file.read(1 << 16).hex()])[:8]
+
+
+def stored_qids(paths: Sequence[Path]) -> dict[str, Path]:
+    """Every query that the shards hold, and where: {qid: path}, in record order. `UserError` if two hold the same."""
+    found: dict[str, Path] = {}
+    for path in paths:
+        for qid in read_metadata(path)["qids"]:
+            if qid in found:
+                raise UserError(f"{path}: query {qid} is in {found[qid]} as well")
+            found[qid] = path
+    return found
+
+
+def stored_layers(paths: Sequence[Path]) -> int:
+    """Layers of the first stored signal. Raises `UserError` where the shards hold none."""
+    for signal in read_signals(paths):
+        return signal.layers
+    raise UserError(f"{', '.join(map(str, paths))}: no query has a signal")

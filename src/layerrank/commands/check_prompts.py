@@ -18,8 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank.attention.extract import PromptSettings, check_prompts
+    from layerrank.attention.extract import check_prompts
     from layerrank.core.files import write_json
+    from layerrank.prompts.icr import PromptSettings
 
     settings = PromptSettings(options.family, options.instruction, options.query_span)
     write_json(options.output, check_prompts(options.candidates, options.model, settings, options.collection))

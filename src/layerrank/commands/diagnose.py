@@ -33,8 +33,8 @@ def run(options: argparse.Namespace) -> None:
     )
     cell = (options.collection, options.model, options.variant)
     for path, columns, make in (
-        (options.position, diagnostics.POSITION, diagnostics.by_place),
-        (options.length, diagnostics.LENGTH, diagnostics.by_length),
+        (options.position, frames.POSITION, diagnostics.by_place),
+        (options.length, frames.LENGTH, diagnostics.by_length),
         (options.correlations, frames.CORRELATION, diagnostics.correlations),
     ):
         frame = make(scored, options.seed, options.resamples)

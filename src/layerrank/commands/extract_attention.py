@@ -27,7 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank.attention.extract import PromptSettings, extract
+    from layerrank.attention.extract import extract
+    from layerrank.prompts.icr import PromptSettings
     from layerrank.study.code import code_digest
 
     extract(

@@ -42,9 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank.attention.extract import PromptSettings
     from layerrank.core import files, frames
     from layerrank.latency.stages import Sample, measure
+    from layerrank.prompts.icr import PromptSettings
 
     table, about = measure(
         options.candidates,

@@ -15,9 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     from layerrank.core import frames
-    from layerrank.evaluation import costs
     from layerrank.report.tables import render
     from layerrank.report.tables.costs import outcome_table
 
-    summaries = frames.read_frames(options.costs, costs.SUMMARY, (*frames.CELL, "system"))
+    summaries = frames.read_frames(options.costs, frames.SUMMARY, (*frames.CELL, "system"))
     render.write(outcome_table(summaries), options.outputs)

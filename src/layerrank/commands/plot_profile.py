@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from layerrank.commands._figure import add_figure_arguments, outputs
+from layerrank.core import windows
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,14 +32,14 @@ def run(options: argparse.Namespace) -> None:
     from layerrank.report.figures.profile import draw_profile
     from layerrank.report.figures.style import save
 
-    profile = inputs.only_measure(frames.read_frame(options.profile, inputs.PROFILE), options.measure, options.profile)
+    profile = inputs.only_measure(frames.read_frame(options.profile, frames.PROFILE), options.measure, options.profile)
     measure = str(profile["measure"].iloc[0])
     systems = {"first stage": options.first_stage, "all layers": options.all_layers, "ceiling": options.ceiling}
     levels = inputs.read_levels(options.evaluation, systems, measure)
     figure = draw_profile(
         profile,
         levels,
-        [inputs.read_selection(path) for path in options.selections],
+        [windows.read_selection(path) for path in options.selections],
         inputs.read_shape(options.shape, measure) if options.shape else None,
         title=options.title,
         subtitle=options.subtitle,

@@ -23,19 +23,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     from layerrank.core import frames
-    from layerrank.core.records import LayerWindow
+    from layerrank.core.windows import LayerWindow, read_selection
     from layerrank.report.figures import inputs
     from layerrank.report.figures.style import save
     from layerrank.report.figures.sweep import draw_sweep
 
-    sweep = inputs.only_measure(frames.read_frame(options.sweep, inputs.SWEEP), options.measure, options.sweep)
+    sweep = inputs.only_measure(frames.read_frame(options.sweep, frames.SWEEP), options.measure, options.sweep)
     layers = int(sweep["end"].max()) + 1
     windows = [LayerWindow.parse(window, layers) for window in options.windows]
     systems = {"first stage": options.first_stage, "ceiling": options.ceiling}
     figure = draw_sweep(
         sweep,
         inputs.read_levels(options.evaluation, systems, str(sweep["measure"].iloc[0])),
-        [inputs.read_selection(path) for path in options.selections],
+        [read_selection(path) for path in options.selections],
         [(window.start, window.end) for window in windows],
         title=options.title,
         subtitle=options.subtitle,

@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 
 from layerrank.commands._arguments import KEEP_HELP, json_object
+from layerrank.core import sampling
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     from layerrank.core import files
     from layerrank.core.errors import UserError
-    from layerrank.first_stage import candidates
+    from layerrank.first_stage.candidates import candidates_of_run
     from layerrank.ranking import cells
     from layerrank.ranking import run as ranking
     from layerrank.study.code import code_digest
@@ -65,10 +66,10 @@ def run(options: argparse.Namespace) -> None:
     elif options.topics is None or options.passages is None:
         raise UserError("--run needs --topics and --passages")
     else:
-        rows = ranking.candidates_of_run(
+        rows = candidates_of_run(
             options.run, options.topics, options.passages, depth=options.depth, words=options.words
         )
-    rows = candidates.shard_of(rows, options.shard, options.shards)
+    rows = sampling.shard_of(rows, options.shard, options.shards)
     tag = options.tag or f"{options.framework}-{options.mechanism}"
     cell = cells.make_cell(
         options.model,

@@ -18,9 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     from layerrank.core import frames
-    from layerrank.evaluation import sensitivity
     from layerrank.report.tables import render
     from layerrank.report.tables.sensitivity import sensitivity_table
 
-    differences = frames.read_frame(options.differences, sensitivity.SENSITIVITY)
+    differences = frames.read_frame(options.differences, frames.SENSITIVITY)
     render.write(sensitivity_table(differences, options.measure, options.variants), options.outputs)

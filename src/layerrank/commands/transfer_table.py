@@ -16,7 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     from layerrank.core import frames
+    from layerrank.core.frames import TRANSFER
     from layerrank.report.tables import render
-    from layerrank.report.tables.layers import TRANSFER, transfer_table
+    from layerrank.report.tables.layers import transfer_table
 
     render.write(transfer_table(frames.read_frame(options.table, TRANSFER), options.title), options.outputs)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from layerrank.core import files
 from layerrank.core.errors import UserError
+from layerrank.core.records import OUTCOMES
 
 CELL = ("collection", "model", "variant")
 VALUES = (*CELL, "system", "qid", "measure", "value", "has_relevant_candidate")
@@ -113,3 +114,90 @@ def _header(path: Path) -> list[str]:
             return lines.readline().rstrip("\n").split("\t")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
+
+
+PROFILE = ("measure", "layer", "relative_depth", "mean", "low", "high", "queries")
+
+
+SWEEP = ("start", "end", "measure", "mean")
+
+
+EVALUATION = ("system", "qid", "measure", "value")
+
+
+COUNTS = (
+    "groups",
+    "memo_hits",
+    "forward_passes",
+    "prompt_tokens",
+    "generated_tokens",
+    "layer_tokens",
+    "truncated_passages",
+)
+
+
+SECONDS = ("seconds", "seconds_median", "seconds_q1", "seconds_q3")
+
+
+SUMMARY = (*CELL, "system", "queries", *COUNTS, *SECONDS, *OUTCOMES, "failure_rate")
+
+
+SENSITIVITY = (
+    *CELL,
+    "system",
+    "measure",
+    "queries",
+    "base",
+    "value",
+    "difference",
+    "low",
+    "high",
+    "wins",
+    "ties",
+    "losses",
+    "changed",
+    "ceiling",
+)
+
+
+SHAPE = (
+    "measure",
+    "layers",
+    "verdict",
+    "reason",
+    "centre",
+    "centre_error",
+    "centre_layer",
+    "width",
+    "width_error",
+    "width_layers",
+    "floor",
+    "height",
+    "r2_bell",
+    "r2_monotone",
+    "aicc_bell",
+    "aicc_monotone",
+    "aicc_flat",
+    "weight_bell",
+    "weight_monotone",
+    "weight_flat",
+    "p_flat",
+    "best_layer",
+)
+"""Columns of `shapes`."""
+
+
+NEIGHBOURS = ("layer", "relative_depth", "mean", "low", "high", "queries")
+"""Columns of `neighbour_agreement`; a row compares `layer` with the next one."""
+
+
+TRANSFER = ("kind", "source", "target", "measure", "window", "oracle_window", "oracle", "regret", "same_queries")
+
+
+POINTS = ("mean", "low", "high", "queries", "mean_not_relevant", "relevant")
+
+
+POSITION = (*CELL, "system", "position", *POINTS)
+
+
+LENGTH = (*CELL, "system", "tokens", *POINTS)

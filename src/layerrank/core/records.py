@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-
-from layerrank.core.errors import UserError
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,39 +44,6 @@ class Candidates:
         return len(self.passages)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class LayerWindow:
-    """Layers `start` to `end`, 0-based, both ends inclusive."""
-
-    start: int
-    end: int
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.start <= self.end:
-            raise UserError(f"window {self.start}-{self.end}: must be 0 <= start <= end (0-based layers, inclusive)")
-
-    @classmethod
-    def parse(cls, text: str, layers: int) -> LayerWindow:
-        """Read `all`, `10-13`, `L10-13` or a single layer (`12`) for a model of `layers` layers."""
-        if text == "all":
-            return cls(0, layers - 1)
-        match = re.fullmatch(r"L?(\d+)(?:-(\d+))?", text)
-        if match is None:
-            raise UserError(f"window {text!r}: expected 'all', 'START-END' or a layer, such as 10-13")
-        window = cls(int(match[1]), int(match[2] or match[1]))
-        if window.end >= layers:
-            raise UserError(f"window {text!r}: the model has layers 0 to {layers - 1}")
-        return window
-
-    @property
-    def width(self) -> int:
-        """Number of layers in the window."""
-        return self.end - self.start + 1
-
-    def __str__(self) -> str:
-        return f"L{self.start}-{self.end}"
-
-
 @dataclass(frozen=True, slots=True)
 class Ranking:
     """A query's passages best first. `scores` fall strictly, so no evaluator's tie rule can reorder them."""
@@ -112,3 +76,24 @@ class Cost:
     truncated_passages: int = 0
     outcomes: dict[str, int] = field(default_factory=dict)
     layer_tokens: int = 0
+
+
+ANSWERS = "answers"
+
+
+WELL_FORMED = "well_formed"
+
+
+OUT_OF_RANGE = "out_of_range"
+
+
+REPEATED = "repeated"
+
+
+MISSING = "missing"
+
+
+UNPARSEABLE = "unparseable"
+
+
+OUTCOMES = (ANSWERS, WELL_FORMED, OUT_OF_RANGE, REPEATED, MISSING, UNPARSEABLE)

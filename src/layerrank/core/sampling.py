@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+from layerrank.core.errors import UserError
 
 
 def natural_order(name: str) -> tuple[tuple[int, int, str], ...]:
@@ -23,3 +26,22 @@ def sample(qids: Iterable[str], limit: int | None, seed: int) -> list[str]:
         return names
     drawn = sorted(names, key=lambda qid: hashlib.sha256(f"{seed}\0{qid}".encode()).digest())[:limit]
     return sorted(drawn, key=natural_order)
+
+
+T = TypeVar("T")
+
+
+def shard_of(rows: Sequence[T], shard: int, shards: int) -> list[T]:
+    """One of several parts that together are all rows: `shard`, `shard + shards`, … (0-based).
+
+    Raises `UserError` where there is no such part.
+    """
+    if not 0 <= shard < shards:
+        raise UserError(f"shard {shard}: there are shards 0 to {shards - 1}")
+    return list(rows[shard::shards])
+
+
+def joined(parts: Sequence[Sequence[T]]) -> list[T]:
+    """The rows whose parts by `shard_of` these are, in their order."""
+    longest = max((len(part) for part in parts), default=0)
+    return [part[index] for index in range(longest) for part in parts if index < len(part)]

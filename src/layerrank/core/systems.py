@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
+
+from layerrank.core.windows import ORACLE, window_label
 
 FIRST_STAGE = "bm25"
 CEILING = "ceiling"
-ORACLE = "selected-oracle"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +38,3 @@ class System:
 def parse_system(name: str) -> System:
     """Take a system's name apart at its first two dashes."""
     return System(name, *name.split("-", 2))
-
-
-def window_label(window: str) -> str:
-    """A window in words: `all layers`, `layers 10–13`, `layer 12`, `peak window`, `oracle window (upper bound)`."""
-    if window == "all":
-        return "all layers"
-    if match := re.fullmatch(r"L(\d+)-(\d+)", window):
-        start, end = match.groups()
-        return f"layer {start}" if start == end else f"layers {start}–{end}"
-    if window.startswith("selected-"):
-        bound = " (upper bound)" if window.startswith(ORACLE) else ""
-        return f"{window.removeprefix('selected-')} window{bound}"
-    return window

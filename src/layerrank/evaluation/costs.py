@@ -9,21 +9,8 @@ import numpy as np
 import pandas as pd
 
 from layerrank.core.errors import UserError
-from layerrank.core.frames import CELL
-from layerrank.core.records import Cost
-from layerrank.ranking.parsing import ANSWERS, OUTCOMES, WELL_FORMED
-
-COUNTS = (
-    "groups",
-    "memo_hits",
-    "forward_passes",
-    "prompt_tokens",
-    "generated_tokens",
-    "layer_tokens",
-    "truncated_passages",
-)
-SECONDS = ("seconds", "seconds_median", "seconds_q1", "seconds_q3")
-SUMMARY = (*CELL, "system", "queries", *COUNTS, *SECONDS, *OUTCOMES, "failure_rate")
+from layerrank.core.frames import COUNTS, SUMMARY
+from layerrank.core.records import ANSWERS, OUTCOMES, WELL_FORMED, Cost
 
 
 def summarise(costs: Mapping[str, Sequence[Cost]], collection: str, model: str, variant: str) -> pd.DataFrame:

@@ -17,14 +17,11 @@ from scipy import stats
 from layerrank.attention.signal import Signal
 from layerrank.core.errors import UserError
 from layerrank.core.files import Qrels
-from layerrank.core.frames import CELL, CORRELATION
+from layerrank.core.frames import CELL, CORRELATION, POINTS
 from layerrank.core.records import Candidates, Ranking
 from layerrank.core.systems import FIRST_STAGE
 from layerrank.evaluation import intervals
 
-POINTS = ("mean", "low", "high", "queries", "mean_not_relevant", "relevant")
-POSITION = (*CELL, "system", "position", *POINTS)
-LENGTH = (*CELL, "system", "tokens", *POINTS)
 BINS = 8
 PLACE, TOKENS = "place", "tokens"
 ALL, NOT_RELEVANT = "all", "not relevant"

@@ -6,28 +6,12 @@ import numpy as np
 import pandas as pd
 
 from layerrank.core.errors import UserError
-from layerrank.core.frames import CELL
+from layerrank.core.frames import CELL, SENSITIVITY
 from layerrank.core.systems import CEILING, parse_system
 from layerrank.evaluation import intervals
 
 BASE = "base"
 TIE = 1e-9
-SENSITIVITY = (
-    *CELL,
-    "system",
-    "measure",
-    "queries",
-    "base",
-    "value",
-    "difference",
-    "low",
-    "high",
-    "wins",
-    "ties",
-    "losses",
-    "changed",
-    "ceiling",
-)
 
 
 def sensitivity(values: pd.DataFrame, seed: int, resamples: int = 2000) -> pd.DataFrame:

@@ -6,14 +6,15 @@ import logging
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from pathlib import Path
+from typing import Any
 
+from layerrank.core import files
 from layerrank.core.errors import UserError
 from layerrank.core.records import Candidates, Passage, Query, Ranking
 from layerrank.core.sampling import sample
 
 logger = logging.getLogger(__name__)
-T = TypeVar("T")
 
 
 def _shuffled(places: list[int], qid: str, seed: int) -> list[int]:
@@ -92,17 +93,28 @@ def make_candidates(
     return rows
 
 
-def shard_of(rows: Sequence[T], shard: int, shards: int) -> list[T]:
-    """One of several parts that together are all rows: `shard`, `shard + shards`, … (0-based).
+def candidates_of_run(
+    run: Path, topics: Path, passages: Path, *, depth: int = 100, words: int | None = None
+) -> list[Candidates]:
+    """Candidates of a TREC run: its best `depth` of every topic, with texts cut to `words` (None: whole).
 
-    Raises `UserError` where there is no such part.
+    Topics and passages are JSON lines, gzipped or not: {qid or _id or id, text} and {pid or _id or id, text, title};
+    a passage may lack its title.
     """
-    if not 0 <= shard < shards:
-        raise UserError(f"shard {shard}: there are shards 0 to {shards - 1}")
-    return list(rows[shard::shards])
+    rankings = files.read_run(run)
+    wanted = {pid for ranking in rankings for pid in ranking.pids[:depth]}
+    texts = {}
+    for pid, row in _rows(passages, ("pid", "_id", "id")):
+        if pid in wanted:
+            texts[pid] = Passage(pid, row["text"], row.get("title") or "")
+    queries = [Query(qid, row["text"]) for qid, row in _rows(topics, ("qid", "_id", "id"))]
+    longest = max((passage.text.count(" ") + 1 for passage in texts.values()), default=1)
+    return make_candidates(queries, rankings, texts, Settings(depth, words or longest))
 
 
-def joined(parts: Sequence[Sequence[T]]) -> list[T]:
-    """The rows whose parts by `shard_of` these are, in their order."""
-    longest = max((len(part) for part in parts), default=0)
-    return [part[index] for index in range(longest) for part in parts if index < len(part)]
+def _rows(path: Path, keys: Sequence[str]) -> Iterable[tuple[str, dict[str, Any]]]:
+    for number, row in files.read_numbered_jsonl(path):
+        name = next((row[key] for key in keys if key in row), None)
+        if name is None or not isinstance(row.get("text"), str):
+            raise UserError(f"{path}:{number}: expected 'text' and one of {', '.join(keys)}")
+        yield str(name), row

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from layerrank.attention.pack import Tree
+from layerrank.prompts.tree import Tree
 
 
 @dataclass(frozen=True)

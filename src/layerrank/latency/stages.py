@@ -7,15 +7,12 @@ of them; each round loads the model anew, cut where its window ends, and warms i
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import gc
 import os
 import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -24,17 +21,18 @@ from typing import TYPE_CHECKING, Any
 import torch
 from tqdm import tqdm
 
-from layerrank.attention.extract import PromptSettings
-from layerrank.attention.pack import Tree
 from layerrank.attention.probe import Probe
 from layerrank.attention.scores import passage_scores, rank
 from layerrank.core.errors import UserError
 from layerrank.core.files import file_digest, read_candidates
-from layerrank.core.records import Candidates, LayerWindow
+from layerrank.core.records import Candidates
 from layerrank.core.sampling import sample
-from layerrank.core.windows import SELECTED, windows_for
+from layerrank.core.windows import SELECTED, LayerWindow, windows_for
 from layerrank.latency import flops
+from layerrank.latency.machine import MIB, give_back, hardware, peak_memory, synchronise
 from layerrank.models.decoder import Decoder, load_config, load_decoder
+from layerrank.prompts.icr import PromptSettings
+from layerrank.prompts.tree import Tree
 from layerrank.ranking.cells import Cell, make_cell
 from layerrank.ranking.frameworks import WHOLE
 from layerrank.ranking.mechanism import Request
@@ -53,7 +51,6 @@ operations that the stage needs by formula (`layerrank.latency.flops`), in 10⁹
 
 STAGES = ("load", "tokenise", "prefill", "decode", "score", "total")
 MECHANISMS = ("likelihood", "generation")
-MIB = 2**20
 
 
 @dataclass(frozen=True)
@@ -207,74 +204,6 @@ def measure(
         },
     }
     return _table(systems, rounds), about
-
-
-def hardware(device: torch.device) -> dict[str, Any]:
-    """Return what figures were measured on: processor, cores, torch's threads, memory in MiB, and the device's name."""
-    found: dict[str, Any] = {
-        "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "memory_mib": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // MIB,
-        "device": "cpu",
-    }
-    if device.type == "cuda":
-        properties = torch.cuda.get_device_properties(device)
-        found |= {"device": properties.name, "devices": torch.cuda.device_count()}
-        found["device_memory_mib"] = properties.total_memory // MIB
-    return found
-
-
-def synchronise(device: torch.device) -> None:
-    """Return when every CUDA device has done what was asked of it; at once on the processor."""
-    if device.type == "cuda":
-        for index in range(torch.cuda.device_count()):
-            torch.cuda.synchronize(index)
-
-
-@dataclass
-class Peak:
-    """The most that memory rose during a `peak_memory` block, in MiB; None where the system does not tell."""
-
-    mib: float | None = None
-
-
-@contextlib.contextmanager
-def peak_memory(device: torch.device) -> Iterator[Peak]:
-    """Measure how far memory rises above what is held at the start: of the device, else of this process (Linux).
-
-    On the processor, freed memory is handed back first, and the process's high-water mark of resident memory is reset.
-    """
-    found = Peak()
-    gc.collect()
-    if device.type == "cuda":
-        synchronise(device)
-        devices = range(torch.cuda.device_count())
-        held = [torch.cuda.memory_allocated(index) for index in devices]
-        for index in devices:
-            torch.cuda.reset_peak_memory_stats(index)
-        yield found
-        synchronise(device)
-        found.mib = sum(torch.cuda.max_memory_allocated(i) - held[i] for i in devices) / MIB
-        return
-    give_back()
-    try:
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-        held_now: int | None = _status("VmRSS")
-    except OSError:
-        held_now = None
-    yield found
-    if held_now is not None:
-        found.mib = (_status("VmHWM") - held_now) / 1024
-
-
-def give_back() -> None:
-    """Hand freed memory back to the system, where the C library can."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _systems(
@@ -448,19 +377,3 @@ def _table(systems: Sequence[System], rounds: Mapping[str, Sequence[Round]]) -> 
 def _mean(values: Sequence[int | None], factor: float = 1.0) -> float | None:
     known = [value for value in values if value is not None]
     return factor * statistics.fmean(known) if known else None
-
-
-def _processor() -> str:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def _status(field_name: str) -> int:
-    """A field of this process's status, in KiB."""
-    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
-        if line.startswith(f"{field_name}:"):
-            return int(line.split()[1])
-    raise OSError(f"/proc/self/status has no {field_name}")

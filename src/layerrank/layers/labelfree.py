@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from layerrank.attention.scores import all_windows, window_scores
 from layerrank.attention.signal import Signal
+from layerrank.attention.store import stored_layers, stored_qids
 from layerrank.core.errors import UserError
-from layerrank.layers.signals import for_each, stored_layers, stored_qids
+from layerrank.layers.signals import for_each
 
 Scores = NDArray[np.float64]
 

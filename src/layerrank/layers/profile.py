@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from layerrank.attention.store import stored_layers
 from layerrank.core.files import Qrels
-from layerrank.core.records import LayerWindow
+from layerrank.core.windows import LayerWindow
 from layerrank.evaluation.intervals import mean_interval
-from layerrank.layers.signals import stored_layers
 from layerrank.layers.sweep import judged_values
 
 COLUMNS = ("measure", "layer", "relative_depth", "mean", "low", "high", "queries")

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerrank.core.errors import UserError
-from layerrank.core.records import LayerWindow
+from layerrank.core.windows import LayerWindow
 from layerrank.layers.sweep import Sweep
 
 TIE = 1e-7

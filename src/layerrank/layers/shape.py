@@ -15,42 +15,16 @@ from scipy import optimize, stats
 
 from layerrank.attention.scores import window_scores
 from layerrank.attention.signal import Signal
+from layerrank.attention.store import stored_layers, stored_qids
 from layerrank.core.errors import UserError
-from layerrank.core.records import LayerWindow
+from layerrank.core.frames import NEIGHBOURS, SHAPE
+from layerrank.core.windows import LayerWindow
 from layerrank.evaluation.intervals import mean_interval
 from layerrank.layers.profile import relative_depth
-from layerrank.layers.signals import for_each, stored_layers, stored_qids
+from layerrank.layers.signals import for_each
 
 Floats = NDArray[np.float64]
 
-SHAPE = (
-    "measure",
-    "layers",
-    "verdict",
-    "reason",
-    "centre",
-    "centre_error",
-    "centre_layer",
-    "width",
-    "width_error",
-    "width_layers",
-    "floor",
-    "height",
-    "r2_bell",
-    "r2_monotone",
-    "aicc_bell",
-    "aicc_monotone",
-    "aicc_flat",
-    "weight_bell",
-    "weight_monotone",
-    "weight_flat",
-    "p_flat",
-    "best_layer",
-)
-"""Columns of `shapes`."""
-
-NEIGHBOURS = ("layer", "relative_depth", "mean", "low", "high", "queries")
-"""Columns of `neighbour_agreement`; a row compares `layer` with the next one."""
 
 MARGIN = 2.0
 """AICc by which a shape must beat another: below it both have substantial support (Burnham and Anderson, 2002)."""

@@ -15,9 +15,9 @@ from tqdm import tqdm
 
 from layerrank.attention.scores import window_scores
 from layerrank.attention.signal import Signal
-from layerrank.attention.store import read_metadata, read_signals
+from layerrank.attention.store import read_signals, stored_layers, stored_qids
 from layerrank.core.errors import UserError
-from layerrank.core.records import LayerWindow
+from layerrank.core.windows import LayerWindow
 
 Values = NDArray[np.float64]
 Work = Callable[[Signal, Any], Values]
@@ -26,24 +26,6 @@ BLOCK = 8
 """Queries a task reads."""
 SERIAL_WORK = 4e8
 """Token sums (tokens × windows) below which starting processes costs more than it saves."""
-
-
-def stored_qids(paths: Sequence[Path]) -> dict[str, Path]:
-    """Every query that the shards hold, and where: {qid: path}, in record order. `UserError` if two hold the same."""
-    found: dict[str, Path] = {}
-    for path in paths:
-        for qid in read_metadata(path)["qids"]:
-            if qid in found:
-                raise UserError(f"{path}: query {qid} is in {found[qid]} as well")
-            found[qid] = path
-    return found
-
-
-def stored_layers(paths: Sequence[Path]) -> int:
-    """Layers of the first stored signal. Raises `UserError` where the shards hold none."""
-    for signal in read_signals(paths):
-        return signal.layers
-    raise UserError(f"{', '.join(map(str, paths))}: no query has a signal")
 
 
 def for_each(

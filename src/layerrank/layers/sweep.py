@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from layerrank.attention.scores import all_windows
 from layerrank.attention.signal import Signal
+from layerrank.attention.store import stored_layers, stored_qids
 from layerrank.core.errors import UserError
 from layerrank.core.files import Qrels, replacing
-from layerrank.core.records import LayerWindow
+from layerrank.core.windows import LayerWindow
 from layerrank.evaluation import measures
-from layerrank.layers.signals import for_each, orders, stored_layers, stored_qids
+from layerrank.layers.signals import for_each, orders
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from layerrank.core.errors import UserError
-from layerrank.core.records import LayerWindow
+from layerrank.core.windows import LayerWindow
 from layerrank.layers.selection import Rule, best_window, folds_of
 from layerrank.layers.sweep import Sweep
 

@@ -19,10 +19,10 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from layerrank.attention.pack import Tree
 from layerrank.core.errors import UserError
-from layerrank.core.records import Passage, Query
+from layerrank.core.records import Candidates, Passage, Query
 from layerrank.prompts.special import special_tokens
+from layerrank.prompts.tree import Tree
 
 OPENING = " Here are some paragraphs:"
 INSTRUCTIONS: Mapping[str, str] = {
@@ -247,3 +247,27 @@ def _common(left: Sequence[int], right: Sequence[int]) -> int:
         if one != other:
             return index
     return min(len(left), len(right))
+
+
+@dataclass(frozen=True)
+class PromptSettings:
+    """What shapes the prompts of a signal."""
+
+    family: str
+    instruction: str = "IE"
+    query_span: str | None = None
+
+    def build(self, tokenizer: Any, row: Candidates) -> IcrPrompt:
+        """The prompt of one query."""
+        return build_icr(tokenizer, self.family, row.query, row.passages, self.instruction, self.query_span)
+
+
+def fitting_family(tokenizer: Any) -> str:
+    """The first prompt family whose opening mark is in the model's chat template; `UserError` where none is."""
+    from layerrank.prompts.icr import FAMILIES
+
+    template = str(tokenizer.chat_template or "")
+    for name, family in FAMILIES.items():
+        if family.prefix.partition("user")[0].strip() in template:
+            return name
+    raise UserError(f"family: no prompt family fits the model's chat template; name one of {', '.join(FAMILIES)}")

@@ -28,7 +28,7 @@ import torch
 from layerrank.attention.probe import Probe
 from layerrank.attention.scores import STRATEGIES, passage_scores
 from layerrank.core.errors import UserError
-from layerrank.core.records import LayerWindow
+from layerrank.core.windows import LayerWindow
 from layerrank.models.decoder import Decoder
 from layerrank.prompts.icr import build_icr
 from layerrank.ranking.mechanism import Answer, Request, Returns, Work

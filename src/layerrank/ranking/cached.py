@@ -8,11 +8,10 @@ from typing import Any
 
 from layerrank.attention.scores import MASKED, passage_scores, rank
 from layerrank.attention.signal import Signal
-from layerrank.attention.store import read_signals
+from layerrank.attention.store import read_signals, stored_layers, stored_qids
 from layerrank.core.errors import UserError
-from layerrank.core.records import Candidates, Cost, LayerWindow, Ranking
-from layerrank.core.windows import windows_for
-from layerrank.layers.signals import stored_layers, stored_qids
+from layerrank.core.records import Candidates, Cost, Ranking
+from layerrank.core.windows import LayerWindow, windows_for
 
 STORED_PASS = "stored_full_pass"
 """Outcome of every query: its seconds are the extraction's, of all layers, whatever the window."""

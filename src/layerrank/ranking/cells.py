@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layerrank.core.errors import UserError
-from layerrank.core.records import Candidates, LayerWindow, Passage, Query
+from layerrank.core.records import Candidates, Passage, Query
+from layerrank.core.windows import LayerWindow
+from layerrank.prompts.icr import fitting_family
 from layerrank.ranking.frameworks import Sorter, make_sorter
 from layerrank.ranking.mechanism import Mechanism
 
@@ -175,17 +177,6 @@ def make_cell(
         name=name,
         **parts,
     )
-
-
-def fitting_family(tokenizer: Any) -> str:
-    """The first prompt family whose opening mark is in the model's chat template; `UserError` where none is."""
-    from layerrank.prompts.icr import FAMILIES
-
-    template = str(tokenizer.chat_template or "")
-    for name, family in FAMILIES.items():
-        if family.prefix.partition("user")[0].strip() in template:
-            return name
-    raise UserError(f"family: no prompt family fits the model's chat template; name one of {', '.join(FAMILIES)}")
 
 
 def _generation(cell: Cell, decoder: Decoder) -> Mechanism:

@@ -14,10 +14,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from layerrank.core.errors import UserError
-from layerrank.core.records import Candidates, Cost, Ranking
+from layerrank.core.records import ANSWERS, WELL_FORMED, Candidates, Cost, Ranking
 from layerrank.ranking.frameworks import Group, Order, Scores, Sorter, Steps
 from layerrank.ranking.mechanism import Answer, Mechanism, Request, Work
-from layerrank.ranking.parsing import ANSWERS, WELL_FORMED
 
 log = logging.getLogger(__name__)
 

@@ -19,10 +19,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from layerrank.attention.pack import Tree
 from layerrank.attention.probe import Probe
 from layerrank.models.decoder import Decoder
 from layerrank.prompts.chat import Chat, FrameworkPrompt
+from layerrank.prompts.tree import Tree
 from layerrank.ranking.mechanism import Answer, Request, Returns, Work
 
 ROWS = 256

@@ -12,13 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-ANSWERS = "answers"
-WELL_FORMED = "well_formed"
-OUT_OF_RANGE = "out_of_range"
-REPEATED = "repeated"
-MISSING = "missing"
-UNPARSEABLE = "unparseable"
-OUTCOMES = (ANSWERS, WELL_FORMED, OUT_OF_RANGE, REPEATED, MISSING, UNPARSEABLE)
+from layerrank.core.records import ANSWERS, MISSING, OUT_OF_RANGE, OUTCOMES, REPEATED, UNPARSEABLE, WELL_FORMED
 
 
 @dataclass(frozen=True, slots=True)

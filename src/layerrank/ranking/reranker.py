@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from layerrank.core.errors import UserError
-from layerrank.core.records import Candidates, Cost, LayerWindow, Passage, Query
+from layerrank.core.records import Candidates, Cost, Passage, Query
+from layerrank.core.windows import LayerWindow
 from layerrank.models.decoder import load_config, load_decoder, load_tokenizer
-from layerrank.ranking.cells import Cell, fitting_family
+from layerrank.prompts.icr import fitting_family
+from layerrank.ranking.cells import Cell
 from layerrank.ranking.engine import Engine, check_failures
 from layerrank.ranking.frameworks import WHOLE
 

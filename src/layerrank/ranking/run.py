@@ -6,7 +6,7 @@ import dataclasses
 import json
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,10 +14,9 @@ from typing import Any
 from tqdm import tqdm
 
 from layerrank import __version__
-from layerrank.core import files
+from layerrank.core import files, sampling
 from layerrank.core.errors import UserError
-from layerrank.core.records import Candidates, Cost, Passage, Query, Ranking
-from layerrank.first_stage import candidates
+from layerrank.core.records import Candidates, Cost, Ranking
 from layerrank.ranking.cells import Cell
 from layerrank.ranking.engine import Engine, check_failures, failure_rate
 
@@ -144,8 +143,8 @@ def join_shards(
     Raises:
         UserError: parts that are not of the same queries, or more failures than allowed.
     """
-    rankings = candidates.joined([files.read_run(path) for path in runs])
-    whole = candidates.joined([files.read_costs(path) for path in spent])
+    rankings = sampling.joined([files.read_run(path) for path in runs])
+    whole = sampling.joined([files.read_costs(path) for path in spent])
     if [ranking.qid for ranking in rankings] != [cost.qid for cost in whole]:
         raise UserError(f"{output.name}: its parts rank other queries than their costs are of")
     _report(tag, whole)
@@ -189,33 +188,6 @@ def _rank(
             progress.add(ranked.ranking, ranked.cost)
             bar.update()
     log.info("%s: %d batches", cell.name, engine.batches)
-
-
-def candidates_of_run(
-    run: Path, topics: Path, passages: Path, *, depth: int = 100, words: int | None = None
-) -> list[Candidates]:
-    """Candidates of a TREC run: its best `depth` of every topic, with texts cut to `words` (None: whole).
-
-    Topics and passages are JSON lines, gzipped or not: {qid or _id or id, text} and {pid or _id or id, text, title};
-    a passage may lack its title.
-    """
-    rankings = files.read_run(run)
-    wanted = {pid for ranking in rankings for pid in ranking.pids[:depth]}
-    texts = {}
-    for pid, row in _rows(passages, ("pid", "_id", "id")):
-        if pid in wanted:
-            texts[pid] = Passage(pid, row["text"], row.get("title") or "")
-    queries = [Query(qid, row["text"]) for qid, row in _rows(topics, ("qid", "_id", "id"))]
-    longest = max((passage.text.count(" ") + 1 for passage in texts.values()), default=1)
-    return candidates.make_candidates(queries, rankings, texts, candidates.Settings(depth, words or longest))
-
-
-def _rows(path: Path, keys: Sequence[str]) -> Iterable[tuple[str, dict[str, Any]]]:
-    for number, row in files.read_numbered_jsonl(path):
-        name = next((row[key] for key in keys if key in row), None)
-        if name is None or not isinstance(row.get("text"), str):
-            raise UserError(f"{path}:{number}: expected 'text' and one of {', '.join(keys)}")
-        yield str(name), row
 
 
 def _digest(rows: Sequence[Candidates], cell: Cell, model: Path, dtype: str, code: str) -> str:

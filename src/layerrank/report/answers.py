@@ -14,7 +14,8 @@ from typing import Any
 import pandas as pd
 
 from layerrank.core import files
-from layerrank.core.systems import CEILING, FIRST_STAGE, parse_system, window_label
+from layerrank.core.systems import CEILING, FIRST_STAGE, parse_system
+from layerrank.core.windows import window_label
 from layerrank.evaluation import compare
 from layerrank.report.tables.describe import P_VALUE, Cell, Column, Section, Table, Value, interval, row
 from layerrank.report.tables.effectiveness import FRAMEWORKS, MECHANISMS, TESTS, Marks

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import copy
 import difflib
-import functools
-import itertools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,37 +12,14 @@ import jsonschema
 import yaml
 
 from layerrank.core.errors import UserError
-from layerrank.core.records import LayerWindow
+from layerrank.core.windows import LayerWindow
 from layerrank.evaluation import measures
 from layerrank.ranking.cells import Cell
 from layerrank.ranking.frameworks import KINDS, make_sorter
+from layerrank.study.config import Entry, Study, chosen_on
+from layerrank.study.systems import systems
 
-Entry = dict[str, Any]
 SNAKEMAKE_KEYS = ("pathvars",)
-
-
-@dataclass(frozen=True)
-class Study:
-    """A checked study: `config` with all defaults filled in, and the catalogue entries that it uses, by name."""
-
-    config: Entry
-    collections: dict[str, Entry]
-    models: dict[str, Entry]
-
-    @functools.cached_property
-    def pairs(self) -> tuple[tuple[str, str], ...]:
-        """(collection, model) of everything that is run: all of them but those of `leave_out`, collections first."""
-        left_out = {
-            pair
-            for entry in self.config["leave_out"]
-            for pair in itertools.product(entry["collections"], entry["models"])
-        }
-        both = itertools.product(self.config["collections"], self.config["models"])
-        return tuple(pair for pair in both if pair not in left_out)
-
-    def collections_of(self, model: str) -> list[str]:
-        """Collections that a model runs on, in the order of the configuration."""
-        return [collection for collection, other in self.pairs if other == model]
 
 
 def load_study(config: Mapping[str, Any], base: Path) -> Study:
@@ -170,132 +144,6 @@ def _found(name: str, base: Path, where: str) -> Path:
         if path.is_file():
             return path
     raise UserError(f"{where}: no file {name!r} in the working directory or in the checkout")
-
-
-def passage_words(study: Study, collection: str, variant: str) -> int:
-    """Words of a passage that are kept: those of the variant, or fewer where the collection is to be cut shorter."""
-    words = int(variant_settings(study, variant)["words"])
-    return min(words, study.config["passages"]["shorter"].get(collection, words))
-
-
-def variant_settings(study: Study, variant: str) -> Entry:
-    """Settings of one variant: depth, words, order, seed, queries, and where given dtype, query_span and family."""
-    config = study.config
-    settings: Entry = {
-        "depth": config["first_stage"]["depth"],
-        "words": config["passages"]["words"],
-        "order": config["passages"]["order"],
-        "seed": config["passages"]["seed"],
-        "queries": None,
-        "strategy": config["layers"]["strategy"],
-    }
-    return settings | (config["variants"][variant] if variant != "base" else {})
-
-
-def signal_variant(study: Study, variant: str) -> str:
-    """The first variant whose signal is this one's: they differ in how a signal is scored, if in anything."""
-    wanted = variant_settings(study, variant) | {"strategy": None}
-    names = ("base", *study.config["variants"])
-    return next(name for name in names if variant_settings(study, name) | {"strategy": None} == wanted)
-
-
-def prompt_settings(study: Study, collection: str, model: str, variant: str) -> Entry:
-    """What shapes a prompt and its forward pass: family, query_span (where one is set), instruction and dtype."""
-    entry = study.models[model]
-    own = variant_settings(study, variant)
-    settings = {
-        "family": own.get("family", entry["family"]),
-        "query_span": own.get("query_span", entry.get("query_span")),
-        "instruction": study.collections[collection]["instruction"],
-        "dtype": own.get("dtype", entry["dtype"]),
-    }
-    return {key: value for key, value in settings.items() if value is not None}
-
-
-# What a model entry says of prompting, scheduling and display: none of it changes the fetched folder.
-NOT_SOURCE = (
-    "family",
-    "query_span",
-    "dtype",
-    "gpus",
-    "mem_mb",
-    "runtime",
-    "label",
-    "gpu_memory_gb",
-    "size",
-    "description",
-)
-
-
-def model_source(entry: Entry) -> Entry:
-    """The part of a model entry that its fetched folder depends on."""
-    return {key: value for key, value in entry.items() if key not in NOT_SOURCE}
-
-
-def chosen_on(study: Study, selection: str, collection: str, model: str) -> list[str]:
-    """The other collections on which a rule chooses this one's window, with this model; none where it asks for none."""
-    on = study.config["layers"]["selection"][selection].get("chosen_on", "folds")
-    names = study.collections_of(model)
-    if isinstance(on, list):
-        names = [name for name in on if name in names]
-    return [name for name in names if name != collection] if on != "folds" else []
-
-
-@dataclass(frozen=True)
-class PlannedRun:
-    """One cell of the grid as it runs: its system name, what it is made of, and the window of an attention cell."""
-
-    name: str
-    framework: str
-    framework_settings: Entry
-    mechanism: str
-    mechanism_settings: Entry
-    window: str | None
-    cached: bool
-
-
-def systems(study: Study, variant: str) -> dict[str, PlannedRun]:
-    """Every system that a variant runs, by name, in the order of the configuration.
-
-    Each variant ranks its whole list by attention with each of `cached_windows`; the grid's own runs the grid too.
-    A grid cell is `cached` where it asks for just what the stored signal answers: one prompt, whole list, attention.
-    """
-    config = study.config["systems"]
-    depth = variant_settings(study, variant)["depth"]
-    strategy = {"strategy": variant_settings(study, variant)["strategy"]}
-    found: dict[str, PlannedRun] = {}
-
-    def add(framework: str, mechanism: str, windows: Iterable[str]) -> None:
-        cell = config["cells"].get(f"{framework}-{mechanism}", {})
-        if cell is False:
-            return
-        own_framework = config["frameworks"].get(framework, {}) | cell.get("framework", {})
-        own_mechanism = config["mechanisms"].get(mechanism, {}) | cell.get("mechanism", {})
-        kind = own_framework.pop("framework", framework)
-        way = own_mechanism.pop("mechanism", mechanism)
-        attention = way == "attention"
-        if attention:
-            own_mechanism = strategy | own_mechanism
-        whole = kind == "listwise" and make_sorter(kind, own_framework).largest_group(depth) >= depth
-        plain = own_framework.get("repeats", 1) == 1
-        plain = plain and not (own_mechanism.get("query_tokens") or own_mechanism.get("passage_tokens"))
-        cached = attention and whole and plain
-        for window in windows if attention else [None]:
-            name = f"{framework}-{mechanism}" + (f"-{window}" if window else "")
-            found[name] = PlannedRun(name, kind, own_framework, way, own_mechanism, window, cached)
-
-    whole = config["cells"].get("listwise-attention", {})
-    whole = {} if whole is False else whole
-    for window in config["cached_windows"]:
-        name = f"listwise-attention-{window}"
-        settings = strategy | config["mechanisms"].get("attention", {}) | whole.get("mechanism", {})
-        settings.pop("mechanism", None)
-        found[name] = PlannedRun(name, "listwise", {"size": "whole"}, "attention", settings, window, True)
-    if variant == config["variant"]:
-        for framework in config["frameworks"]:
-            for mechanism in config["mechanisms"]:
-                add(framework, mechanism, config["windows"])
-    return found
 
 
 def _cross_check(study: Study) -> None:

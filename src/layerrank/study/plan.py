@@ -27,8 +27,11 @@ from typing import Any
 
 from layerrank.core.errors import UserError
 from layerrank.ranking.frameworks import make_sorter
+from layerrank.study import config as study_config
 from layerrank.study import load as studies
-from layerrank.study.load import PlannedRun, Study
+from layerrank.study import systems
+from layerrank.study.config import Study
+from layerrank.study.systems import PlannedRun
 
 BASE = Path(__file__).parents[3]
 
@@ -163,7 +166,7 @@ def gpu_seconds(study: Study, job: Job, gpu: Gpu = Gpu()) -> float | None:
         return None
     variant = names.get("variant", "base")
     queries = judged_queries(study, names["collection"], variant)
-    depth = studies.variant_settings(study, variant)["depth"]
+    depth = study_config.variant_settings(study, variant)["depth"]
     tokens = passage_tokens(study, names["collection"], variant)
     weights = BYTES_A_PARAMETER * size["parameters"] * 1e9
     start = START_SECONDS + weights / LOAD_BYTES_A_SECOND
@@ -175,7 +178,7 @@ def gpu_seconds(study: Study, job: Job, gpu: Gpu = Gpu()) -> float | None:
     if "system" not in names:
         share = -(-queries // int(names.get("shards", 1)))
         return start + share * _pass_seconds(size, prompt_tokens(depth, tokens), gpu)
-    cell = studies.systems(study, variant)[names["system"]]
+    cell = systems.systems(study, variant)[names["system"]]
     batch_tokens = study.config["systems"]["batch_tokens"]
     return start + -(-queries // int(names.get("shards", 1))) * sum(
         number * _group_seconds(cell, passages, prompt_tokens(passages, tokens), size, batch_tokens, gpu)
@@ -189,7 +192,7 @@ def beyond_context(study: Study) -> dict[str, list[str]]:
     A prompt is reckoned from the mean length of documents, for collections of which that is known; the longest ones are
     longer. What counts is what `check_prompts` finds, before the model runs.
     """
-    depth = studies.variant_settings(study, "base")["depth"]
+    depth = study_config.variant_settings(study, "base")["depth"]
     found: dict[str, list[str]] = {}
     for collection, model in study.pairs:
         entry = study.models[model]
@@ -204,13 +207,13 @@ def beyond_context(study: Study) -> dict[str, list[str]]:
 def judged_queries(study: Study, collection: str, variant: str) -> int:
     """Queries that a variant runs on a collection, as far as the catalogue and the configuration tell."""
     known = study.collections[collection].get("expected", {}).get("queries", QUERIES)
-    limits = (study.config["queries"]["limit"], studies.variant_settings(study, variant)["queries"])
+    limits = (study.config["queries"]["limit"], study_config.variant_settings(study, variant)["queries"])
     return int(min([known, *(limit for limit in limits if limit is not None)]))
 
 
 def passage_tokens(study: Study, collection: str, variant: str) -> float:
     """Tokens of a passage in a prompt, its number and separator included."""
-    words = studies.passage_words(study, collection, variant)
+    words = study_config.passage_words(study, collection, variant)
     return TOKENS_A_WORD * min(words, study.collections[collection].get("passage_words", words)) + PASSAGE_TOKENS
 
 

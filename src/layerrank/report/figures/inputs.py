@@ -13,13 +13,11 @@ from numpy.typing import NDArray
 
 from layerrank.core import files, frames
 from layerrank.core.errors import UserError
+from layerrank.core.frames import EVALUATION, PROFILE
 from layerrank.core.records import Cost
 from layerrank.core.systems import FIRST_STAGE
 
-PROFILE = ("measure", "layer", "relative_depth", "mean", "low", "high", "queries")
 SHAPE = ("measure", "verdict", "reason", "floor", "height", "centre", "width")
-SWEEP = ("start", "end", "measure", "mean")
-EVALUATION = ("system", "qid", "measure", "value")
 COSTS = tuple(field.name for field in fields(Cost) if field.name not in ("qid", "outcomes"))
 LEVEL_LABELS = {"first stage": "BM25", "all layers": "all layers", "ceiling": "ceiling"}
 
@@ -74,27 +72,6 @@ class Shape:
         dense = np.linspace(layers.min(), layers.max(), 20 * len(layers))
         depth = np.interp(dense, layers, profile["relative_depth"].to_numpy(dtype=float))
         return dense, self.floor + self.height * np.exp(-0.5 * ((depth - self.centre) / self.width) ** 2)
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """A rule's windows: `windows` as (start, end, number of queries judged by it), and the window for all others."""
-
-    name: str
-    family: str
-    upper_bound: bool
-    windows: tuple[tuple[int, int, int], ...]
-    default: tuple[int, int]
-
-    @property
-    def label(self) -> str:
-        """The rule's name for readers; an upper bound is marked as one."""
-        return f"{self.name} (upper bound)" if self.upper_bound else self.name
-
-    @property
-    def spans(self) -> list[tuple[int, int]]:
-        """The distinct windows in use, by layer; the default where no query has a window of its own."""
-        return sorted({(start, end) for start, end, _ in self.windows}) or [self.default]
 
 
 def pick_measure(table: pd.DataFrame, measure: str | None, path: Path) -> str:
@@ -198,19 +175,3 @@ def read_shape(path: Path, measure: str) -> Shape:
     """Read one measure's row of `layer-shape`."""
     row = only_measure(frames.read_frame(path, SHAPE), measure, path).iloc[0]
     return Shape(str(row["verdict"]), str(row["reason"]), *(float(row[column]) for column in SHAPE[3:]))
-
-
-def read_selection(path: Path) -> Selection:
-    """Read a file of `select-window`; its `rule` is the name that the study gives it, as in `selected-<name>`."""
-    document = files.read_json(path)
-    try:
-        start, end = document["default"]
-        return Selection(
-            str(document["rule"]),
-            str(document["family"]),
-            bool(document["upper_bound"]),
-            tuple((int(e["window"][0]), int(e["window"][1]), len(e["qids"])) for e in document["windows"]),
-            (int(start), int(end)),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: not a selection file ({type(error).__name__}: {error})") from None

@@ -15,7 +15,8 @@ from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
-from layerrank.core.systems import CEILING, FIRST_STAGE, parse_system, window_label
+from layerrank.core.systems import CEILING, FIRST_STAGE, parse_system
+from layerrank.core.windows import window_label
 from layerrank.report.figures.effectiveness import panels_of
 from layerrank.report.figures.style import (
     GREY,

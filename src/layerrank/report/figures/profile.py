@@ -14,7 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from layerrank.report.figures.inputs import Level, Selection, Shape
+from layerrank.core.windows import Selection
+from layerrank.report.figures.inputs import Level, Shape
 from layerrank.report.figures.style import (
     BLUE,
     GREY,
@@ -48,7 +49,7 @@ def draw_profile(
     subtitle: str = "",
     confidence: float = 95.0,
 ) -> Figure:
-    """Curve, interval and best layer of one measure (`inputs.PROFILE` columns), levels, and a lane for each rule.
+    """Curve, interval and best layer of one measure (`frames.PROFILE` columns), levels, and a lane for each rule.
 
     A fitted bell is drawn where the profile's shape is one, and named in the subtitle otherwise.
 

@@ -15,7 +15,8 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from layerrank.report.figures.inputs import Level, Selection
+from layerrank.core.windows import Selection
+from layerrank.report.figures.inputs import Level
 from layerrank.report.figures.style import (
     INK,
     NOTE_SIZE,
@@ -43,7 +44,7 @@ def draw_sweep(
     title: str = "",
     subtitle: str = "",
 ) -> Figure:
-    """Heat map of one measure (`inputs.SWEEP` columns) over windows, with the best, selected and fixed ones marked.
+    """Heat map of one measure (`frames.SWEEP` columns) over windows, with the best, selected and fixed ones marked.
 
     The subtitle counts the windows that are at least as good as all layers together (the corner of the map); a line
     borders them where they form few regions. `levels` are ticked beside the colour bar, which points where a few low

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
+from layerrank.core.frames import COUNTS
+from layerrank.core.records import ANSWERS, MISSING, OUT_OF_RANGE, REPEATED, UNPARSEABLE, WELL_FORMED
 from layerrank.core.systems import parse_system
-from layerrank.evaluation.costs import COUNTS
-from layerrank.ranking.parsing import ANSWERS, MISSING, OUT_OF_RANGE, REPEATED, UNPARSEABLE, WELL_FORMED
 from layerrank.report.tables.describe import Cell, Column, Section, Table, embolden, interval, row
 
 COLUMNS = (
@@ -35,7 +35,7 @@ EVENTS = {UNPARSEABLE: "unparseable", OUT_OF_RANGE: "out of range", REPEATED: "r
 
 
 def cost_table(summaries: pd.DataFrame) -> Table:
-    """A section a collection, model and variant, a row a system; `summaries` has the columns `costs.SUMMARY`."""
+    """A section a collection, model and variant, a row a system; `summaries` has the columns `frames.SUMMARY`."""
     sections = []
     for names, group in summaries.groupby(["collection", "model", "variant"], sort=False):
         collection, model, variant = map(str, names)

@@ -11,7 +11,8 @@ import pandas as pd
 
 from layerrank.core import frames
 from layerrank.core.errors import UserError
-from layerrank.core.systems import CEILING, FIRST_STAGE, System, parse_system, window_label
+from layerrank.core.systems import CEILING, FIRST_STAGE, System, parse_system
+from layerrank.core.windows import window_label
 from layerrank.report.tables.describe import P_VALUE, Cell, Column, Row, Section, Table, embolden, interval, row
 
 FORM = ".3f"

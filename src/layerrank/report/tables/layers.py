@@ -11,8 +11,6 @@ import pandas as pd
 
 from layerrank.report.tables.describe import Cell, Column, Row, Section, Table, Value, row
 
-TRANSFER = ("kind", "source", "target", "measure", "window", "oracle_window", "oracle", "regret", "same_queries")
-
 Document = Mapping[str, Any]
 Name = tuple[str, str]  # collection, model
 

@@ -20,7 +20,7 @@ Settings = Mapping[str, Mapping[str, Any]]
 def sensitivity_table(differences: pd.DataFrame, measure: str, variants: Settings) -> Table:
     """Rows variants, columns systems, sections collections and models.
 
-    `differences` has the columns `sensitivity.SENSITIVITY`; `variants` maps a variant's name to its settings, in the
+    `differences` has the columns `frames.SENSITIVITY`; `variants` maps a variant's name to its settings, in the
     order of the rows. Variants that differ in their seed alone get a row of their mean and range as well. A variant
     that changes no setting under study, but the number of queries, is left out.
     """

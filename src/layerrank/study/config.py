@@ -1,0 +1,103 @@
+"""A study's configuration as read: its parts, and what follows from them."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+Entry = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A checked study: `config` with all defaults filled in, and the catalogue entries that it uses, by name."""
+
+    config: Entry
+    collections: dict[str, Entry]
+    models: dict[str, Entry]
+
+    @functools.cached_property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """(collection, model) of everything that is run: all of them but those of `leave_out`, collections first."""
+        left_out = {
+            pair
+            for entry in self.config["leave_out"]
+            for pair in itertools.product(entry["collections"], entry["models"])
+        }
+        both = itertools.product(self.config["collections"], self.config["models"])
+        return tuple(pair for pair in both if pair not in left_out)
+
+    def collections_of(self, model: str) -> list[str]:
+        """Collections that a model runs on, in the order of the configuration."""
+        return [collection for collection, other in self.pairs if other == model]
+
+
+def passage_words(study: Study, collection: str, variant: str) -> int:
+    """Words of a passage that are kept: those of the variant, or fewer where the collection is to be cut shorter."""
+    words = int(variant_settings(study, variant)["words"])
+    return min(words, study.config["passages"]["shorter"].get(collection, words))
+
+
+def variant_settings(study: Study, variant: str) -> Entry:
+    """Settings of one variant: depth, words, order, seed, queries, and where given dtype, query_span and family."""
+    config = study.config
+    settings: Entry = {
+        "depth": config["first_stage"]["depth"],
+        "words": config["passages"]["words"],
+        "order": config["passages"]["order"],
+        "seed": config["passages"]["seed"],
+        "queries": None,
+        "strategy": config["layers"]["strategy"],
+    }
+    return settings | (config["variants"][variant] if variant != "base" else {})
+
+
+def signal_variant(study: Study, variant: str) -> str:
+    """The first variant whose signal is this one's: they differ in how a signal is scored, if in anything."""
+    wanted = variant_settings(study, variant) | {"strategy": None}
+    names = ("base", *study.config["variants"])
+    return next(name for name in names if variant_settings(study, name) | {"strategy": None} == wanted)
+
+
+def prompt_settings(study: Study, collection: str, model: str, variant: str) -> Entry:
+    """What shapes a prompt and its forward pass: family, query_span (where one is set), instruction and dtype."""
+    entry = study.models[model]
+    own = variant_settings(study, variant)
+    settings = {
+        "family": own.get("family", entry["family"]),
+        "query_span": own.get("query_span", entry.get("query_span")),
+        "instruction": study.collections[collection]["instruction"],
+        "dtype": own.get("dtype", entry["dtype"]),
+    }
+    return {key: value for key, value in settings.items() if value is not None}
+
+
+# What a model entry says of prompting, scheduling and display: none of it changes the fetched folder.
+NOT_SOURCE = (
+    "family",
+    "query_span",
+    "dtype",
+    "gpus",
+    "mem_mb",
+    "runtime",
+    "label",
+    "gpu_memory_gb",
+    "size",
+    "description",
+)
+
+
+def model_source(entry: Entry) -> Entry:
+    """The part of a model entry that its fetched folder depends on."""
+    return {key: value for key, value in entry.items() if key not in NOT_SOURCE}
+
+
+def chosen_on(study: Study, selection: str, collection: str, model: str) -> list[str]:
+    """The other collections on which a rule chooses this one's window, with this model; none where it asks for none."""
+    on = study.config["layers"]["selection"][selection].get("chosen_on", "folds")
+    names = study.collections_of(model)
+    if isinstance(on, list):
+        names = [name for name in on if name in names]
+    return [name for name in names if name != collection] if on != "folds" else []
