@@ -441,11 +441,11 @@ def test_costs_are_means_a_query(tmp_path: Path) -> None:
 def test_selection_is_named_as_the_study_names_its_rule(tmp_path: Path) -> None:
     path = tmp_path / "selection.json"
     files.write_json(path, selection_document("peak-wide", [(3, 5), (4, 6), (3, 5)]))
-    found = read_selection(path)
+    found = windows.read_selection(path)
     assert found.label == "peak-wide" and found.spans == [(3, 5), (4, 6)] and found.default == (3, 5)
     files.write_json(path, {"rule": "peak"})
     with pytest.raises(UserError, match="not a selection file"):
-        read_selection(path)
+        windows.read_selection(path)
 
 
 @pytest.mark.parametrize(
