@@ -11,7 +11,6 @@ time to book as finished, and `restore` brings it back.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import logging
@@ -28,6 +27,7 @@ import pyarrow as pa
 from layerrank.attention.signal import SUMS, Signal
 from layerrank.core.errors import UserError
 from layerrank.core.files import WHOLE, replacing, text_digest
+from layerrank.core.locks import open_exclusive
 
 FORMAT = 1
 """Version of the record's layout and of what its numbers mean; it goes up when either changes."""
@@ -152,17 +152,8 @@ class SignalWriter:
         self._file = self._open()
 
     def _open(self) -> BinaryIO:
-        self.partial.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.partial, os.O_RDWR | os.O_CREAT, 0o644)
-        file = os.fdopen(descriptor, "r+b")
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-            raise UserError(f"{self.partial}: another process is writing this store") from None
-        except OSError:  # a file system without locks
-            _log.debug("%s: no lock", self.partial)
-        size = os.fstat(descriptor).st_size
+        file = open_exclusive(self.partial, "this store")
+        size = os.fstat(file.fileno()).st_size
         whole = self._recover() if size else 0
         if whole is None:
             aside = self.partial.with_name(f"{self.partial.name}.aside-{_tag(self.partial)}")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import http.client
 import logging
@@ -12,7 +10,7 @@ import re
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from tqdm import tqdm
 
 from layerrank.core.errors import UserError
 from layerrank.core.files import write_text
+from layerrank.core.locks import locked, open_exclusive, plain
 
 ATTEMPTS = 4
 PAUSE = 0.5
@@ -60,7 +59,7 @@ def fetch(remote: Remote, destination: Path, what: str) -> Path:
     on where it stopped. `UserError` names what is missing, why, and where to put it by hand.
     """
     destination.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(destination):
+    with locked(destination.with_name(destination.name + ".lock")):
         if destination.is_file():
             expected = remote.digest or _recorded(destination)
             if expected is None or digest_of(destination, expected.partition(":")[0]) == expected:
@@ -104,7 +103,7 @@ def _fetch_from(url: str, remote: Remote, destination: Path, what: str) -> None:
     """Fetch from one address, with several attempts; `_UnavailableError` says why it gives no whole file."""
     if os.environ.get("HF_HUB_OFFLINE", "0") not in {"", "0"}:
         raise _UnavailableError("HF_HUB_OFFLINE is set")
-    partial = destination.with_name(destination.name + ".part")
+    partial = plain(destination.with_name(destination.name + ".part"))
     for attempt in range(ATTEMPTS):
         if attempt:
             time.sleep(PAUSE * 2 ** (attempt - 1))
@@ -159,9 +158,11 @@ def _append(response: Any, partial: Path, have: int, length: int | None, what: s
     wrote = 0
     total = None if length is None else have + length
     with (
-        partial.open("ab" if have else "wb") as stream,
+        open_exclusive(partial, "this file") as stream,
         tqdm(total=total, initial=have, desc=what, unit="B", unit_scale=True, disable=None) as bar,
     ):
+        stream.truncate(have)
+        stream.seek(have)
         while block := response.read(BLOCK):
             stream.write(block)
             wrote += len(block)
@@ -191,11 +192,3 @@ def _record(destination: Path) -> Path:
 def _recorded(destination: Path) -> str | None:
     record = _record(destination)
     return record.read_text(encoding="utf-8").strip() if record.is_file() else None
-
-
-@contextlib.contextmanager
-def _locked(destination: Path) -> Iterator[None]:
-    """Let one process at a time fetch a file."""
-    with destination.with_name(destination.name + ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
