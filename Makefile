@@ -19,10 +19,11 @@ test: $(STAMP)  ## the test suite; what needs root and Debian's SLURM packages i
 test-slurm: $(STAMP)  ## whole studies on a one-node SLURM cluster that the tests start (root, Debian's packages)
 	$(VENV)/bin/python -m pytest -q -m slurm
 
-lint: $(STAMP)  ## formats, types, and Snakemake's own checks
+lint: $(STAMP)  ## formats, types, the walls between packages, and Snakemake's own checks
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports --no-cache --no-logo
 	$(VENV)/bin/snakefmt --check Snakefile workflow/Snakefile rules
 	$(VENV)/bin/snakemake --lint
 

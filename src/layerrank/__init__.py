@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from layerrank.core import versions
+
 if TYPE_CHECKING:
     from layerrank.ranking.reranker import Reranker as Reranker
 
-__version__ = "0.1.0"
+__version__ = versions.LAYERRANK
 __all__ = ["Reranker", "__version__"]
 
 

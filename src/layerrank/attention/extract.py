@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import logging
-import platform
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 from tqdm import tqdm
 
 from layerrank.attention.probe import Probe
 from layerrank.attention.store import SignalWriter
+from layerrank.core import versions
 from layerrank.core.errors import UserError
 from layerrank.core.files import MODEL_RECORD, file_digest, read_candidates, read_json
 from layerrank.core.records import Candidates
 from layerrank.core.sampling import shard_of
 from layerrank.models.decoder import context_length, load_config, load_decoder, load_tokenizer
+from layerrank.models.device import OutOfMemory, name_of, place_of, release
 from layerrank.prompts.icr import IcrPrompt, PromptSettings, family_named
 
 SIGNAL = 1
@@ -95,16 +94,16 @@ def extract(
     """
     rows = shard_of(read_candidates(candidates), shard, shards)[:max_queries]
     metadata = _metadata(candidates, folder, settings, rows, dtype, shard, shards)
-    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    place = place_of(device)
     _log.info(
         "%s, device %s, dtype %s, model %s at revision %s",
-        ", ".join(f"{name} {number}" for name, number in metadata["versions"].items()),
-        _device_name(place),
+        versions.shown(),
+        name_of(place),
         dtype,
         metadata["model"],
         metadata["revision"],
     )
-    metadata |= {"device": _device_name(place), "code": code}
+    metadata |= {"device": name_of(place), "code": code}
     order = [row.query.qid for row in rows]
     with SignalWriter(output, metadata, dtype=store_dtype, compression=compression) as store:
         if keep and store.restore(order):
@@ -152,13 +151,13 @@ def _read(probe: Probe, prompts: Sequence[IcrPrompt]) -> list[Any]:
     """Read a batch, in halves where the device's memory does not hold it."""
     try:
         return list(probe.read(prompts))
-    except torch.OutOfMemoryError:
+    except OutOfMemory:
         if len(prompts) == 1:
             raise UserError(
                 f"query {prompts[0].qid}: a prompt of {prompts[0].prompt_tokens} tokens does not fit the device's "
                 "memory; lower first_stage.depth or passages.words, or use a larger device"
             ) from None
-    torch.cuda.empty_cache()
+    release()
     half = len(prompts) // 2
     _log.warning("out of memory: a batch of %d prompts is halved", len(prompts))
     return [*_read(probe, prompts[:half]), *_read(probe, prompts[half:])]
@@ -203,14 +202,5 @@ def _metadata(
         "candidates": file_digest(candidates),
         "shard": shard,
         "shards": shards,
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("layerrank", "torch", "transformers", "tokenizers")},
-        },
+        "versions": versions.of_numbers(),
     }
-
-
-def _device_name(place: str) -> str:
-    if not torch.cuda.is_available() or place == "cpu":
-        return "cpu"
-    return str(torch.cuda.get_device_name(None if place == "auto" else place))

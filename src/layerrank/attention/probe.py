@@ -27,6 +27,7 @@ from layerrank.attention.pack import Pack, Place, pack
 from layerrank.attention.signal import SUMS, Signal
 from layerrank.core.errors import UserError
 from layerrank.models.decoder import Decoder
+from layerrank.models.device import synchronise
 from layerrank.prompts.icr import IcrPrompt
 from layerrank.prompts.tree import Tree
 
@@ -215,7 +216,7 @@ class Probe:
             return [signal for prompt in prompts for signal in self.read([prompt], last)]
         if not prompts:
             return []
-        self._synchronise()
+        synchronise(self.decoder.device)
         begun = time.perf_counter()
         packed = pack([prompt.tree for prompt in prompts])
         chosen = _grouped(packed.places, self.decoder.device)
@@ -277,10 +278,6 @@ class Probe:
         finally:
             _current.reset(token)
         return output.last_hidden_state[0]
-
-    def _synchronise(self) -> None:
-        if self.decoder.device.type == "cuda":
-            torch.cuda.synchronize()
 
     def _check(self) -> None:
         config, name = self.decoder.config, f"{self.decoder.name} ({type(self._model).__name__})"

@@ -121,6 +121,22 @@ def java_class(name: str) -> Any:
     return autoclass(name)
 
 
+def new_index(folder: Path, threads: int) -> Any:
+    """Return pyserini's indexer of a new Lucene index in `folder`, which keeps the raw documents."""
+    start()
+    from pyserini.index.lucene import LuceneIndexer
+
+    return LuceneIndexer(args=["-index", str(folder), "-storeRaw"], threads=threads)
+
+
+def documents_of(folder: Path) -> int:
+    """Return how many documents a Lucene index holds."""
+    start()
+    from pyserini.index.lucene import LuceneIndexReader
+
+    return int(LuceneIndexReader(str(folder)).stats()["documents"])
+
+
 def anserini_jar() -> Path:
     """Path of the Anserini jar that the installed pyserini carries."""
     spec = importlib.util.find_spec("pyserini")

@@ -71,7 +71,7 @@ def fetch_index(name: str, cache: Path) -> Path:
         segments = sorted(Path(scratch).rglob("segments_*"))
         if not segments:
             raise UserError(f"{archive}: holds no Lucene index")
-        documents = _documents(segments[0].parent)
+        documents = java.documents_of(segments[0].parent)
         if documents != info["documents"]:
             raise UserError(
                 f"{archive}: its index has {documents} documents, pyserini's table says {info['documents']}"
@@ -152,12 +152,6 @@ def _known(kind: str, name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(str(name), list(known), n=3)
     hint = f"; close are {', '.join(close)}" if close else ""
     raise UserError(f"{kind} {name!r} is not in pyserini's table{hint}")
-
-
-def _documents(folder: Path) -> int:
-    from pyserini.index.lucene import LuceneIndexReader
-
-    return int(LuceneIndexReader(str(folder)).stats()["documents"])
 
 
 def _digest(path: Path) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from layerrank.collections.java import java_class, start
+from layerrank.collections.java import documents_of, java_class, new_index
 from layerrank.collections.prebuilt import fetch_index
 from layerrank.collections.prepared import Collection
 from layerrank.collections.source import Entry, with_slug
@@ -96,10 +96,7 @@ def write_lucene(passages: Iterable[Passage], folder: Path, threads: int) -> int
     A passage without a word is counted but not indexed: no query finds it. Analysis is Anserini's English default
     (Porter's stemmer, Lucene's stop words), contents are `title + "\\n" + text`, as in pyserini's BEIR indexes.
     """
-    start()
-    from pyserini.index.lucene import LuceneIndexer, LuceneIndexReader
-
-    indexer = LuceneIndexer(args=["-index", str(folder), "-storeRaw"], threads=threads)
+    indexer = new_index(folder, threads)
     total = indexed = 0
     rows = iter(tqdm(passages, desc="index", unit=" passages", disable=None))
     while batch := list(itertools.islice(rows, BATCH)):
@@ -110,7 +107,7 @@ def write_lucene(passages: Iterable[Passage], folder: Path, threads: int) -> int
     indexer.close()
     if not total:
         raise UserError("the corpus is empty: there is nothing to index")
-    written = LuceneIndexReader(str(folder)).stats()["documents"]
+    written = documents_of(folder)
     if written != indexed:
         raise RuntimeError(f"Lucene took {written} of {indexed} passages")
     logger.info("Indexed %d passages; %d are empty", indexed, total - indexed)

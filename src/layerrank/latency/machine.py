@@ -1,4 +1,4 @@
-"""What a machine is, and what it holds while it works: hardware, memory, synchronised clocks."""
+"""What a machine is, and what it holds while it works: hardware and memory."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from layerrank.models.device import release, synchronise
 
 MIB = 2**20
 
@@ -31,13 +33,6 @@ def hardware(device: torch.device) -> dict[str, Any]:
         found |= {"device": properties.name, "devices": torch.cuda.device_count()}
         found["device_memory_mib"] = properties.total_memory // MIB
     return found
-
-
-def synchronise(device: torch.device) -> None:
-    """Return when every CUDA device has done what was asked of it; at once on the processor."""
-    if device.type == "cuda":
-        for index in range(torch.cuda.device_count()):
-            torch.cuda.synchronize(index)
 
 
 @dataclass
@@ -79,8 +74,7 @@ def peak_memory(device: torch.device) -> Iterator[Peak]:
 def give_back() -> None:
     """Hand freed memory back to the system, where the C library can."""
     gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    release()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 

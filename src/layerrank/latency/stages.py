@@ -8,13 +8,11 @@ of them; each round loads the model anew, cut where its window ends, and warms i
 from __future__ import annotations
 
 import os
-import platform
 import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,14 +21,16 @@ from tqdm import tqdm
 
 from layerrank.attention.probe import Probe
 from layerrank.attention.scores import passage_scores, rank
+from layerrank.core import versions
 from layerrank.core.errors import UserError
 from layerrank.core.files import file_digest, read_candidates
 from layerrank.core.records import Candidates
 from layerrank.core.sampling import sample
 from layerrank.core.windows import SELECTED, LayerWindow, windows_for
 from layerrank.latency import flops
-from layerrank.latency.machine import MIB, give_back, hardware, peak_memory, synchronise
+from layerrank.latency.machine import MIB, give_back, hardware, peak_memory
 from layerrank.models.decoder import Decoder, load_config, load_decoder
+from layerrank.models.device import synchronise
 from layerrank.prompts.icr import PromptSettings
 from layerrank.prompts.tree import Tree
 from layerrank.ranking.cells import Cell, make_cell
@@ -180,10 +180,7 @@ def measure(
             "passages": [len(row) for row in rows],
         },
         "load_average": {"before": load, "after": os.getloadavg()[0]},
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("layerrank", "torch", "transformers", "tokenizers")},
-        },
+        "versions": versions.of_numbers(),
         "systems": {
             system.name: {
                 **system.settings,

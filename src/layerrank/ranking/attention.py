@@ -23,13 +23,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
-
 from layerrank.attention.probe import Probe
 from layerrank.attention.scores import STRATEGIES, passage_scores
 from layerrank.core.errors import UserError
 from layerrank.core.windows import LayerWindow
 from layerrank.models.decoder import Decoder
+from layerrank.models.device import release
 from layerrank.prompts.icr import build_icr
 from layerrank.ranking.mechanism import Answer, Request, Returns, Work
 
@@ -107,5 +106,4 @@ class Attention:
 
     def release(self) -> None:
         """Hand back cached memory of the device."""
-        if self.decoder.device.type == "cuda":
-            torch.cuda.empty_cache()
+        release()

@@ -11,6 +11,7 @@ import transformers
 
 from layerrank.attention.probe import rope_depends_on_length
 from layerrank.models.decoder import Decoder
+from layerrank.models.device import release
 from layerrank.prompts.chat import Chat, FrameworkPrompt
 from layerrank.ranking.mechanism import Answer, Request, Returns, Work, order_scores, winner_scores
 from layerrank.ranking.parsing import parse_choice, parse_ranking
@@ -104,8 +105,7 @@ class Generation:
 
     def release(self) -> None:
         """Hand back cached memory of the device."""
-        if self.decoder.device.type == "cuda":
-            torch.cuda.empty_cache()
+        release()
 
     def _read(self, work: Work, text: str, generated: int) -> Answer:
         size = len(work.request.passages)

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from layerrank.attention.probe import Probe
 from layerrank.models.decoder import Decoder
+from layerrank.models.device import release
 from layerrank.prompts.chat import Chat, FrameworkPrompt
 from layerrank.prompts.tree import Tree
 from layerrank.ranking.mechanism import Answer, Request, Returns, Work
@@ -135,8 +136,7 @@ class Likelihood:
 
     def release(self) -> None:
         """Hand back cached memory of the device."""
-        if self.decoder.device.type == "cuda":
-            torch.cuda.empty_cache()
+        release()
 
     @torch.inference_mode()
     def _total(

@@ -13,8 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from layerrank import __version__
-from layerrank.core import files, sampling
+from layerrank.core import files, sampling, versions
 from layerrank.core.errors import UserError
 from layerrank.core.records import Candidates, Cost, Ranking
 from layerrank.ranking.cells import Cell
@@ -163,15 +162,12 @@ def _rank(
     batch_tokens: int,
     queries_at_once: int,
 ) -> None:
-    import torch
-    import transformers
-
     from layerrank.models.decoder import load_decoder
 
     decoder = load_decoder(model, layers=cell.layers, head=cell.head, dtype=dtype, device=device)
     log.info(
-        "layerrank %s, torch %s, transformers %s, %s, %s, %s %s, %d of %d layers",
-        *(__version__, torch.__version__, transformers.__version__, decoder.device, decoder.dtype),
+        "%s, device %s, dtype %s, model %s at revision %s, %d of %d layers",
+        *(versions.shown(), decoder.device, decoder.dtype),
         *(decoder.name, decoder.revision or "(no revision)", decoder.loaded_layers, decoder.layers),
     )
     engine = Engine(
@@ -201,7 +197,7 @@ def _digest(rows: Sequence[Candidates], cell: Cell, model: Path, dtype: str, cod
         if not isinstance(cell.windows, Mapping)
         else sorted(map(str, cell.windows.items())),
         "model": files.read_json(record) if record.is_file() else str(model.resolve()),
-        "run": [dtype, code, __version__],
+        "run": [dtype, code, versions.LAYERRANK],
     }
     texts = (
         part

@@ -15,13 +15,12 @@ from importlib import metadata
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-import layerrank
-from layerrank.core import files
+from layerrank.core import files, versions
 from layerrank.core.errors import UserError
 
 FORMAT = 1
 OUTSIDE = "(outside)"
-PACKAGE = Path(layerrank.__file__).resolve().parents[2]
+CHECKOUT = Path(__file__).resolve().parents[3]
 
 Document = dict[str, Any]
 
@@ -51,8 +50,8 @@ def manifest(
     """
     document = {
         "format": FORMAT,
-        "layerrank": layerrank.__version__,
-        "code": checkout(PACKAGE),
+        "layerrank": versions.LAYERRANK,
+        "code": checkout(CHECKOUT),
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         "packages": packages(),
