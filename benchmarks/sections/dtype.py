@@ -12,7 +12,7 @@ from benchmarks.settings import Settings
 from benchmarks.stored import signals
 from layerrank.attention.scores import passage_scores, rank
 from layerrank.attention.signal import Signal
-from layerrank.core.windows import LayerWindow
+from layerrank.core.windows import LayerWindow, window_label
 from layerrank.evaluation import measures
 from layerrank.evaluation.intervals import mean_interval
 
@@ -59,4 +59,4 @@ def compared(
 def _windows(layers: int) -> dict[str, LayerWindow]:
     third = layers // 3
     middle = LayerWindow(third, 2 * third - 1)
-    return {"all layers": LayerWindow(0, layers - 1), f"layers {middle.start}–{middle.end}": middle}
+    return {"all layers": LayerWindow(0, layers - 1), window_label(str(middle)): middle}

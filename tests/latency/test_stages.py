@@ -1,9 +1,11 @@
 """Latency: what is measured and how it is put together; no test holds a time against a bound."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
+from support.figures import selection_of
 from support.tiny import LAYERS, save_tiny
 
 from layerrank.__main__ import main
@@ -11,6 +13,7 @@ from layerrank.attention.probe import Probe
 from layerrank.core import files, frames
 from layerrank.core.errors import UserError
 from layerrank.core.records import Candidates, Passage, Query
+from layerrank.core.windows import Chosen, LayerWindow, write_selection
 from layerrank.latency import stages as latency
 from layerrank.latency.machine import peak_memory
 from layerrank.latency.stages import COLUMNS, Sample, Stopwatch, measure
@@ -110,9 +113,9 @@ def test_systems_take_turns_and_warm_up(study, monkeypatch):
 
 
 def test_a_selected_window_reads_its_file(study, tmp_path):
-    qids = [f"q{number}" for number in range(5)]
-    chosen = {"rule": "peak", "layers": LAYERS, "default": [0, 0], "windows": [{"window": [1, 2], "qids": qids}]}
-    files.write_json(tmp_path / "peak.json", chosen)
+    qids = tuple(f"q{number}" for number in range(5))
+    chosen = replace(selection_of("peak", [(1, 2)], layers=LAYERS), windows=(Chosen(LayerWindow(1, 2), qids, 0.5, ""),))
+    write_selection(tmp_path / "peak.json", chosen)
     table, about = measure(
         *study,
         SETTINGS,

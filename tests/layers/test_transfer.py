@@ -3,9 +3,9 @@ import pytest
 
 from layerrank.__main__ import main
 from layerrank.attention.scores import all_windows
-from layerrank.core import files, frames
+from layerrank.core import frames
 from layerrank.core.errors import UserError
-from layerrank.core.windows import LayerWindow
+from layerrank.core.windows import LayerWindow, write_selection
 from layerrank.layers.selection import Rule, parse_rule, select
 from layerrank.layers.sweep import Sweep, write_sweep
 from layerrank.layers.transfer import COLUMNS, at_depth, transfer
@@ -67,7 +67,7 @@ def test_selections_stand_below_without_upper_bounds():
     criterion = np.arange(6.0)
     free = select("free", parse_rule({"rule": "label-free"}), "web", own, criterion=criterion)
     oracle = select("oracle", parse_rule({"rule": "oracle"}), "web", own)
-    table = transfer(SWEEPS, Rule("best"), [("web/small", document) for document in (fixed, free, oracle)])
+    table = transfer(SWEEPS, Rule("best"), [("web/small", selection) for selection in (fixed, free, oracle)])
     assert cell(table, "early", "web/small")["regret"] == pytest.approx(0.25)
     assert cell(table, "free", "web/small")["window"] == "L2-2"
     assert cell(table, "free", "web/small")["regret"] == pytest.approx(0.75)
@@ -99,8 +99,8 @@ def test_the_diagonal_is_the_selection_by_the_same_rule():
     rng = np.random.default_rng(0)
     own = Sweep(tuple(f"q{i}" for i in range(12)), rng.random((12, 10), dtype=np.float32), "AP", "query_last", 4, 12)
     rule = Rule("best", folds=4, seed=7)
-    document = select("best", rule, "web", own)
-    assert cell(transfer({"web": own}, rule), "web", "web")["value"] == pytest.approx(document["regret"]["selected"])
+    selection = select("best", rule, "web", own)
+    assert cell(transfer({"web": own}, rule), "web", "web")["value"] == pytest.approx(selection.selected)
 
 
 def test_a_single_query_is_marked():
@@ -119,11 +119,11 @@ def test_what_cannot_be_compared_is_refused():
         )
     with pytest.raises(UserError, match="AP"):
         transfer({**SWEEPS, "x": constant({}, 3, "AP")}, Rule("best"))
-    document = select("early", parse_rule({"rule": "fixed", "window": "1-2"}), "x", constant({}, 3, "AP"))
+    selection = select("early", parse_rule({"rule": "fixed", "window": "1-2"}), "x", constant({}, 3, "AP"))
     with pytest.raises(UserError, match="AP"):
-        transfer(SWEEPS, Rule("best"), [("web/small", document)])
+        transfer(SWEEPS, Rule("best"), [("web/small", selection)])
     with pytest.raises(UserError, match="elsewhere"):
-        transfer(SWEEPS, Rule("best"), [("elsewhere", document)])
+        transfer(SWEEPS, Rule("best"), [("elsewhere", selection)])
 
 
 def test_command(tmp_path):
@@ -132,8 +132,8 @@ def test_command(tmp_path):
         path = tmp_path / f"{name.replace('/', '-')}.arrow"
         write_sweep(path, sweep)
         named.append(f"{name}={path}")
-    document = select("early", parse_rule({"rule": "fixed", "window": "1-2"}), "web", SWEEPS["web/small"])
-    files.write_json(tmp_path / "s.json", document)
+    selection = select("early", parse_rule({"rule": "fixed", "window": "1-2"}), "web", SWEEPS["web/small"])
+    write_selection(tmp_path / "s.json", selection)
     arguments = ["transfer", "--sweeps", *named, "--selections", f"web/small={tmp_path / 's.json'}"]
     assert main([*arguments, "--output", str(tmp_path / "t.tsv")]) == 0
     table = frames.read_frame(tmp_path / "t.tsv", COLUMNS)

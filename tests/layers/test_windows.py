@@ -12,7 +12,7 @@ from layerrank.attention.scores import all_windows
 from layerrank.core import files
 from layerrank.core.errors import UserError
 from layerrank.core.records import Candidates, Passage, Query
-from layerrank.core.windows import LayerWindow, windows_for
+from layerrank.core.windows import LayerWindow, read_selection, windows_for, write_selection
 from layerrank.layers import labelfree
 from layerrank.layers.selection import Rule, best_window, folds_of, parse_rule, select
 from layerrank.layers.sweep import Sweep, read_sweep, write_sweep
@@ -38,9 +38,9 @@ def random_sweep(seed, queries=23):
 
 
 def chosen(rule, sweep, **more):
-    document = select("name", parse_rule(rule), "own", sweep, **more)
-    assert sorted(qid for entry in document["windows"] for qid in entry["qids"]) == sorted(sweep.qids)
-    return document
+    selection = select("name", parse_rule(rule), "own", sweep, **more)
+    assert sorted(qid for entry in selection.windows for qid in entry.qids) == sorted(sweep.qids)
+    return selection
 
 
 # --- sweeps on disk
@@ -109,26 +109,26 @@ def test_standard_errors_buy_an_earlier_end_only_where_the_difference_is_noise()
 )
 def test_peak_is_a_width_around_the_best_layer_cut_at_the_ends(peak, width, window):
     sweep = constant({(peak, peak): 0.4, (0, 2): 0.9})
-    assert chosen({"rule": "peak", "width": width, "folds": 2}, sweep)["default"] == list(window)
+    assert chosen({"rule": "peak", "width": width, "folds": 2}, sweep).default == LayerWindow(*window)
 
 
 def test_peak_honours_the_last_layer():
     sweep = constant({(3, 3): 0.9, (2, 2): 0.5})
-    assert chosen({"rule": "peak", "width": 2, "last_layer": 2, "folds": 2}, sweep)["default"] == [0, 2]
+    assert chosen({"rule": "peak", "width": 2, "last_layer": 2, "folds": 2}, sweep).default == LayerWindow(0, 2)
 
 
 def test_fixed_needs_no_judgement():
-    document = chosen({"rule": "fixed", "window": "1-2"}, constant({(1, 2): 0.3, (3, 3): 0.4}))
-    assert document["chosen_by"] == "none" and not document["upper_bound"]
-    assert document["windows"][0]["window"] == document["default"] == [1, 2]
-    assert document["regret"].pop("oracle_window") == [3, 3]
-    assert document["regret"] == pytest.approx({"selected": 0.3, "oracle": 0.4, "regret": 0.1}, abs=1e-6)
+    selection = chosen({"rule": "fixed", "window": "1-2"}, constant({(1, 2): 0.3, (3, 3): 0.4}))
+    assert selection.chosen_by == "none" and not selection.upper_bound
+    assert selection.windows[0].window == selection.default == LayerWindow(1, 2)
+    assert selection.oracle_window == LayerWindow(3, 3)
+    assert (selection.selected, selection.oracle, selection.regret) == pytest.approx((0.3, 0.4, 0.1), abs=1e-6)
 
 
 def test_oracle_is_labelled_an_upper_bound_and_has_no_regret():
-    document = chosen({"rule": "oracle"}, random_sweep(3))
-    assert document["upper_bound"] is True and document["chosen_by"] == "test queries"
-    assert document["regret"]["regret"] == 0
+    selection = chosen({"rule": "oracle"}, random_sweep(3))
+    assert selection.upper_bound is True and selection.chosen_by == "test queries"
+    assert selection.regret == 0
 
 
 def test_folds_are_even_and_depend_on_nothing_but_names_and_seed():
@@ -156,8 +156,8 @@ def test_a_fold_never_sees_its_own_judgements(seed, kind, folds, blank):
         values = sweep.values.copy()
         values[rows] = 0 if blank else random.permutation(values[rows].ravel()).reshape(len(rows), -1) * 10
         after = chosen(rule, swept(values))
-        assert after["windows"][number] == before["windows"][number]
-        assert sorted(before["windows"][number]["qids"]) == sorted(sweep.qids[row] for row in rows)
+        assert after.windows[number] == before.windows[number]
+        assert sorted(before.windows[number].qids) == sorted(sweep.qids[row] for row in rows)
 
 
 def test_a_fold_does_see_the_others():
@@ -165,8 +165,8 @@ def test_a_fold_does_see_the_others():
     fold = folds_of(sweep.qids, 2, 42)
     values = sweep.values.copy()
     values[[row for row, qid in enumerate(sweep.qids) if fold[qid] == 0], -1] = 1.0
-    windows = [entry["window"] for entry in chosen({"rule": "best", "folds": 2}, swept(values))["windows"]]
-    assert windows == [[1, 1], [3, 3]]
+    windows = [entry.window for entry in chosen({"rule": "best", "folds": 2}, swept(values)).windows]
+    assert windows == [LayerWindow(1, 1), LayerWindow(3, 3)]
 
 
 def test_cross_validated_regret_by_hand():
@@ -176,21 +176,22 @@ def test_cross_validated_regret_by_hand():
     values = blank.values.copy()
     for row, qid in enumerate(blank.qids):
         values[row, 0 if fold[qid] == 0 else -1] = 1.0
-    document = chosen({"rule": "best", "folds": 2}, swept(values))
-    assert document["regret"] == {"selected": 0.0, "oracle": 0.5, "oracle_window": [0, 0], "regret": 0.5}
-    assert [entry["value_where_chosen"] for entry in document["windows"]] == [1.0, 1.0]
-    assert (document["folds"], document["seed"]) == (2, 42)
+    selection = chosen({"rule": "best", "folds": 2}, swept(values))
+    assert (selection.selected, selection.oracle, selection.regret) == (0.0, 0.5, 0.5)
+    assert selection.oracle_window == LayerWindow(0, 0)
+    assert [entry.value_where_chosen for entry in selection.windows] == [1.0, 1.0]
+    assert (selection.folds, selection.seed) == (2, 42)
 
 
 def test_other_collections_count_alike_whatever_their_size():
     large, small = constant({(0, 0): 0.4}, queries=50), constant({(1, 1): 0.6}, queries=2)
     own = constant({(3, 3): 1.0})
-    document = chosen({"rule": "best", "chosen_on": "others"}, own, others={"large": large, "small": small})
-    assert document["default"] == [1, 1] and document["chosen_by"] == "other-collections"
-    assert document["collections"] == ["large", "small"]
-    assert document["windows"][0]["value_where_chosen"] == pytest.approx(0.3)
-    document = chosen({"rule": "best", "chosen_on": ["large"]}, own, others={"large": large, "small": small})
-    assert document["default"] == [0, 0]
+    selection = chosen({"rule": "best", "chosen_on": "others"}, own, others={"large": large, "small": small})
+    assert selection.default == LayerWindow(1, 1) and selection.chosen_by == "other-collections"
+    assert selection.collections == ("large", "small")
+    assert selection.windows[0].value_where_chosen == pytest.approx(0.3)
+    selection = chosen({"rule": "best", "chosen_on": ["large"]}, own, others={"large": large, "small": small})
+    assert selection.default == LayerWindow(0, 0)
 
 
 def test_other_collections_that_do_not_serve_are_named():
@@ -230,9 +231,9 @@ def test_bad_rules_are_named(rule, message):
 def test_label_free_rules_take_the_best_of_their_criterion():
     criterion = np.zeros(COUNT)
     criterion[[0, 5, -1]] = 0.1, 0.8, 0.9
-    document = chosen({"rule": "label-free", "last_layer": 2}, random_sweep(1), criterion=criterion)
-    assert document["default"] == [1, 2] and document["chosen_by"] == "none"
-    assert document["windows"][0]["value_where_chosen"] == 0.8
+    selection = chosen({"rule": "label-free", "last_layer": 2}, random_sweep(1), criterion=criterion)
+    assert selection.default == LayerWindow(1, 2) and selection.chosen_by == "none"
+    assert selection.windows[0].value_where_chosen == 0.8
     with pytest.raises(UserError, match="--signal"):
         chosen({"rule": "label-free"}, random_sweep(1))
 
@@ -280,17 +281,18 @@ def test_windows_by_name(tmp_path):
     assert windows_for("L10-13", ["a", "b"], 30) == {"a": LayerWindow(10, 13), "b": LayerWindow(10, 13)}
     path = tmp_path / "base.best.json"
     sweep = random_sweep(2)
-    document = select("best", parse_rule({"rule": "best"}), "own", sweep)
-    files.write_json(path, document)
+    selection = select("best", parse_rule({"rule": "best"}), "own", sweep)
+    write_selection(path, selection)
+    assert read_selection(path) == selection
     found = windows_for("selected-best", [*sweep.qids, "unjudged"], LAYERS, path)
-    for entry in document["windows"]:
-        assert {found[qid] for qid in entry["qids"]} == {LayerWindow(*entry["window"])}
-    assert found["unjudged"] == LayerWindow(*document["default"])
+    for entry in selection.windows:
+        assert {found[qid] for qid in entry.qids} == {entry.window}
+    assert found["unjudged"] == selection.default
 
 
 def test_windows_that_do_not_fit_are_named(tmp_path):
     path = tmp_path / "s.json"
-    files.write_json(path, select("best", parse_rule({"rule": "best"}), "own", random_sweep(2)))
+    write_selection(path, select("best", parse_rule({"rule": "best"}), "own", random_sweep(2)))
     for spec, layers, selection, message in [
         ("L3-4", 4, None, "layers 0 to 3"),
         ("top", 4, None, "top"),

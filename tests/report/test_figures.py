@@ -18,13 +18,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from support.figures import SYSTEMS, means_table, profile_table, selection_document, sweep_table
+from support.figures import SYSTEMS, means_table, profile_table, selection_of, sweep_table
 
 from layerrank.__main__ import main
 from layerrank.core import files, frames, windows
 from layerrank.core.errors import UserError
 from layerrank.core.records import Cost
-from layerrank.core.windows import Selection
+from layerrank.core.windows import LayerWindow
 from layerrank.report.figures import inputs, style
 from layerrank.report.figures.depth import draw_depth
 from layerrank.report.figures.diagnostics import draw_diagnostics
@@ -37,8 +37,8 @@ from layerrank.report.figures.profile import draw_profile
 from layerrank.report.figures.sweep import border_segments, colour_floor, draw_sweep
 from layerrank.report.figures.transfer import draw_transfer
 
-PEAK = Selection("peak", "peak", False, ((13, 18, 10), (14, 19, 20)), (14, 19))
-ORACLE = Selection("oracle", "oracle", True, ((15, 18, 30),), (15, 18))
+PEAK = selection_of("peak", [(14, 19), (13, 18), (14, 19)])
+ORACLE = selection_of("oracle", [(15, 18)])
 LEVELS = [Level("BM25", 0.47, "first stage"), Level("all layers", 0.46, "all layers"), Level("ceiling", 0.8, "ceiling")]
 BELL = Shape("bell", "rises and falls", 0.3, 0.22, 0.55, 0.14)
 LONG = "a-collection-with-a-remarkably-long-name-that-nobody-would-choose"
@@ -91,7 +91,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "profile, one layer": lambda: draw_profile(profile_table(1), LEVELS[:1]),
     "profile, one query": lambda: draw_profile(profile_table(queries=1), LEVELS[:2], [PEAK]),
     "profile, 80 layers": lambda: draw_profile(profile_table(80, 500), LEVELS, [PEAK, ORACLE] * 4, title=LONG * 3),
-    "sweep": lambda: draw_sweep(sweep_table(), LEVELS, [PEAK, ORACLE], [(10, 13)], title="Sweep"),
+    "sweep": lambda: draw_sweep(sweep_table(), LEVELS, [PEAK, ORACLE], [LayerWindow(10, 13)], title="Sweep"),
     "sweep, one layer": lambda: draw_sweep(sweep_table(1)),
     "sweep, two layers": lambda: draw_sweep(sweep_table(2), LEVELS),
     "sweep, 80 layers": lambda: draw_sweep(sweep_table(80), LEVELS, [PEAK] * 8),
@@ -384,7 +384,7 @@ def evaluation(tmp_path: Path) -> str:
 
 def test_every_command_writes_svg_and_pdf(tmp_path: Path) -> None:
     selection = tmp_path / "base.peak.json"
-    files.write_json(selection, selection_document("peak", [(3, 5), (4, 6)]))
+    windows.write_selection(selection, selection_of("peak", [(3, 5), (4, 6)]))
     profile = write(profile_table(8), tmp_path / "profile.tsv")
     means = write(means_table(["c"], ["m"]), tmp_path / "means.tsv")
     paths = []
@@ -440,9 +440,10 @@ def test_costs_are_means_a_query(tmp_path: Path) -> None:
 
 def test_selection_is_named_as_the_study_names_its_rule(tmp_path: Path) -> None:
     path = tmp_path / "selection.json"
-    files.write_json(path, selection_document("peak-wide", [(3, 5), (4, 6), (3, 5)]))
+    windows.write_selection(path, selection_of("peak-wide", [(3, 5), (4, 6), (3, 5)]))
     found = windows.read_selection(path)
-    assert found.label == "peak-wide" and found.spans == [(3, 5), (4, 6)] and found.default == (3, 5)
+    assert found.label == "peak-wide" and found.default == LayerWindow(3, 5)
+    assert found.spans == [LayerWindow(3, 5), LayerWindow(4, 6)]
     files.write_json(path, {"rule": "peak"})
     with pytest.raises(UserError, match="not a selection file"):
         windows.read_selection(path)

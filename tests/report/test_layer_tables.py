@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 
 from layerrank.__main__ import main
-from layerrank.core import files, frames
-from layerrank.core.windows import LayerWindow
+from layerrank.core import frames
+from layerrank.core.windows import LayerWindow, write_selection
 from layerrank.layers.selection import Rule, select
 from layerrank.layers.sweep import Sweep
 from layerrank.report.tables.layers import selection_table, shape_table, transfer_table
@@ -13,7 +13,7 @@ WINDOWS = tuple(LayerWindow(start, end) for start in range(3) for end in range(s
 FORMATS = (".tsv", ".html", ".tex", ".md")
 
 
-def documents():
+def selections():
     rng = np.random.default_rng(3)
     values = rng.random((10, len(WINDOWS))).astype(np.float32)
     own = Sweep(tuple(f"q{n}" for n in range(10)), values, "nDCG@10", "masked_NA_calibration", layers=3, stored=10)
@@ -30,15 +30,15 @@ def lines(table):
 
 
 def test_selection_table_names_how_and_sets_the_oracle_back():
-    found = documents()
-    table = selection_table([(("pocket", "m"), document) for document in found.values()])
+    found = selections()
+    table = selection_table([(("pocket", "m"), selection) for selection in found.values()])
     rows = {line[0]: line for line in lines(table)}
     assert list(rows) == ["best", "mid", "oracle (upper bound)"]
     assert [line.aside for line in table.sections[0].rows] == [False, False, True]
     assert rows["best"][1] == "2-fold cross-validation over queries"
     assert rows["mid"][1:3] == ["given beforehand", "L1–2 (10)"]
     assert sum(int(part.rpartition("(")[2].rstrip(")")) for part in rows["best"][2].split(", ")) == 10
-    assert rows["mid"][5] == pytest.approx(found["mid"]["regret"]["regret"])
+    assert rows["mid"][5] == pytest.approx(found["mid"].regret)
     assert rows["oracle (upper bound)"][5] == pytest.approx(0.0)
 
 
@@ -95,8 +95,8 @@ def test_transfer_matrix_places_regrets_shades_them_and_marks_what_was_seen():
 
 def test_commands_write_all_formats(tmp_path):
     flags = []
-    for name, document in documents().items():
-        files.write_json(tmp_path / f"{name}.json", document)
+    for name, selection in selections().items():
+        write_selection(tmp_path / f"{name}.json", selection)
         flags.append(f"pocket/m={tmp_path}/{name}.json")
     frames.write_frame(tmp_path / "shape.tsv", pd.DataFrame([SHAPE]))
     frames.write_frame(tmp_path / "transfer.tsv", transferred())

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from layerrank.core.frames import MEANS
+from layerrank.core.windows import Chosen, LayerWindow, Selection
 
 SYSTEMS = (
     "bm25",
@@ -72,22 +72,28 @@ def means_table(
     return pd.DataFrame(rows, columns=list(MEANS))
 
 
-def selection_document(rule: str, windows: Sequence[tuple[int, int]], upper_bound: bool = False) -> dict[str, Any]:
-    """A file of `select-window`, ten queries a window."""
-    entries = [
-        {
-            "window": list(window),
-            "qids": [f"{i}-{q}" for q in range(10)],
-            "value_where_chosen": 0.5,
-            "chosen_on": "folds",
-        }
+def selection_of(rule: str, windows: Sequence[tuple[int, int]], *, queries: int = 10, layers: int = 30) -> Selection:
+    """What `select-window` writes, so many queries a window; the rule `oracle` is an upper bound."""
+    entries = tuple(
+        Chosen(LayerWindow(*window), tuple(f"{i}-{q}" for q in range(queries)), 0.5, "folds")
         for i, window in enumerate(windows)
-    ]
-    family = "oracle" if upper_bound else rule
-    return {
-        "rule": rule,
-        "family": family,
-        "upper_bound": upper_bound,
-        "windows": entries,
-        "default": list(windows[0]),
-    }
+    )
+    return Selection(
+        rule=rule,
+        family=rule,
+        settings={"rule": rule},
+        chosen_by="cross-validation",
+        upper_bound=rule == "oracle",
+        measure="nDCG@10",
+        strategy="masked_NA_calibration",
+        layers=layers,
+        folds=5,
+        seed=42,
+        collection="c",
+        collections=("c",),
+        windows=entries,
+        default=entries[0].window,
+        selected=0.5,
+        oracle=0.6,
+        oracle_window=entries[0].window,
+    )

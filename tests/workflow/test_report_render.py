@@ -18,9 +18,9 @@ import pytest
 from docutils.core import publish_parts
 from PIL import Image
 from snakemake.report import Category
-from support.figures import means_table, profile_table, selection_document, sweep_table
+from support.figures import means_table, profile_table, selection_of, sweep_table
 
-from layerrank.core import files
+from layerrank.core.windows import write_selection
 
 REPORT = Path(__file__).parents[2] / "workflow" / "report"
 CAPTIONS = sorted(path for path in REPORT.glob("*.rst") if path.stem != "workflow")
@@ -175,7 +175,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     profile_table(30, 36).to_csv(folder / "profile.tsv", sep="\t", index=False)
     sweep_table(30).to_csv(folder / "sweep.tsv", sep="\t", index=False)
     means_table(["pocket", "cranfield"], ["smollm2"]).to_csv(folder / "means.tsv", sep="\t", index=False)
-    files.write_json(folder / "base.peak.json", selection_document("peak", [(9, 13), (10, 14)]))
+    write_selection(folder / "base.peak.json", selection_of("peak", [(9, 13), (10, 14)]))
     text = SNAKEFILE.format(report=REPORT, categories=CATEGORIES, python=sys.executable)
     (folder / "Snakefile").write_text(text)
     (folder / "config.yaml").write_text("collections: [pocket, cranfield]\nmodels: [smollm2]\n")

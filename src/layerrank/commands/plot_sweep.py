@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> None:
         sweep,
         inputs.read_levels(options.evaluation, systems, str(sweep["measure"].iloc[0])),
         [read_selection(path) for path in options.selections],
-        [(window.start, window.end) for window in windows],
+        windows,
         title=options.title,
         subtitle=options.subtitle,
     )

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank.core import files
+    from layerrank.core.windows import write_selection
     from layerrank.layers import labelfree, selection
     from layerrank.layers.sweep import read_sweep
 
@@ -44,4 +44,5 @@ def run(options: argparse.Namespace) -> None:
     values = None
     if rule.rule == "label-free" and options.signal:
         values = labelfree.criterion(options.signal, rule.criterion, own.strategy, workers=options.workers)
-    files.write_json(options.output, selection.select(options.name, rule, options.collection, own, others, values))
+    chosen = selection.select(options.name, rule, options.collection, own, others, values)
+    write_selection(options.output, chosen)

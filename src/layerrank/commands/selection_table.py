@@ -21,9 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank.core import files
+    from layerrank.core.windows import read_selection
     from layerrank.report.tables import render
     from layerrank.report.tables.layers import selection_table
 
-    selections = [(split_cell(name), files.read_json(path)) for name, path in options.selections]
+    selections = [(split_cell(name), read_selection(path)) for name, path in options.selections]
     render.write(selection_table(selections), options.outputs)

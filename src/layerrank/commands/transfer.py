@@ -36,8 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from layerrank.core import files, frames
+    from layerrank.core import frames
     from layerrank.core.errors import UserError
+    from layerrank.core.windows import read_selection
     from layerrank.layers.selection import parse_rule
     from layerrank.layers.sweep import read_sweep
     from layerrank.layers.transfer import transfer
@@ -46,6 +47,6 @@ def run(options: argparse.Namespace) -> None:
     if rule.rule not in ("best", "peak"):
         raise UserError(f"--rule: rule is {rule.rule!r}; transfer chooses by best or peak")
     sweeps = {name: read_sweep(path) for name, path in options.sweeps}
-    selections = [(name, files.read_json(path)) for name, path in options.selections]
+    selections = [(name, read_selection(path)) for name, path in options.selections]
     table = transfer(sweeps, rule, selections, same_collection=options.same_collection)
     frames.write_frame(options.output, table)

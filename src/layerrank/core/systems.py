@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from layerrank.core.windows import ORACLE, window_label
+from layerrank.core.windows import is_upper_bound, window_label
 
 FIRST_STAGE = "bm25"
 CEILING = "ceiling"
@@ -22,7 +22,7 @@ class System:
     @property
     def upper_bound(self) -> bool:
         """Whether the test queries' own judgements made it: the ceiling, and windows chosen by an oracle."""
-        return self.name == CEILING or self.window.startswith(ORACLE)
+        return self.name == CEILING or is_upper_bound(self.window)
 
     @property
     def label(self) -> str:

@@ -26,7 +26,7 @@ from layerrank.core.errors import UserError
 from layerrank.core.files import file_digest, read_candidates
 from layerrank.core.records import Candidates
 from layerrank.core.sampling import sample
-from layerrank.core.windows import SELECTED, LayerWindow, windows_for
+from layerrank.core.windows import LayerWindow, rule_of, windows_for
 from layerrank.latency import flops
 from layerrank.latency.machine import MIB, give_back, hardware, peak_memory
 from layerrank.models.decoder import Decoder, load_config, load_decoder
@@ -215,8 +215,7 @@ def _systems(
     qids = [row.query.qid for row in rows]
     found = []
     for spec in dict.fromkeys(windows):
-        rule = spec.removeprefix(SELECTED) if spec.startswith(SELECTED) else None
-        chosen = windows_for(spec, qids, layers, selections.get(rule) if rule is not None else None)
+        chosen = windows_for(spec, qids, layers, selections.get(rule_of(spec) or ""))
         found.append(_attention(f"listwise-attention-{spec}", settings, chosen))
     for mechanism in dict.fromkeys(mechanisms):
         if mechanism not in MECHANISMS:

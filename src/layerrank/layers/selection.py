@@ -15,14 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerrank.core.errors import UserError
-from layerrank.core.windows import LayerWindow
+from layerrank.core.windows import ORACLE, Chosen, LayerWindow, Selection
 from layerrank.layers.sweep import Sweep
 
 TIE = 1e-7
 """Means closer than this are ties: sweeps store float32."""
 
 Means = NDArray[np.float64]
-Document = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +93,8 @@ def select(
     own: Sweep,
     others: Mapping[str, Sweep] | None = None,
     criterion: Means | None = None,
-) -> Document:
-    """Choose the windows of `own`'s queries; return the selection as the JSON document that `windows_for` reads.
+) -> Selection:
+    """Choose the windows of `own`'s queries.
 
     Args:
         name: the rule's name in the study, as in the window `selected-<name>`.
@@ -109,33 +108,29 @@ def select(
         UserError: settings that the sweeps cannot meet.
     """
     entries, default, how, where = _choose(rule, collection, own, others or {}, criterion)
-    oracle = best_window(own, Rule("oracle"))
-    column = {qid: own.column(LayerWindow(*entry["window"])) for entry in entries for qid in entry["qids"]}
+    oracle = best_window(own, Rule(ORACLE))
+    column = {qid: own.column(entry.window) for entry in entries for qid in entry.qids}
     rows = range(len(own.qids))
     selected = float(np.mean([own.values[row, column[own.qids[row]]] for row in rows], dtype=np.float64))
-    ceiling = float(own.means()[own.column(oracle)])
-    return {
-        "rule": name,
-        "family": rule.rule,
-        "settings": {key: list(value) if isinstance(value, tuple) else value for key, value in _settings(rule).items()},
-        "chosen_by": how,
-        "upper_bound": rule.rule == "oracle",
-        "measure": own.measure,
-        "strategy": own.strategy,
-        "layers": own.layers,
-        "folds": rule.folds if how == "cross-validation" else None,
-        "seed": rule.seed if how == "cross-validation" else None,
-        "collection": collection,
-        "collections": where,
-        "windows": entries,
-        "default": [default.start, default.end],
-        "regret": {
-            "selected": selected,
-            "oracle": ceiling,
-            "oracle_window": [oracle.start, oracle.end],
-            "regret": ceiling - selected,
-        },
-    }
+    return Selection(
+        rule=name,
+        family=rule.rule,
+        settings=_settings(rule),
+        chosen_by=how,
+        upper_bound=rule.rule == ORACLE,
+        measure=own.measure,
+        strategy=own.strategy,
+        layers=own.layers,
+        folds=rule.folds if how == "cross-validation" else None,
+        seed=rule.seed if how == "cross-validation" else None,
+        collection=collection,
+        collections=tuple(where),
+        windows=tuple(entries),
+        default=default,
+        selected=selected,
+        oracle=float(own.means()[own.column(oracle)]),
+        oracle_window=oracle,
+    )
 
 
 def folds_of(qids: Sequence[str], folds: int, seed: int) -> dict[str, int]:
@@ -178,23 +173,23 @@ def allowed_windows(rule: Rule, windows: Sequence[LayerWindow]) -> NDArray[np.bo
 
 def _choose(
     rule: Rule, collection: str, own: Sweep, others: Mapping[str, Sweep], criterion: Means | None
-) -> tuple[list[Document], LayerWindow, str, list[str]]:
+) -> tuple[list[Chosen], LayerWindow, str, list[str]]:
     """Entries that name each query once, the default window, how it was chosen, and on which collections."""
-    every = list(own.qids)
+    every = tuple(own.qids)
     if rule.rule == "fixed":
         window = LayerWindow.parse(str(rule.window), own.layers)
-        return [_entry(window, every, None, "given in the configuration")], window, "none", []
+        return [Chosen(window, every, None, "given in the configuration")], window, "none", []
     if rule.rule == "label-free":
         if criterion is None:
             raise UserError("selection rule 'label-free': needs the signal (--signal)")
         best = first_of_best(criterion, own.windows, allowed_windows(rule, own.windows))
         window = own.windows[best]
         seen = f"signals of {collection}, no judgements"
-        return [_entry(window, every, float(criterion[best]), seen)], window, "none", [collection]
+        return [Chosen(window, every, float(criterion[best]), seen)], window, "none", [collection]
     if rule.rule == "oracle":
         window = best_window(own, rule)
         return (
-            [_entry(window, every, _value([own], window), f"{collection}: the test queries")],
+            [Chosen(window, every, _value([own], window), f"{collection}: the test queries")],
             window,
             "test queries",
             [collection],
@@ -207,10 +202,10 @@ def _choose(
     if not sweeps:
         raise UserError(f"selection rule {rule.rule!r}: chosen_on names no collection other than {collection}")
     window = _from_sweeps(rule, [swept.values for swept in sweeps], own.windows, own.layers)
-    return [_entry(window, every, _value(sweeps, window), ", ".join(names))], window, "other-collections", names
+    return [Chosen(window, every, _value(sweeps, window), ", ".join(names))], window, "other-collections", names
 
 
-def _cross_validated(rule: Rule, collection: str, own: Sweep) -> tuple[list[Document], LayerWindow, str, list[str]]:
+def _cross_validated(rule: Rule, collection: str, own: Sweep) -> tuple[list[Chosen], LayerWindow, str, list[str]]:
     fold = folds_of(own.qids, rule.folds, rule.seed)
     places = np.array([fold[qid] for qid in own.qids])
     entries = []
@@ -219,7 +214,9 @@ def _cross_validated(rule: Rule, collection: str, own: Sweep) -> tuple[list[Docu
         window = best_window(own, rule, chosen_on)
         value = float(own.means(chosen_on)[own.column(window)])
         judged = [qid for qid in own.qids if fold[qid] == number]
-        entries.append(_entry(window, judged, value, f"{collection}: {len(chosen_on)} queries of the other folds"))
+        entries.append(
+            Chosen(window, tuple(judged), value, f"{collection}: {len(chosen_on)} queries of the other folds")
+        )
     return entries, best_window(own, rule), "cross-validation", [collection]
 
 
@@ -267,16 +264,7 @@ def _value(sweeps: Sequence[Sweep], window: LayerWindow) -> float:
     return float(np.mean([swept.means()[swept.column(window)] for swept in sweeps]))
 
 
-def _entry(window: LayerWindow, qids: Sequence[str], value: float | None, chosen_on: str) -> Document:
-    return {
-        "window": [window.start, window.end],
-        "qids": list(qids),
-        "value_where_chosen": value,
-        "chosen_on": chosen_on,
-    }
-
-
-def _settings(rule: Rule) -> Document:
+def _settings(rule: Rule) -> dict[str, Any]:
     """The settings that belong to a rule's kind and are set."""
     keys = {"rule"} | _KEYS[rule.rule]
     return {

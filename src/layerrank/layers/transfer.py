@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from layerrank.core.errors import UserError
-from layerrank.core.windows import LayerWindow
+from layerrank.core.windows import ORACLE, LayerWindow, Selection
 from layerrank.layers.selection import Rule, best_window, folds_of
 from layerrank.layers.sweep import Sweep
 
@@ -44,7 +44,7 @@ def at_depth(window: LayerWindow, layers: int, other: int) -> LayerWindow:
 def transfer(
     sweeps: Mapping[str, Sweep],
     rule: Rule,
-    selections: Sequence[tuple[str, Mapping[str, Any]]] = (),
+    selections: Sequence[tuple[str, Selection]] = (),
     *,
     same_collection: bool = False,
 ) -> pd.DataFrame:
@@ -58,7 +58,7 @@ def transfer(
         rule: `peak` or `best`: how a source's window is chosen; its `folds` (at most one a query) and `seed` are those
             of the cross-validation. On a target with another number of layers the window at the same relative depth is
             used (`relative_depth` is 1).
-        selections: documents of select-window, by name of the sweep that they belong to. Their windows, label-free
+        selections: what select-window chose, by name of the sweep that they belong to. Their windows, label-free
             ones among them, come below the matrix; upper bounds are left out.
         same_collection: the sweeps are of different models on one collection.
 
@@ -75,7 +75,7 @@ def transfer(
     _alike({name: (swept.measure, swept.strategy) for name, swept in sweeps.items()})
     if same_collection and len({frozenset(swept.qids) for swept in sweeps.values()}) > 1:
         raise UserError(f"transfer: sweeps of one collection with different queries: {', '.join(sweeps)}")
-    oracles = {name: best_window(swept, Rule("oracle")) for name, swept in sweeps.items()}
+    oracles = {name: best_window(swept, Rule(ORACLE)) for name, swept in sweeps.items()}
     rows = []
     for source, chosen_on in sweeps.items():
         for target, used_on in sweeps.items():
@@ -89,16 +89,17 @@ def transfer(
         every = [LayerWindow(0, used_on.layers - 1)] * len(used_on.qids)
         value = _mean(used_on, every)
         rows.append(_row(ALL, "all layers", target, used_on, _shown(every), value, oracles[target], False, False))
-    for target, document in selections:
+    for target, selection in selections:
         if target not in sweeps:
             raise UserError(f"selection of {target}: no such sweep; given: {', '.join(sweeps)}")
-        if document["upper_bound"]:
+        if selection.upper_bound:
             continue
         used_on = sweeps[target]
-        _alike({target: (used_on.measure, used_on.strategy), "selection": (document["measure"], document["strategy"])})
-        shown = _shown([LayerWindow(*entry["window"]) for entry in document["windows"]])
-        value = float(document["regret"]["selected"])
-        rows.append(_row(BY_RULE, document["rule"], target, used_on, shown, value, oracles[target], False, False))
+        _alike({target: (used_on.measure, used_on.strategy), "selection": (selection.measure, selection.strategy)})
+        shown = _shown([chosen.window for chosen in selection.windows])
+        rows.append(
+            _row(BY_RULE, selection.rule, target, used_on, shown, selection.selected, oracles[target], False, False)
+        )
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 

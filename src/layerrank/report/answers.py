@@ -15,7 +15,8 @@ import pandas as pd
 
 from layerrank.core import files
 from layerrank.core.systems import CEILING, FIRST_STAGE, parse_system
-from layerrank.core.windows import window_label
+from layerrank.core.windows import ALL as ALL_LAYERS
+from layerrank.core.windows import rule_of, window_label
 from layerrank.evaluation import compare
 from layerrank.report.tables.describe import P_VALUE, Cell, Column, Section, Table, Value, interval, row
 from layerrank.report.tables.effectiveness import FRAMEWORKS, MECHANISMS, TESTS, Marks
@@ -242,7 +243,7 @@ def windows(
             p = Cell(one[TESTS[tests.marks.test][0]]) if one else Cell()
             label = window_label(parse_system(name).window)
             rows.append(row([label, float(wide[name].mean()), changed, p, share, seconds], aside=one is None))
-            if one and parse_system(name).window.startswith("selected-"):
+            if one and rule_of(parse_system(name).window):
                 statements.append(_saved(f"{model} on {collection}: the {label}", share, one, tests))
         extra = [name for name in timed if name not in names]
         for name in extra:
@@ -273,7 +274,7 @@ def _cells(systems: Iterable[str]) -> dict[str, dict[str, str]]:
         if not system.mechanism or system.upper_bound or system.mechanism not in MECHANISMS:
             continue
         ways = found.setdefault(system.framework, {})
-        if system.mechanism not in ways or system.window == "all":
+        if system.mechanism not in ways or system.window == ALL_LAYERS:
             ways[system.mechanism] = name
     known = [name for name in FRAMEWORKS if name in found]
     return {name: found[name] for name in [*known, *(name for name in found if name not in FRAMEWORKS)]}

@@ -12,7 +12,7 @@ import jsonschema
 import yaml
 
 from layerrank.core.errors import UserError
-from layerrank.core.windows import LayerWindow
+from layerrank.core.windows import ALL, ORACLE, LayerWindow, fixed_window, rule_of
 from layerrank.evaluation import measures
 from layerrank.ranking.cells import Cell
 from layerrank.ranking.frameworks import KINDS, make_sorter
@@ -177,7 +177,7 @@ def _cross_check(study: Study) -> None:
         where = f"config key layers.selection.{name}"
         if rule["rule"] == "fixed" and "window" not in rule:
             raise UserError(f"{where}: the rule 'fixed' needs a window, such as 10-13")
-        if (rule["rule"] == "oracle") != name.startswith("oracle"):
+        if (rule["rule"] == ORACLE) != name.startswith(ORACLE):
             raise UserError(f"{where}: names that begin with 'oracle' are for the rule 'oracle' alone, an upper bound")
         on = rule.get("chosen_on")
         if on == "others" and len(config["collections"]) < 2:
@@ -231,9 +231,8 @@ def _check_mechanism(kind: str, settings: Entry, where: str) -> None:
 
 
 def _check_window(window: str, selection: Mapping[str, Any], where: str) -> None:
-    if window.startswith("selected-"):
-        _known(window.removeprefix("selected-"), selection, where)
-    elif window != "all":
-        start, _, end = window.removeprefix("L").partition("-")
-        if not (window.startswith("L") and start.isdigit() and end.isdigit() and int(start) <= int(end)):
-            raise UserError(f"{where}: window {window!r}: expected 'all', 'L<start>-<end>' or 'selected-<name>'")
+    rule = rule_of(window)
+    if rule is not None:
+        _known(rule, selection, where)
+    elif window != ALL and fixed_window(window) is None:
+        raise UserError(f"{where}: window {window!r}: expected 'all', 'L<start>-<end>' or 'selected-<name>'")

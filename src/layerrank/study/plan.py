@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from layerrank.core.errors import UserError
+from layerrank.core.windows import ALL, fixed_window
 from layerrank.ranking.frameworks import make_sorter
 from layerrank.study import config as study_config
 from layerrank.study import load as studies
@@ -224,11 +225,10 @@ def prompt_tokens(passages: int, tokens: float) -> float:
 
 def layer_share(window: str | None, layers: int) -> float:
     """Share of a model's layers that a window needs; all where there is no window."""
-    if window is None or window == "all":
+    if window is None or window == ALL:
         return 1.0
-    if window.startswith("selected-"):
-        return SELECTED_DEPTH
-    return min(1.0, (int(window.rpartition("-")[2]) + 1) / layers)
+    fixed = fixed_window(window)
+    return SELECTED_DEPTH if fixed is None else min(1.0, (fixed.end + 1) / layers)
 
 
 @functools.cache

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from layerrank.core.windows import Selection
+from layerrank.core.windows import LayerWindow, Selection
 from layerrank.report.figures.inputs import Level, Shape
 from layerrank.report.figures.style import (
     BLUE,
@@ -25,7 +25,6 @@ from layerrank.report.figures.style import (
     label_right,
     layer_axis,
     new_figure,
-    span_label,
     styled,
     tint,
     value_limits,
@@ -100,8 +99,8 @@ def _draw_curve(axes: Axes, profile: pd.DataFrame, shape: Shape | None, selectio
     handles: list[Artist] = []
     axes.grid(axis="y")
     if selections:
-        start, end = selections[0].default
-        axes.axvspan(start - 0.5, end + 0.5, color=tint(ORANGE, 0.22), zorder=0, linewidth=0)
+        window = selections[0].default
+        axes.axvspan(window.start - 0.5, window.end + 0.5, color=tint(ORANGE, 0.22), zorder=0, linewidth=0)
         handles.append(Rectangle((0, 0), 1, 1, color=tint(ORANGE, 0.22), label=f"{selections[0].label} window"))
     if len(layers) > 1:
         axes.fill_between(layers, low, high, color=BLUE, alpha=0.16, linewidth=0, zorder=2)
@@ -144,8 +143,9 @@ def _depth_axis(axes: Axes, profile: pd.DataFrame) -> None:
 def _draw_lanes(axes: Axes, selections: Sequence[Selection], layers: Sequence[int]) -> None:
     axes.set_ylim(len(selections) - 0.4, -0.6)
     for row, selection in enumerate(selections):
-        total = sum(count for _, _, count in selection.windows)
-        users = [sum(n for start, end, n in selection.windows if start <= layer <= end) for layer in layers]
+        counts = [(chosen.window, len(chosen.qids)) for chosen in selection.windows]
+        total = sum(count for _, count in counts)
+        users = [sum(n for window, n in counts if window.start <= layer <= window.end) for layer in layers]
         hue = GREY if selection.upper_bound else ORANGE
         for count, pairs in itertools.groupby(zip(users, layers, strict=True), key=itemgetter(0)):
             run = [layer for _, layer in pairs]
@@ -153,11 +153,17 @@ def _draw_lanes(axes: Axes, selections: Sequence[Selection], layers: Sequence[in
                 lane = Rectangle((run[0] - 0.5, row - 0.36), len(run), 0.72, linewidth=0, antialiased=False)
                 lane.set_color(tint(hue, 0.15 + 0.7 * count / total))
                 axes.add_patch(lane)
-        start, end = selection.default
+        default = selection.default
         frame: dict[str, Any] = {"linestyle": (0, (2, 1.2)) if selection.upper_bound else "-"}
         axes.add_patch(
             Rectangle(
-                (start - 0.5, row - 0.36), end - start + 1, 0.72, fill=False, edgecolor=INK, linewidth=0.9, **frame
+                (default.start - 0.5, row - 0.36),
+                default.width,
+                0.72,
+                fill=False,
+                edgecolor=INK,
+                linewidth=0.9,
+                **frame,
             )
         )
         axes.annotate(
@@ -173,6 +179,6 @@ def _draw_lanes(axes: Axes, selections: Sequence[Selection], layers: Sequence[in
 def _lane_text(selection: Selection) -> str:
     spans = selection.spans
     if len(spans) == 1:
-        return span_label(*spans[0])
-    low, high = min(start for start, _ in spans), max(end for _, end in spans)
-    return f"{len(spans)} windows in {span_label(low, high)}"
+        return spans[0].span
+    hull = LayerWindow(min(window.start for window in spans), max(window.end for window in spans))
+    return f"{len(spans)} windows in {hull.span}"

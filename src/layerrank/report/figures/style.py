@@ -180,11 +180,6 @@ def label_of(name: str) -> str:
     return name if look_of(name).mechanism == OTHER and name != systems.CEILING else systems.parse_system(name).label
 
 
-def span_label(start: int, end: int) -> str:
-    """A window as short as can be: `10–13`, or `12`."""
-    return str(start) if start == end else f"{start}–{end}"
-
-
 def tint(colour: str, strength: float) -> tuple[float, float, float]:
     """`colour` mixed with white: 1 is the colour itself, 0 white."""
     red, green, blue = (1.0 - strength * (1.0 - channel) for channel in to_rgb(colour))

@@ -15,7 +15,7 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from layerrank.core.windows import Selection
+from layerrank.core.windows import ORACLE, LayerWindow, Selection
 from layerrank.report.figures.inputs import Level
 from layerrank.report.figures.style import (
     INK,
@@ -24,7 +24,6 @@ from layerrank.report.figures.style import (
     integer_ticks,
     legend_below,
     new_figure,
-    span_label,
     spread,
     styled,
 )
@@ -39,7 +38,7 @@ def draw_sweep(
     sweep: pd.DataFrame,
     levels: Sequence[Level] = (),
     selections: Sequence[Selection] = (),
-    windows: Sequence[tuple[int, int]] = (),
+    windows: Sequence[LayerWindow] = (),
     *,
     title: str = "",
     subtitle: str = "",
@@ -140,32 +139,26 @@ def _draw_border(axes: Axes, values: NDArray[np.float64]) -> list[Line2D]:
 
 
 def _draw_marks(
-    axes: Axes, values: NDArray[np.float64], selections: Sequence[Selection], windows: Sequence[tuple[int, int]]
+    axes: Axes, values: NDArray[np.float64], selections: Sequence[Selection], windows: Sequence[LayerWindow]
 ) -> list[Line2D]:
-    marks: list[tuple[str, list[tuple[int, int]], str, str]] = []
+    marks: list[tuple[str, list[LayerWindow], str, str]] = []
     if np.isfinite(values).any():
-        start, end = np.unravel_index(int(np.nanargmax(values)), values.shape)
-        marks.append(
-            (
-                f"best of all: {span_label(int(start), int(end))} ({values[start, end]:.3f})",
-                [(int(start), int(end))],
-                "*",
-                VERMILION,
-            )
-        )
-    for marker, selection in zip(_MARKERS, (s for s in selections if s.family != "oracle"), strict=False):
+        start, end = map(int, np.unravel_index(int(np.nanargmax(values)), values.shape))
+        best = LayerWindow(start, end)
+        marks.append((f"best of all: {best.span} ({values[start, end]:.3f})", [best], "*", VERMILION))
+    for marker, selection in zip(_MARKERS, (s for s in selections if s.family != ORACLE), strict=False):
         spans = selection.spans
-        many = f"{len(spans)} windows" if len(spans) > 1 else span_label(*spans[0])
+        many = f"{len(spans)} windows" if len(spans) > 1 else spans[0].span
         marks.append((f"{selection.label}: {many}", spans, marker, "white"))
     if windows:
-        marks.append((f"fixed: {', '.join(span_label(*window) for window in windows)}", list(windows), "X", "#E69F00"))
+        marks.append((f"fixed: {', '.join(window.span for window in windows)}", list(windows), "X", "#E69F00"))
     handles = []
     for label, spans, marker, colour in marks:
-        best = marker == "*"
-        look: dict[str, Any] = {"marker": marker, "markersize": 9 if best else 8.5, "zorder": 6 if best else 5}
+        star = marker == "*"
+        look: dict[str, Any] = {"marker": marker, "markersize": 9 if star else 8.5, "zorder": 6 if star else 5}
         (line,) = axes.plot(
-            [end for _, end in spans], [start for start, _ in spans], linestyle="none", markerfacecolor=colour,
-            markeredgecolor=INK, markeredgewidth=0.9, label=label, clip_on=False, **look,
+            [window.end for window in spans], [window.start for window in spans], linestyle="none",
+            markerfacecolor=colour, markeredgecolor=INK, markeredgewidth=0.9, label=label, clip_on=False, **look,
         )  # fmt: skip
         handles.append(line)
     return handles

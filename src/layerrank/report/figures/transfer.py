@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 
 import numpy as np
@@ -11,7 +10,8 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from layerrank.report.figures.style import BLUE, INK, NOTE_SIZE, new_figure, note, span_label, styled
+from layerrank.core.windows import fixed_window
+from layerrank.report.figures.style import BLUE, INK, NOTE_SIZE, new_figure, note, styled
 
 COLUMNS = ("source", "target", "regret")
 
@@ -80,5 +80,5 @@ def _short(window: object) -> str:
     """A window as written in a cell: `L10-13` as `10–13`, anything else as it is, nothing where there is none."""
     if not isinstance(window, str):
         return ""
-    match = re.fullmatch(r"L(\d+)-(\d+)", window)
-    return span_label(int(match[1]), int(match[2])) if match else window
+    fixed = fixed_window(window)
+    return fixed.span if fixed else window

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
+from layerrank.core.windows import LayerWindow, Selection
 from layerrank.report.tables.describe import Cell, Column, Row, Section, Table, Value, row
 
-Document = Mapping[str, Any]
 Name = tuple[str, str]  # collection, model
 
 SELECTION_COLUMNS = (
@@ -37,26 +37,24 @@ SHAPE_COLUMNS = (
 )
 
 
-def selection_table(selections: Sequence[tuple[Name, Document]]) -> Table:
-    """A section a collection and model, a row a rule, from the documents of `select-window`."""
+def selection_table(selections: Sequence[tuple[Name, Selection]]) -> Table:
+    """A section a collection and model, a row a rule."""
     sections: dict[str, list[Row]] = {}
     measures: dict[str, None] = {}
-    for (collection, model), document in selections:
-        measures[document["measure"]] = None
-        regret = document["regret"]
-        bound = bool(document["upper_bound"])
-        settings = {key: value for key, value in document.get("settings", {}).items() if key != "rule"}
+    for (collection, model), selection in selections:
+        measures[selection.measure] = None
+        settings = {key: value for key, value in selection.settings.items() if key != "rule"}
         words = ", ".join(f"{key.replace('_', ' ')} {_plain(value)}" for key, value in sorted(settings.items()))
         values: list[Value | Cell] = [
-            Cell(document["rule"] + (" (upper bound)" if bound else ""), detail=words),
-            _chosen_by(document),
-            _windows(document),
-            Cell(float(regret["selected"])),
-            Cell(float(regret["oracle"]), detail=_span(regret["oracle_window"])),
-            Cell(float(regret["regret"])),
+            Cell(selection.label, detail=words),
+            _chosen_by(selection),
+            _windows(selection),
+            Cell(selection.selected),
+            Cell(selection.oracle, detail=_span(selection.oracle_window)),
+            Cell(selection.regret),
         ]
-        title = f"{collection} · {model} · {document['layers']} layers"
-        sections.setdefault(title, []).append(row(values, aside=bound))
+        title = f"{collection} · {model} · {selection.layers} layers"
+        sections.setdefault(title, []).append(row(values, aside=selection.upper_bound))
     notes = (
         f"Selected: mean {', '.join(measures)} over all judged queries, each under the window that was chosen for it "
         "without its judgements. Oracle: the best single window on those same queries. Regret: what the choice lost "
@@ -148,31 +146,28 @@ def transfer_table(transfer: pd.DataFrame, of: str = "") -> Table:
     )
 
 
-def _chosen_by(document: Document) -> str:
-    where = ", ".join(document.get("collections") or ())
+def _chosen_by(selection: Selection) -> str:
     how = {
-        "cross-validation": f"{document.get('folds')}-fold cross-validation over queries",
-        "other-collections": f"other collections: {where}",
+        "cross-validation": f"{selection.folds}-fold cross-validation over queries",
+        "other-collections": f"other collections: {', '.join(selection.collections)}",
         "test queries": "the test queries",
     }
-    if document["family"] == "fixed":
+    if selection.family == "fixed":
         return "given beforehand"
-    if document["family"] == "label-free":
+    if selection.family == "label-free":
         return "the signal, without judgements"
-    return how.get(str(document["chosen_by"]), str(document["chosen_by"]))
+    return how.get(selection.chosen_by, selection.chosen_by)
 
 
-def _windows(document: Document) -> str:
-    counts: Counter[tuple[int, int]] = Counter()
-    for entry in document["windows"]:
-        start, end = entry["window"]
-        counts[start, end] += len(entry["qids"])
+def _windows(selection: Selection) -> str:
+    counts: Counter[LayerWindow] = Counter()
+    for chosen in selection.windows:
+        counts[chosen.window] += len(chosen.qids)
     return ", ".join(f"{_span(window)} ({counts[window]})" for window in sorted(counts, key=lambda w: (-counts[w], w)))
 
 
-def _span(window: Sequence[int]) -> str:
-    start, end = window
-    return f"L{start}" if start == end else f"L{start}–{end}"
+def _span(window: LayerWindow) -> str:
+    return f"L{window.span}"
 
 
 def _plain(value: Any) -> str:

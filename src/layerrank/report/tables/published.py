@@ -12,6 +12,7 @@ import pandas as pd
 import yaml
 
 from layerrank.core.systems import FIRST_STAGE, parse_system
+from layerrank.core.windows import LayerWindow, fixed_window
 from layerrank.report.tables.describe import Cell, Column, Row, Section, Table, row
 
 DENOMINATORS = {"all": "all judged queries", "reachable": "with a relevant candidate"}
@@ -132,16 +133,21 @@ def _measured(
 
 
 def _single_layer(system: str) -> int | None:
-    window = parse_system(system).window
-    start, _, end = window.removeprefix("L").partition("-")
-    return int(start) if start == end and start.isdigit() else None
+    window = fixed_window(parse_system(system).window)
+    return window.start if window and window.width == 1 else None
 
 
 def _figures(block: Mapping[str, Any]) -> Sequence[Figure]:
     about = {name: block[name] for name in ("measure", "denominator", "kind", "what", "source")}
     if "layers" in block:
         return [
-            Figure(block["collection"], block["model"], f"listwise-attention-L{layer}-{layer}", value=value, **about)
+            Figure(
+                block["collection"],
+                block["model"],
+                f"listwise-attention-{LayerWindow(layer, layer)}",
+                value=value,
+                **about,
+            )
             for layer, value in enumerate(block["layers"])
         ]
     return [
