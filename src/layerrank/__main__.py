@@ -3,39 +3,60 @@
 from __future__ import annotations
 
 import argparse
-import importlib
+import difflib
 import logging
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from typing import NoReturn
 
 import layerrank
+from layerrank import commands
 from layerrank.core.errors import UserError
 
 
-def subcommands() -> list[str]:
-    """Names of all subcommands: the modules of layerrank.commands, with dashes."""
-    folder = Path(__file__).parent / "commands"
-    return sorted(path.stem.replace("_", "-") for path in folder.glob("*.py") if not path.stem.startswith("_"))
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with code 2."""
+        self.exit(2, f"{self.prog}: {' '.join(message.split())}\n")
+
+
+def parser(subcommand: str) -> argparse.ArgumentParser:
+    """The parser of `layerrank`, which knows the arguments of one subcommand alone: no other's module is imported."""
+    top = Parser(
+        prog="layerrank",
+        usage="layerrank [-h] [--version] SUBCOMMAND …",
+        description=layerrank.__doc__,
+        epilog=commands.overview() + "\n\n`layerrank SUBCOMMAND --help` says what a subcommand takes.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=layerrank.__version__)
+    below = top.add_subparsers(
+        prog="layerrank", dest="subcommand", required=True, metavar="SUBCOMMAND", help=argparse.SUPPRESS
+    )
+    if subcommand in commands.SUBCOMMANDS:
+        add, run = commands.load(subcommand)
+        own = below.add_parser(subcommand, description=run.__doc__)
+        own.set_defaults(run=run)
+        add(own)
+    elif subcommand:
+        close = difflib.get_close_matches(subcommand, commands.SUBCOMMANDS, 1)
+        meant = f"did you mean {close[0]}? " if close else ""
+        top.error(f"{subcommand!r} is no subcommand; {meant}layerrank --help lists them")
+    return top
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; return the exit code (0, or 2 for a user error)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    parser = argparse.ArgumentParser(prog="layerrank", description=layerrank.__doc__)
-    parser.add_argument("--version", action="version", version=layerrank.__version__)
-    parser.add_argument("subcommand", choices=subcommands(), metavar="subcommand", help=", ".join(subcommands()))
-    name = parser.parse_args(arguments[:1]).subcommand
-    command = importlib.import_module(f"layerrank.commands.{name.replace('-', '_')}")
-    own = argparse.ArgumentParser(prog=f"layerrank {name}", description=command.__doc__)
-    command.add_arguments(own)
-    options = own.parse_args(arguments[1:])
+    options = parser(next((word for word in arguments if not word.startswith("-")), "")).parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("layerrank").setLevel(logging.INFO)
     try:
-        command.run(options)
+        options.run(options)
     except UserError as error:
-        print(f"layerrank {name}: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"layerrank {options.subcommand}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     return 0
 

@@ -1,1 +1,128 @@
-"""One module a subcommand: `add_arguments(parser)` and `run(options)`; logic lives in the library."""
+"""The subcommands of `layerrank`: a module a stage, two functions a subcommand.
+
+`add_NAME(parser)` says what `layerrank NAME` takes and `run_NAME(options)` does it, in the module that the table names.
+Both are found by their names, so that a stage is imported only when it is used and `layerrank --help` imports none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+
+@dataclass(frozen=True, slots=True)
+class Subcommand:
+    """The module of this package that holds a subcommand, and its line of help."""
+
+    stage: str
+    help: str
+
+
+GROUPS: Mapping[str, Mapping[str, Subcommand]] = {
+    "for people": {
+        "rerank": Subcommand("ranking", "rank candidates, or any TREC run, with a model at hand"),
+        "plan": Subcommand("study", "print a study's jobs and estimated GPU hours, without running anything"),
+    },
+    "steps of a study, which its rules run: collections": {
+        "prepare-collection": Subcommand("collections", "read and check a collection, write its topics and judgements"),
+    },
+    "the first stage": {
+        "build-index": Subcommand("first_stage", "build or fetch the index of a collection"),
+        "retrieve": Subcommand("first_stage", "retrieve candidates with BM25"),
+        "check-first-stage": Subcommand("first_stage", "hold the first stage against the figures expected of it"),
+        "make-candidates": Subcommand("first_stage", "cut the first stage to the one list that all systems re-rank"),
+    },
+    "models": {
+        "fetch-model": Subcommand("models", "obtain a model as one folder in safetensors"),
+    },
+    "attention": {
+        "check-prompts": Subcommand("attention", "refuse prompts that a model's context cannot hold"),
+        "extract-attention": Subcommand("attention", "read and store the attention of every layer, once a query"),
+    },
+    "layers": {
+        "layer-profile": Subcommand("layers", "measure each layer by itself"),
+        "sweep-windows": Subcommand("layers", "measure every window of layers"),
+        "select-window": Subcommand(
+            "layers", "choose windows by a rule, without the judgements that they are measured on"
+        ),
+        "layer-shape": Subcommand("layers", "tell the shape of a layer profile"),
+        "transfer": Subcommand("layers", "measure what windows lose that were chosen elsewhere"),
+    },
+    "ranking": {
+        "rerank-cached": Subcommand("ranking", "rank candidates from the stored attention, without a model"),
+        "join-shards": Subcommand("ranking", "put the parts of a run together"),
+    },
+    "evaluation": {
+        "evaluate": Subcommand("evaluation", "measure runs, query by query"),
+        "aggregate": Subcommand("evaluation", "means over queries, with intervals"),
+        "compare": Subcommand("evaluation", "test systems against baselines"),
+        "summarise-costs": Subcommand("evaluation", "sum up the costs of runs"),
+        "sensitivity": Subcommand("evaluation", "hold variants against their base"),
+        "diagnose": Subcommand("evaluation", "hold scores against place and length of passages"),
+    },
+    "latency": {
+        "measure-latency": Subcommand("latency", "time re-ranking stage by stage"),
+    },
+    "tables": {
+        "effectiveness-table": Subcommand("tables", "systems by collections"),
+        "comparison-table": Subcommand("tables", "paired comparisons with a baseline"),
+        "grid-table": Subcommand("tables", "frameworks by mechanisms"),
+        "cost-table": Subcommand("tables", "what each system costs"),
+        "outcome-table": Subcommand("tables", "what became of written answers"),
+        "diagnostics-table": Subcommand("tables", "bias by place and by length"),
+        "sensitivity-table": Subcommand("tables", "what variants change"),
+        "published-table": Subcommand("tables", "published figures against measured ones"),
+        "selection-table": Subcommand("tables", "the windows chosen"),
+        "shape-table": Subcommand("tables", "the shapes of layer profiles"),
+        "transfer-table": Subcommand("tables", "what windows lose that were chosen elsewhere"),
+    },
+    "figures": {
+        "plot-profile": Subcommand("figures", "the measure by layer"),
+        "plot-sweep": Subcommand("figures", "the measure of every window"),
+        "plot-pareto": Subcommand("figures", "quality against cost"),
+        "plot-depth": Subcommand("figures", "layer profiles on relative depth"),
+        "plot-effectiveness": Subcommand("figures", "every system's mean and interval"),
+        "plot-diagnostics": Subcommand("figures", "scores by place and by length"),
+        "plot-latency": Subcommand("figures", "where the time of a query goes"),
+        "plot-neighbours": Subcommand("figures", "how alike neighbouring layers rank"),
+        "plot-transfer": Subcommand("figures", "what windows lose that were chosen elsewhere"),
+    },
+    "answers": {
+        "answer-mechanisms": Subcommand("answers", "how attention compares with generation and likelihood"),
+        "answer-where": Subcommand("answers", "where in the layers relevance emerges"),
+        "answer-windows": Subcommand("answers", "what a window saves and costs"),
+    },
+    "study": {
+        "manifest": Subcommand("study", "what a study ran on and what came out"),
+    },
+}
+
+SUBCOMMANDS: Mapping[str, Subcommand] = MappingProxyType(
+    {name: subcommand for group in GROUPS.values() for name, subcommand in group.items()}
+)
+"""All subcommands, in the order of `layerrank --help`."""
+
+
+def functions(name: str) -> tuple[str, str]:
+    """Names of the two functions of a subcommand: the one that adds its arguments, and the one that runs it."""
+    stem = name.replace("-", "_")
+    return f"add_{stem}", f"run_{stem}"
+
+
+def load(name: str) -> tuple[Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], None]]:
+    """The two functions of a subcommand; imports its stage's module."""
+    module = importlib.import_module(f"layerrank.commands.{SUBCOMMANDS[name].stage}")
+    add, run = functions(name)
+    return getattr(module, add), getattr(module, run)
+
+
+def overview() -> str:
+    """All subcommands, grouped, with a line of help each."""
+    width = max(map(len, SUBCOMMANDS)) + 2
+    return "\n\n".join(
+        "\n".join([f"{title}:", *(f"  {name:{width}}{subcommand.help}" for name, subcommand in group.items())])
+        for title, group in GROUPS.items()
+    )

@@ -1,19 +1,14 @@
-"""Rank candidates with one framework and one mechanism, the model at hand: a TREC run and what it cost, query by query.
-
-Candidates are those of a study (--candidates) or any TREC run with its texts (--run, --topics, --passages). A run that
-was ended goes on from the queries that it had finished.
-"""
+"""Commands that rank: with a model at hand, or from the stored signal."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from layerrank.commands._arguments import KEEP_HELP, json_object
-from layerrank.core import sampling
+from layerrank.commands.arguments import KEEP_HELP, json_list, json_object
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_rerank(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--candidates", type=Path, help="candidates of make-candidates")
     source.add_argument("--run", type=Path, help="a TREC run to re-rank, with --topics and --passages")
@@ -53,8 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--costs", type=Path, help="costs to write, JSON lines (default: OUTPUT with .costs.jsonl)")
 
 
-def run(options: argparse.Namespace) -> None:
-    from layerrank.core import files
+def run_rerank(options: argparse.Namespace) -> None:
+    """Rank candidates with one framework and one mechanism, the model at hand: a TREC run and its costs, by query.
+
+    Candidates are those of a study (--candidates) or any TREC run with its texts (--run, --topics, --passages). A run
+    that was ended goes on from the queries that it had finished.
+    """
+    from layerrank.core import files, sampling
     from layerrank.core.errors import UserError
     from layerrank.first_stage.candidates import candidates_of_run
     from layerrank.ranking import cells
@@ -99,4 +99,69 @@ def run(options: argparse.Namespace) -> None:
         queries_at_once=options.queries_at_once,
         code=code_digest("rerank"),
         keep=options.keep,
+    )
+
+
+def add_rerank_cached(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--candidates", type=Path, required=True, metavar="FILE", help="candidates of make-candidates")
+    parser.add_argument("--signal", type=Path, nargs="+", required=True, metavar="FILE", help="stored signal, by shard")
+    parser.add_argument("--window", default="all", help="all, L10-13 or selected-RULE (default: %(default)s)")
+    parser.add_argument("--selection", type=Path, metavar="FILE", help="the file of a selected window")
+    parser.add_argument(
+        "--settings", type=json_object, default={}, metavar="JSON", help="of the attention mechanism: strategy, heads"
+    )
+    parser.add_argument("--strategy", metavar="NAME", help="in place of the settings' strategy")
+    parser.add_argument(
+        "--heads", type=json_list, metavar="JSON", help="in place of the settings' heads: [[layer, head], …]"
+    )
+    parser.add_argument("--tag", required=True, metavar="SYSTEM", help="name of the system in the run")
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="TREC run to write")
+    parser.add_argument("--costs", type=Path, required=True, metavar="FILE", help="costs to write, JSON lines")
+
+
+def run_rerank_cached(options: argparse.Namespace) -> None:
+    """Rank candidates by one-prompt listwise attention from the stored signal: a TREC run and its costs, with no model.
+
+    Costs are the stored forward pass's, which read every layer; measure-latency times the pass that a window needs.
+    """
+    from layerrank.core import files
+    from layerrank.ranking import cached
+
+    given = {"strategy": options.strategy, "heads": options.heads}
+    settings = options.settings | {key: value for key, value in given.items() if value is not None}
+    strategy, heads = cached.check_settings(settings)
+    rankings, costs = cached.rerank_cached(
+        files.read_candidates(options.candidates),
+        options.signal,
+        options.window,
+        selection=options.selection,
+        strategy=strategy,
+        heads=heads,
+    )
+    files.write_run(options.output, rankings, options.tag)
+    files.write_costs(options.costs, costs)
+
+
+def add_join_shards(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--runs", type=Path, nargs="+", required=True, metavar="FILE", help="TREC runs, by shard")
+    parser.add_argument(
+        "--run-costs", type=Path, nargs="+", required=True, metavar="FILE", help="their costs, by shard"
+    )
+    parser.add_argument("--max-failure-rate", type=float, default=1.0, help="as of rerank, over all parts (default: 1)")
+    parser.add_argument("--tag", required=True, help="name of the system in the run")
+    parser.add_argument("--output", required=True, type=Path, help="TREC run to write")
+    parser.add_argument("--costs", required=True, type=Path, help="costs to write, JSON lines")
+
+
+def run_join_shards(options: argparse.Namespace) -> None:
+    """Put the parts of a run, which jobs of their own have ranked, together."""
+    from layerrank.ranking.run import join_shards
+
+    join_shards(
+        options.runs,
+        options.run_costs,
+        output=options.output,
+        costs=options.costs,
+        tag=options.tag,
+        max_failure_rate=options.max_failure_rate,
     )

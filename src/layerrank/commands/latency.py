@@ -1,18 +1,14 @@
-"""Time whole-list re-ranking stage by stage (load, tokenise, prefill, decode, score): median and spread over rounds.
-
-Each window's model is loaded up to the window's end. Systems take turns, so that a change of the machine's speed hits
-all of them; peak memory and the operations needed by formula stand beside the seconds.
-"""
+"""The command that times re-ranking."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from layerrank.commands._arguments import named_file
+from layerrank.commands.arguments import named_file
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_measure_latency(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--candidates", required=True, type=Path, metavar="FILE", help="candidates (.jsonl.gz)")
     parser.add_argument("--model", required=True, type=Path, metavar="DIR", help="model folder")
     parser.add_argument("--family", required=True, metavar="NAME", help="prompt family")
@@ -41,7 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--about", type=Path, metavar="FILE", help="JSON: hardware, versions, sample, every second")
 
 
-def run(options: argparse.Namespace) -> None:
+def run_measure_latency(options: argparse.Namespace) -> None:
+    """Time whole-list re-ranking stage by stage (load, tokenise, prefill, decode, score): median and spread.
+
+    Each window's model is loaded up to the window's end. Systems take turns, so that a change of the machine's speed
+    hits all of them; peak memory and the operations needed by formula stand beside the seconds.
+    """
     from layerrank.core import files, frames
     from layerrank.latency.stages import Sample, measure
     from layerrank.prompts.icr import PromptSettings

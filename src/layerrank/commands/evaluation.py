@@ -1,0 +1,144 @@
+"""Commands that measure runs, sum up costs, and test differences."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from layerrank.commands.arguments import add_cell, add_resampling, named_file
+
+
+def add_evaluate(parser: argparse.ArgumentParser) -> None:
+    add_cell(parser)
+    parser.add_argument("--qrels", type=Path, required=True, metavar="FILE", help="judgements in TREC format")
+    parser.add_argument("--candidates", type=Path, required=True, metavar="FILE", help="candidates of all systems")
+    parser.add_argument("--runs", type=named_file, nargs="*", default=[], metavar="SYSTEM=FILE", help="TREC runs")
+    parser.add_argument(
+        "--measures",
+        nargs="+",
+        required=True,
+        metavar="MEASURE",
+        help="measures in ir_measures' syntax, such as nDCG@10",
+    )
+    parser.add_argument(
+        "--relevance-level", type=int, default=1, metavar="GRADE", help="lowest relevant grade of binary measures"
+    )
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="TSV of per-query values")
+
+
+def run_evaluate(options: argparse.Namespace) -> None:
+    """Measure every system of one cell query by query, with its first stage and its ceiling."""
+    from layerrank.core import files, frames
+    from layerrank.evaluation import values as evaluate
+
+    values = evaluate.evaluate(
+        files.read_qrels(options.qrels),
+        files.read_candidates(options.candidates),
+        {system: files.read_run(path) for system, path in options.runs},
+        options.measures,
+        options.relevance_level,
+    )
+    frame = evaluate.named(values, options.collection, options.model, options.variant)
+    frames.write_frame(options.output, frame, digits=8)
+
+
+def add_aggregate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--evaluations", type=Path, nargs="+", required=True, metavar="FILE", help="files of `evaluate`"
+    )
+    add_resampling(parser)
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="TSV of means")
+
+
+def run_aggregate(options: argparse.Namespace) -> None:
+    """Means over queries, with bootstrap intervals, of all evaluations of a study."""
+    from layerrank.core import frames
+    from layerrank.evaluation import values
+
+    means = values.aggregate(frames.read_values(options.evaluations), options.seed, options.resamples)
+    frames.write_frame(options.output, means)
+
+
+def add_compare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--evaluations", type=Path, nargs="+", required=True, metavar="FILE", help="files of `evaluate`"
+    )
+    parser.add_argument("--baselines", nargs="+", required=True, metavar="SYSTEM", help="systems to test against")
+    add_resampling(parser)
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="TSV of comparisons")
+
+
+def run_compare(options: argparse.Namespace) -> None:
+    """Test every system against baselines: paired tests with Holm's correction, intervals, effect sizes, wins."""
+    from layerrank.core import frames
+    from layerrank.evaluation import compare
+
+    values = frames.read_values(options.evaluations)
+    comparisons = compare.compare(values, options.baselines, options.seed, options.resamples)
+    frames.write_frame(options.output, comparisons, digits=8)
+
+
+def add_summarise_costs(parser: argparse.ArgumentParser) -> None:
+    add_cell(parser)
+    parser.add_argument("--costs", type=named_file, nargs="*", default=[], metavar="SYSTEM=FILE", help="costs of runs")
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="TSV, a row a system")
+
+
+def run_summarise_costs(options: argparse.Namespace) -> None:
+    """Sum up the per-query costs of every system of one collection, model and variant."""
+    from layerrank.core import files, frames
+    from layerrank.evaluation import costs
+
+    found = {system: files.read_costs(path) for system, path in options.costs}
+    frames.write_frame(options.output, costs.summarise(found, options.collection, options.model, options.variant))
+
+
+def add_sensitivity(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--evaluations", type=Path, nargs="+", required=True, metavar="FILE", help="files of `evaluate`"
+    )
+    add_resampling(parser)
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="TSV of differences")
+
+
+def run_sensitivity(options: argparse.Namespace) -> None:
+    """Hold every variant of a study against its base, query by query."""
+    from layerrank.core import frames
+    from layerrank.evaluation import sensitivity
+
+    values = frames.read_values(options.evaluations)
+    frames.write_frame(options.output, sensitivity.sensitivity(values, options.seed, options.resamples))
+
+
+def add_diagnose(parser: argparse.ArgumentParser) -> None:
+    add_cell(parser)
+    parser.add_argument("--qrels", type=Path, required=True, metavar="FILE", help="judgements in TREC format")
+    parser.add_argument("--candidates", type=Path, required=True, metavar="FILE", help="candidates of all systems")
+    parser.add_argument("--signal", type=Path, nargs="+", required=True, metavar="FILE", help="their stored signal")
+    parser.add_argument("--runs", type=named_file, nargs="*", default=[], metavar="SYSTEM=FILE", help="TREC runs")
+    add_resampling(parser)
+    parser.add_argument("--position", type=Path, required=True, metavar="FILE", help="TSV of score by place")
+    parser.add_argument("--length", type=Path, required=True, metavar="FILE", help="TSV of score by length")
+    parser.add_argument("--correlations", type=Path, required=True, metavar="FILE", help="TSV of rank correlations")
+
+
+def run_diagnose(options: argparse.Namespace) -> None:
+    """Hold every system's scores against place in the prompt and against passage length."""
+    from layerrank.attention import store
+    from layerrank.core import files, frames
+    from layerrank.evaluation import diagnostics
+
+    scored = diagnostics.standardised_scores(
+        files.read_candidates(options.candidates),
+        {system: files.read_run(path) for system, path in options.runs},
+        store.read_signals(options.signal),
+        files.read_qrels(options.qrels),
+    )
+    cell = (options.collection, options.model, options.variant)
+    for path, columns, make in (
+        (options.position, frames.POSITION, diagnostics.by_place),
+        (options.length, frames.LENGTH, diagnostics.by_length),
+        (options.correlations, frames.CORRELATION, diagnostics.correlations),
+    ):
+        frame = make(scored, options.seed, options.resamples)
+        frames.write_frame(path, diagnostics.named(frame, columns, *cell))

@@ -1,0 +1,180 @@
+"""Commands that compare and choose layers, from the stored signal alone."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from layerrank.commands.arguments import json_object, named_file
+
+
+def add_layer_profile(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--signal", type=Path, nargs="+", required=True, metavar="FILE", help="stored signal, by shard")
+    parser.add_argument("--qrels", type=Path, required=True, metavar="FILE", help="judgements in TREC format")
+    parser.add_argument("--measures", nargs="+", required=True, metavar="MEASURE", help="in ir_measures' syntax")
+    parser.add_argument("--strategy", default="masked_NA_calibration", metavar="NAME", help="(default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=42, metavar="N", help="seed of resampling (default: %(default)s)")
+    parser.add_argument("--resamples", type=int, default=1000, metavar="N", help="(default: %(default)s)")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default: %(default)s)")
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="TSV, a row a measure and layer")
+
+
+def run_layer_profile(options: argparse.Namespace) -> None:
+    """Measure each layer by itself over all judged queries, with bootstrap intervals."""
+    from layerrank.core import files, frames
+    from layerrank.layers.profile import layer_profile
+
+    profile = layer_profile(
+        options.signal,
+        files.read_qrels(options.qrels),
+        options.measures,
+        options.strategy,
+        seed=options.seed,
+        resamples=options.resamples,
+        workers=options.workers,
+    )
+    frames.write_frame(options.output, profile)
+
+
+def add_sweep_windows(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--signal", type=Path, nargs="+", required=True, metavar="FILE", help="stored signal, by shard")
+    parser.add_argument("--qrels", type=Path, required=True, metavar="FILE", help="judgements in TREC format")
+    parser.add_argument("--measure", required=True, metavar="MEASURE", help="in ir_measures' syntax, such as nDCG@10")
+    parser.add_argument("--strategy", default="masked_NA_calibration", metavar="NAME", help="(default: %(default)s)")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default: %(default)s)")
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="Arrow file, a record a query")
+    parser.add_argument("--table", type=Path, required=True, metavar="FILE", help="TSV of means, a row a window")
+
+
+def run_sweep_windows(options: argparse.Namespace) -> None:
+    """Measure every layer window [start, end] for every judged query, from the stored signal."""
+    from layerrank.core import files, frames
+    from layerrank.layers.sweep import sweep, sweep_table, write_sweep
+
+    swept = sweep(
+        options.signal,
+        files.read_qrels(options.qrels),
+        options.measure,
+        options.strategy,
+        workers=options.workers,
+    )
+    write_sweep(options.output, swept)
+    frames.write_frame(options.table, sweep_table(swept))
+
+
+def add_select_window(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--name", required=True, metavar="NAME", help="the rule's name, as in the window selected-NAME")
+    parser.add_argument("--rule", type=json_object, required=True, metavar="JSON", help="the rule and its settings")
+    parser.add_argument("--collection", required=True, metavar="NAME", help="collection whose queries are judged")
+    parser.add_argument("--sweep", type=Path, required=True, metavar="FILE", help="its sweep, from sweep-windows")
+    parser.add_argument(
+        "--others",
+        type=named_file,
+        nargs="*",
+        default=[],
+        metavar="COLLECTION=FILE",
+        help="sweeps of other collections",
+    )
+    parser.add_argument(
+        "--signal", type=Path, nargs="*", default=[], metavar="FILE", help="its stored signal, for label-free rules"
+    )
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default: %(default)s)")
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="JSON that re-ranking reads")
+
+
+def run_select_window(options: argparse.Namespace) -> None:
+    """Choose each query's layer window by a rule that does not see its judgements; record how, on what, and the regret.
+
+    The rule is JSON: {"rule": "fixed", "window": "10-13"}; {"rule": "peak", "width": 2, "chosen_on": "folds",
+    "folds": 5}; {"rule": "best", "max_width": 8, "last_layer": 20, "standard_errors": 1, "chosen_on": "others"};
+    {"rule": "label-free"}; {"rule": "oracle"}, an upper bound. `chosen_on` is "folds" (cross-validation over queries),
+    "others" or a list of collections.
+    """
+    from layerrank.core.windows import write_selection
+    from layerrank.layers import labelfree, selection
+    from layerrank.layers.sweep import read_sweep
+
+    rule = selection.parse_rule(options.rule)
+    own = read_sweep(options.sweep)
+    others = {name: read_sweep(path) for name, path in options.others}
+    values = None
+    if rule.rule == "label-free" and options.signal:
+        values = labelfree.criterion(options.signal, rule.criterion, own.strategy, workers=options.workers)
+    chosen = selection.select(options.name, rule, options.collection, own, others, values)
+    write_selection(options.output, chosen)
+
+
+def add_layer_shape(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--profile", type=Path, required=True, metavar="FILE", help="TSV of layer-profile")
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="TSV, a row a measure")
+    parser.add_argument(
+        "--signal", type=Path, nargs="*", default=[], metavar="FILE", help="stored signal, by shard, for --neighbours"
+    )
+    parser.add_argument("--neighbours", type=Path, metavar="FILE", help="TSV of Kendall's tau of neighbouring layers")
+    parser.add_argument("--strategy", default="masked_NA_calibration", metavar="NAME", help="(default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=42, metavar="N", help="seed of resampling (default: %(default)s)")
+    parser.add_argument("--resamples", type=int, default=1000, metavar="N", help="(default: %(default)s)")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default: %(default)s)")
+
+
+def run_layer_shape(options: argparse.Namespace) -> None:
+    """Fit a bump, a slope and a flat line to a layer profile (by AICc); see how alike neighbouring layers rank."""
+    from layerrank.core import frames
+    from layerrank.core.errors import UserError
+    from layerrank.layers import shape
+    from layerrank.layers.profile import COLUMNS
+
+    if (options.neighbours is None) != (not options.signal):
+        raise UserError("--neighbours: needs --signal, and --signal needs it")
+    shapes = shape.shapes(frames.read_frame(options.profile, COLUMNS))
+    if options.neighbours is not None:
+        neighbours = shape.neighbour_agreement(
+            options.signal, options.strategy, seed=options.seed, resamples=options.resamples, workers=options.workers
+        )
+        frames.write_frame(options.neighbours, neighbours)
+    frames.write_frame(options.output, shapes)
+
+
+def add_transfer(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--sweeps", type=named_file, nargs="+", required=True, metavar="NAME=FILE", help="files of sweep-windows"
+    )
+    parser.add_argument(
+        "--selections",
+        type=named_file,
+        nargs="*",
+        default=[],
+        metavar="NAME=FILE",
+        help="files of select-window, by the name of their sweep: rows of their own",
+    )
+    parser.add_argument(
+        "--rule",
+        type=json_object,
+        default={"rule": "best"},
+        metavar="JSON",
+        help="how a source's window is chosen: best or peak, with their settings (default: best)",
+    )
+    parser.add_argument(
+        "--same-collection",
+        action="store_true",
+        help="the sweeps are of different models on one collection: choose on other folds of the queries",
+    )
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="TSV, a row a source and target")
+
+
+def run_transfer(options: argparse.Namespace) -> None:
+    """Regret of windows chosen on one collection or model and used on another, by depth where layers differ."""
+    from layerrank.core import frames
+    from layerrank.core.errors import UserError
+    from layerrank.core.windows import read_selection
+    from layerrank.layers.selection import parse_rule
+    from layerrank.layers.sweep import read_sweep
+    from layerrank.layers.transfer import transfer
+
+    rule = parse_rule(options.rule)
+    if rule.rule not in ("best", "peak"):
+        raise UserError(f"--rule: rule is {rule.rule!r}; transfer chooses by best or peak")
+    sweeps = {name: read_sweep(path) for name, path in options.sweeps}
+    selections = [(name, read_selection(path)) for name, path in options.selections]
+    table = transfer(sweeps, rule, selections, same_collection=options.same_collection)
+    frames.write_frame(options.output, table)

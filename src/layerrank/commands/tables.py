@@ -1,0 +1,238 @@
+"""Commands that write the tables of a report."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from layerrank.commands.arguments import named_file, split_cell
+
+if TYPE_CHECKING:
+    from layerrank.report.tables.effectiveness import Results
+
+
+def _add_outputs(parser: argparse.ArgumentParser) -> None:
+    """Add --outputs: one table in the formats that the suffixes name."""
+    parser.add_argument(
+        "--outputs", type=Path, nargs="+", required=True, metavar="FILE", help="the table as .tsv, .html, .tex or .md"
+    )
+
+
+def _add_results(parser: argparse.ArgumentParser) -> None:
+    """Add what a table of means needs: means, comparisons, and what marks significance."""
+    parser.add_argument("--means", type=Path, required=True, metavar="FILE", help="TSV of `aggregate`")
+    parser.add_argument("--comparisons", type=Path, required=True, metavar="FILE", help="TSV of `compare`")
+    parser.add_argument("--variant", default="base", metavar="NAME", help="variant of the study (default: %(default)s)")
+    parser.add_argument("--baseline", default="bm25", metavar="SYSTEM", help="system that marks refer to")
+    parser.add_argument(
+        "--test", choices=["randomisation", "t-test"], default="randomisation", help="test of the marks"
+    )
+    parser.add_argument("--alpha", type=float, default=0.05, metavar="A", help="level of the marks, after correction")
+
+
+def _results(options: argparse.Namespace, measures: Sequence[str]) -> Results:
+    """What the arguments of `add_results` name."""
+    from layerrank.report.tables.effectiveness import Marks, Results
+
+    marks = Marks(options.baseline, options.test, options.alpha)
+    return Results.read(options.means, options.comparisons, measures, options.variant, marks)
+
+
+def add_effectiveness_table(parser: argparse.ArgumentParser) -> None:
+    _add_results(parser)
+    parser.add_argument("--measures", nargs="+", required=True, metavar="MEASURE", help="measures to show")
+    parser.add_argument(
+        "--values",
+        choices=["means", "differences", "with-relevant-candidate"],
+        default="means",
+        help="what the cells hold (default: %(default)s)",
+    )
+    _add_outputs(parser)
+
+
+def run_effectiveness_table(options: argparse.Namespace) -> None:
+    """Table of systems by collections: means, differences from the baseline, or means where something was retrieved."""
+    from layerrank.report.tables import effectiveness, render
+
+    found = _results(options, options.measures)
+    render.write(
+        effectiveness.effectiveness_table(found, options.measures, options.variant, options.values), options.outputs
+    )
+
+
+def add_comparison_table(parser: argparse.ArgumentParser) -> None:
+    _add_results(parser)
+    parser.add_argument("--measures", nargs="+", required=True, metavar="MEASURE", help="measures to show")
+    _add_outputs(parser)
+
+
+def run_comparison_table(options: argparse.Namespace) -> None:
+    """Table of paired comparisons with a baseline: differences, intervals, effect sizes, wins and losses, p-values."""
+    from layerrank.report.tables import effectiveness, render
+
+    found = _results(options, options.measures)
+    render.write(effectiveness.comparison_table(found, options.measures, options.variant), options.outputs)
+
+
+def add_grid_table(parser: argparse.ArgumentParser) -> None:
+    _add_results(parser)
+    parser.add_argument("--measure", required=True, metavar="MEASURE", help="measure to show")
+    _add_outputs(parser)
+
+
+def run_grid_table(options: argparse.Namespace) -> None:
+    """Table of frameworks by mechanisms, attention with a row for each window."""
+    from layerrank.report.tables import effectiveness, render
+
+    found = _results(options, [options.measure])
+    render.write(effectiveness.grid_table(found, options.measure, options.variant), options.outputs)
+
+
+def add_cost_table(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--costs", type=Path, nargs="+", required=True, metavar="FILE", help="files of summarise-costs")
+    _add_outputs(parser)
+
+
+def run_cost_table(options: argparse.Namespace) -> None:
+    """Table of what every system costs: groups, passes, tokens, seconds, answers by outcome."""
+    from layerrank.core import frames
+    from layerrank.report.tables import render
+    from layerrank.report.tables.costs import cost_table
+
+    summaries = frames.read_frames(options.costs, frames.SUMMARY, (*frames.CELL, "system"))
+    render.write(cost_table(summaries), options.outputs)
+
+
+def add_outcome_table(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--costs", type=Path, nargs="+", required=True, metavar="FILE", help="files of summarise-costs")
+    _add_outputs(parser)
+
+
+def run_outcome_table(options: argparse.Namespace) -> None:
+    """Table of what became of every written answer: well-formed, repaired or unparseable."""
+    from layerrank.core import frames
+    from layerrank.report.tables import render
+    from layerrank.report.tables.costs import outcome_table
+
+    summaries = frames.read_frames(options.costs, frames.SUMMARY, (*frames.CELL, "system"))
+    render.write(outcome_table(summaries), options.outputs)
+
+
+def add_diagnostics_table(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--correlations", type=Path, nargs="+", required=True, metavar="FILE", help="from `diagnose`")
+    _add_outputs(parser)
+
+
+def run_diagnostics_table(options: argparse.Namespace) -> None:
+    """Table of position bias and length bias: rank correlations of scores with place and with length."""
+    from layerrank.core import frames
+    from layerrank.report.tables import render
+    from layerrank.report.tables.diagnostics import diagnostics_table
+
+    correlations = frames.read_frames(options.correlations, frames.CORRELATION)
+    render.write(diagnostics_table(correlations), options.outputs)
+
+
+def add_sensitivity_table(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--differences", type=Path, required=True, metavar="FILE", help="TSV of `sensitivity`")
+    parser.add_argument("--measure", required=True, metavar="MEASURE", help="measure to show")
+    parser.add_argument("--variants", type=json.loads, required=True, metavar="JSON", help="settings by variant")
+    _add_outputs(parser)
+
+
+def run_sensitivity_table(options: argparse.Namespace) -> None:
+    """Table of what variants of a study change: rows variants, columns systems."""
+    from layerrank.core import frames
+    from layerrank.report.tables import render
+    from layerrank.report.tables.sensitivity import sensitivity_table
+
+    differences = frames.read_frame(options.differences, frames.SENSITIVITY)
+    render.write(sensitivity_table(differences, options.measure, options.variants), options.outputs)
+
+
+def add_published_table(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--means", type=Path, required=True, metavar="FILE", help="TSV of `aggregate`")
+    parser.add_argument(
+        "--profiles",
+        type=named_file,
+        nargs="*",
+        default=[],
+        metavar="COLLECTION/MODEL=FILE",
+        help="layer profiles, for figures of single layers",
+    )
+    parser.add_argument("--variant", default="base", metavar="NAME", help="variant of the study (default: %(default)s)")
+    _add_outputs(parser)
+
+
+def run_published_table(options: argparse.Namespace) -> None:
+    """Table of published figures against measured ones, where a study has both."""
+    from layerrank.core import frames
+    from layerrank.report.tables import render
+    from layerrank.report.tables.published import published_table
+
+    columns = ("measure", "layer", "mean")
+    profiles = {split_cell(name): frames.read_frame(path, columns) for name, path in options.profiles}
+    render.write(published_table(frames.read_means([options.means]), profiles, options.variant), options.outputs)
+
+
+def add_selection_table(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--selections",
+        type=named_file,
+        nargs="+",
+        required=True,
+        metavar="COLLECTION/MODEL=FILE",
+        help="files of select-window",
+    )
+    _add_outputs(parser)
+
+
+def run_selection_table(options: argparse.Namespace) -> None:
+    """Table of the windows chosen: by which rule, on what, and what the choice lost against the oracle."""
+    from layerrank.core.windows import read_selection
+    from layerrank.report.tables import render
+    from layerrank.report.tables.layers import selection_table
+
+    selections = [(split_cell(name), read_selection(path)) for name, path in options.selections]
+    render.write(selection_table(selections), options.outputs)
+
+
+def add_shape_table(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--shapes",
+        type=named_file,
+        nargs="+",
+        required=True,
+        metavar="COLLECTION/MODEL=FILE",
+        help="files of layer-shape",
+    )
+    _add_outputs(parser)
+
+
+def run_shape_table(options: argparse.Namespace) -> None:
+    """Table of the shapes of layer profiles: bell, flat or monotone, with centre, width and each curve's fit."""
+    from layerrank.core import frames
+    from layerrank.report.tables import render
+    from layerrank.report.tables.layers import shape_table
+
+    shapes = [(split_cell(name), frames.read_frame(path, ("measure", "verdict"))) for name, path in options.shapes]
+    render.write(shape_table(shapes), options.outputs)
+
+
+def add_transfer_table(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--table", type=Path, required=True, metavar="FILE", help="TSV of `transfer`")
+    parser.add_argument("--title", default="", help="what the matrix is of, such as a model: joins the title")
+    _add_outputs(parser)
+
+
+def run_transfer_table(options: argparse.Namespace) -> None:
+    """Table of what windows lose that were chosen elsewhere: the matrix of regret against the oracle."""
+    from layerrank.core import frames
+    from layerrank.core.frames import TRANSFER
+    from layerrank.report.tables import render
+    from layerrank.report.tables.layers import transfer_table
+
+    render.write(transfer_table(frames.read_frame(options.table, TRANSFER), options.title), options.outputs)
