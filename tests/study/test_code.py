@@ -150,5 +150,5 @@ def test_every_subcommand_has_a_digest_and_no_two_share_it():
 
 
 def test_no_subcommand_is_refused():
-    with pytest.raises(UserError, match="'sweep'.*run_sweep"):
+    with pytest.raises(UserError, match=r"'sweep'.*run_sweep"):
         code.code_digest("sweep")
