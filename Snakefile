@@ -5,27 +5,27 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 
-configfile: f"{workflow.current_basedir}/config/config.yaml"
+# The embedded study, where no other is named.
+if not workflow.overwrite_configfiles:
+
+    configfile: f"{workflow.current_basedir}/config/config.yaml"
 
 
 include: "rules/common.smk"
-include: "rules/common_windows.smk"
-include: "rules/common_runs.smk"
-include: "rules/common_report.smk"
 include: "rules/collections.smk"
-include: "rules/retrieve.smk"
+include: "rules/first_stage.smk"
 include: "rules/models.smk"
 include: "rules/attention.smk"
-include: "rules/windows.smk"
-include: "rules/rerank.smk"
-include: "rules/evaluate.smk"
+include: "rules/layers.smk"
+include: "rules/ranking.smk"
+include: "rules/evaluation.smk"
 include: "rules/latency.smk"
-include: "rules/report_effectiveness.smk"
-include: "rules/report_emergence.smk"
-include: "rules/report_windows.smk"
-include: "rules/report_cost.smk"
-include: "rules/report_diagnostics.smk"
-include: "rules/report.smk"
+include: "rules/report/effectiveness.smk"
+include: "rules/report/emergence.smk"
+include: "rules/report/windows.smk"
+include: "rules/report/cost.smk"
+include: "rules/report/diagnostics.smk"
+include: "rules/report/manifest.smk"
 
 
 report: "workflow/report/workflow.rst"
@@ -39,18 +39,18 @@ onsuccess:
 rule all:
     default_target: True
     input:
-        study_answers(),
-        study_figures(),
-        study_tables(),
+        PATHS.answers,
+        PATHS.figures,
+        PATHS.tables,
         "<results>/manifest.json",
 
 
 rule fetch:
     input:
-        study_downloads(),
+        PATHS.downloads,
 
 
 # Whether every prompt fits its model, for all pairs at once and before any GPU is asked for.
 rule prompts:
     input:
-        every("<results>/{collection}/{model}/prompts/{variant}.json", VARIANTS),
+        every("<results>/{collection}/{model}/prompts/{variant}.json", PATHS.variants),

@@ -16,11 +16,11 @@ rule check_prompts:
         mem_mb=4000,
         runtime=60,
     params:
-        prompt=prompt_settings,
+        prompt=PATHS.prompt_flags,
         code=code_digest("check-prompts"),
     shell:
-        "python -m layerrank check-prompts --collection {wildcards.collection} --candidates {input.candidates}"
-        " --model {input.model} {params.prompt} --output {output} 2> {log}"
+        "python -m layerrank check-prompts --collection {wildcards.collection} --candidates {input.candidates:q}"
+        " --model {input.model:q} {params.prompt:q} --output {output:q} 2> {log:q}"
 
 
 rule extract_attention:
@@ -37,13 +37,13 @@ rule extract_attention:
         "../envs/model.yaml"
     threads: 8
     resources:
-        gpu=gpus_of,
-        mem_mb=model_memory,
-        runtime=model_runtime,
+        gpu=PATHS.gpus,
+        mem_mb=PATHS.memory,
+        runtime=PATHS.runtime,
     params:
-        prompt=prompt_settings,
+        prompt=PATHS.prompt_flags,
         code=code_digest("extract-attention"),
     shell:
-        "OMP_NUM_THREADS={threads} python -m layerrank extract-attention --candidates {input.candidates}"
-        " --model {input.model} {params.prompt} --shard {wildcards.shard} --shards {wildcards.shards}"
-        " $([ {resources.gpu} -lt 2 ] || echo --device auto) --keep --output {output} 2> {log}"
+        "OMP_NUM_THREADS={threads} python -m layerrank extract-attention --candidates {input.candidates:q}"
+        " --model {input.model:q} {params.prompt:q} --shard {wildcards.shard} --shards {wildcards.shards}"
+        " $([ {resources.gpu} -lt 2 ] || echo --device auto) --keep --output {output:q} 2> {log:q}"

@@ -3,7 +3,7 @@
 
 rule prepare_collection:
     input:
-        collection_sources,
+        PATHS.collection_sources,
     output:
         topics="<results>/{collection}/collection/topics.jsonl",
         qrels="<results>/{collection}/collection/qrels.txt",
@@ -18,11 +18,10 @@ rule prepare_collection:
         mem_mb=2000,
         runtime=60,
     params:
-        entry=collection_identity,
-        limit=query_limit(),
-        seed=CONFIG["queries"]["seed"],
+        entry=PATHS.collection_identity,
+        queries=PATHS.query_flags,
         code=code_digest("prepare-collection"),
     shell:
         "python -m layerrank prepare-collection --name {wildcards.collection} --entry {params.entry:q}"
-        ' {params.limit} --seed {params.seed} --cache "$LAYERRANK_CACHE"'
-        " --output $(dirname {output.topics}) 2> {log}"
+        ' {params.queries:q} --cache "$LAYERRANK_CACHE"'
+        ' --output "$(dirname {output.topics:q})" 2> {log:q}'

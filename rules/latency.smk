@@ -6,7 +6,7 @@ rule measure_latency:
         candidates="<results>/{collection}/candidates/base.jsonl.gz",
         model="<resources>/models/{model}",
         check="<results>/{collection}/{model}/prompts/base.json",
-        selections=latency_selections,
+        selections=PATHS.latency_selections,
     output:
         "<results>/{collection}/{model}/latency.tsv",
     log:
@@ -16,20 +16,20 @@ rule measure_latency:
         "../envs/model.yaml"
     threads: 8
     resources:
-        gpu=gpus_of,
-        mem_mb=model_memory,
-        runtime=model_runtime,
+        gpu=PATHS.gpus,
+        mem_mb=PATHS.memory,
+        runtime=PATHS.runtime,
     params:
         windows=CONFIG["latency"]["windows"],
         queries=CONFIG["latency"]["queries"],
         repeats=CONFIG["latency"]["repeats"],
         warmup=CONFIG["latency"]["warmup"],
         seed=CONFIG["queries"]["seed"],
-        selections=named_latency_selections,
-        prompt=base_prompt_settings,
+        selections=PATHS.latency_flags,
+        prompt=PATHS.prompt_flags,
         code=code_digest("measure-latency"),
     shell:
-        "OMP_NUM_THREADS={threads} python -m layerrank measure-latency --candidates {input.candidates}"
-        " --model {input.model} {params.prompt} --windows {params.windows} {params.selections}"
+        "OMP_NUM_THREADS={threads} python -m layerrank measure-latency --candidates {input.candidates:q}"
+        " --model {input.model:q} {params.prompt:q} --windows {params.windows:q} {params.selections:q}"
         " --queries {params.queries} --repeats {params.repeats} --warmup {params.warmup} --seed {params.seed}"
-        " $([ {resources.gpu} -lt 2 ] || echo --device auto) --output {output} 2> {log}"
+        " $([ {resources.gpu} -lt 2 ] || echo --device auto) --output {output:q} 2> {log:q}"

@@ -13,8 +13,8 @@ rule fetch_model:
         mem_mb=8000,
         runtime=240,
     params:
-        entry=model_entry,
+        entry=PATHS.model_source,
         code=code_digest("fetch-model"),
     shell:
         "python -m layerrank fetch-model --name {wildcards.model} --entry {params.entry:q}"
-        ' --cache "$LAYERRANK_CACHE" --output {output.folder} 2> {log}'
+        ' --cache "$LAYERRANK_CACHE" --output {output.folder:q} 2> {log:q}'

@@ -141,12 +141,16 @@ def test_a_collection_can_be_cut_shorter_for_every_model(four):
         load(four)
 
 
-def test_null_takes_out_a_named_entry(config):
+def test_every_way_to_sort_pairs_can_be_said(config):
+    config["systems"]["frameworks"]["pairwise"] = {"sort": "allpair"}
+    runs = systems.systems(load(config), "grid")
+    assert runs["pairwise-likelihood"].framework_settings == {"sort": "allpair"}
+
+
+def test_null_is_no_entry(config):
     config["variants"]["order-reversed"] = None
-    config["systems"]["mechanisms"]["generation"] = None
-    study = load(config)
-    assert "order-reversed" not in study.config["variants"]
-    assert not any("generation" in name for name in systems.systems(study, "grid"))
+    with pytest.raises(UserError, match=r"variants\.order-reversed: None is not of type 'object'"):
+        load(config)
 
 
 def test_the_grid_has_every_cell_once_and_knows_what_the_signal_answers(config):

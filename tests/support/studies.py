@@ -43,8 +43,9 @@ def write_collection(folder: Path) -> None:
 
 
 def study_config(folder: Path) -> dict[str, Any]:
-    """A study of that collection with a tiny random model, small enough that each job is mostly start-up."""
-    return {
+    """The embedded study of that collection and a tiny random model, small enough that a job is mostly start-up."""
+    embedded: dict[str, Any] = yaml.safe_load((CHECKOUT / "config/config.yaml").read_text())
+    own = {
         "title": "A tiny study",
         "collections": ["tiny"],
         "models": ["random"],
@@ -58,6 +59,17 @@ def study_config(folder: Path) -> dict[str, Any]:
         "evaluation": {"resamples": 200},
         "latency": {"windows": ["all"], "queries": 1, "repeats": 1},
     }
+    return lay(embedded, own)
+
+
+def lay(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay one configuration over another, mapping by mapping; None takes a key out."""
+    for key, value in above.items():
+        if value is None:
+            below.pop(key, None)
+        else:
+            below[key] = lay(below.get(key) or {}, value) if isinstance(value, Mapping) else value
+    return below
 
 
 def write_study(folder: Path, changes: Mapping[str, Any] | None = None) -> Path:
@@ -70,13 +82,7 @@ def write_study(folder: Path, changes: Mapping[str, Any] | None = None) -> Path:
 
 
 def write_config(folder: Path, changes: Mapping[str, Any] | None = None) -> Path:
-    """Write study.yaml of `study_config` with `changes` laid over it, mapping by mapping."""
-
-    def lay(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-        for key, value in above.items():
-            below[key] = lay(below.get(key) or {}, value) if isinstance(value, Mapping) else value
-        return below
-
+    """Write study.yaml of `study_config` with `changes` laid over it."""
     path = folder / "study.yaml"
     path.write_text(yaml.safe_dump(lay(study_config(folder), changes or {})))
     return path

@@ -30,7 +30,7 @@ def load_study(config: Mapping[str, Any], base: Path) -> Study:
     Raises `UserError` in one line that names the key, the value and what is allowed.
     """
     schemas = base / "workflow" / "schemas"
-    own = _without_nulls({key: copy.deepcopy(value) for key, value in config.items() if key not in SNAKEMAKE_KEYS})
+    own = {key: copy.deepcopy(value) for key, value in config.items() if key not in SNAKEMAKE_KEYS}
     checked = validated(own, _read_yaml(schemas / "config.schema.yaml"), "config")
     entries = {}
     for kind in ("collections", "models"):
@@ -55,29 +55,6 @@ def validated(value: Any, schema: Entry, what: str) -> Any:
     if errors:
         raise UserError(_one_line(jsonschema.exceptions.best_match(errors), what))
     return filled
-
-
-NAMED = (
-    ("variants",),
-    ("layers", "selection"),
-    ("systems", "frameworks"),
-    ("systems", "mechanisms"),
-    ("systems", "cells"),
-    ("define", "collections"),
-    ("define", "models"),
-)
-
-
-def _without_nulls(config: Entry) -> Entry:
-    """Drop named entries set to null: how a study takes out what the configuration that it lies over defines."""
-    for path in NAMED:
-        *parents, last = path
-        at: Any = config
-        for key in parents:
-            at = at.get(key) if isinstance(at, dict) else None
-        if isinstance(at, dict) and isinstance(at.get(last), dict):
-            at[last] = {name: entry for name, entry in at[last].items() if entry is not None}
-    return config
 
 
 def _with_defaults(value: Any, schema: Any) -> Any:
@@ -155,10 +132,11 @@ def _cross_check(study: Study) -> None:
     selection = config["layers"]["selection"]
     for key, names in (
         ("evaluation.measures", config["evaluation"]["measures"]),
-        ("layers", [config["layers"]["measure"], *config["layers"]["profile"]]),
+        ("layers.measure", [config["layers"]["measure"]]),
+        ("layers.profile", config["layers"]["profile"]),
     ):
         try:
-            measures.check(names)
+            measures.check(names) if names else None
         except UserError as error:
             raise UserError(f"config key {key}: {error}") from None
     for key in ("cached_windows", "windows"):

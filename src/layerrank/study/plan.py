@@ -83,7 +83,7 @@ class Line:
 
 
 def read_study(configfiles: Sequence[Path], base: Path = BASE) -> Study:
-    """The study that `snakemake --configfile …` sees from the working directory: `configfiles` over config/config.yaml.
+    """The study that `snakemake --configfile …` sees from the working directory; the embedded one where none is named.
 
     Raises `UserError` where it is not sound.
     """
@@ -99,12 +99,12 @@ def plan(configfiles: Sequence[Path], gpu: Gpu = Gpu(), *, everything: bool = Fa
 
 
 def merged_config(configfiles: Sequence[Path], base: Path = BASE) -> dict[str, Any]:
-    """config/config.yaml with further files over it, merged as Snakemake merges them."""
+    """The files, each over the one before it, as Snakemake merges them; config/config.yaml where none is named."""
     from snakemake.common.configfile import load_configfile
     from snakemake.utils import update_config
 
     config: dict[str, Any] = {}
-    for path in (base / "config" / "config.yaml", *configfiles):
+    for path in configfiles or (base / "config" / "config.yaml",):
         if not path.is_file():
             raise UserError(f"{path}: no such file")
         update_config(config, load_configfile(str(path)))

@@ -5,14 +5,15 @@ rule plot_sweep:
     input:
         sweep="<results>/{collection}/{model}/layers/sweep.tsv",
         evaluation="<results>/{collection}/{model}/evaluation/base.tsv",
-        selections=selections_of,
+        selections=PATHS.selections_of,
     output:
-        **figure("{collection}/{model}/sweep", "sweep", WINDOWS, "measure by window"),
+        figure("{collection}/{model}/sweep", "sweep", WINDOWS, "measure by window"),
     log:
         "<logs>/{collection}/{model}/plot_sweep.log",
     conda:
-        "../envs/analysis.yaml"
+        "../../envs/analysis.yaml"
     params:
+        title=PATHS.title,
         measure=CONFIG["layers"]["measure"],
         windows=[
             window
@@ -21,17 +22,17 @@ rule plot_sweep:
         ],
         code=code_digest("plot-sweep"),
     shell:
-        "python -m layerrank plot-sweep --sweep {input.sweep} --evaluation {input.evaluation} --measure {params.measure:q}"
-        " --first-stage bm25 --ceiling ceiling --selections {input.selections} --windows {params.windows}"
-        " --title '{wildcards.model} on {wildcards.collection}'"
-        " --output {output.svg} --pdf {output.pdf} 2> {log}"
+        "python -m layerrank plot-sweep --sweep {input.sweep:q} --evaluation {input.evaluation:q} --measure {params.measure:q}"
+        " --first-stage bm25 --ceiling ceiling --selections {input.selections:q} --windows {params.windows:q}"
+        " --title {params.title:q}"
+        " --output {output.svg:q} --pdf {output.pdf:q} 2> {log:q}"
 
 
 rule plot_transfer:
     input:
         "<results>/tables/transfer/values/{kind}.{fixed}.tsv",
     output:
-        **figure(
+        figure(
             "transfer/{kind}.{fixed}",
             "transfer",
             WINDOWS,
@@ -40,40 +41,39 @@ rule plot_transfer:
     log:
         "<logs>/plot_transfer.{kind}.{fixed}.log",
     conda:
-        "../envs/analysis.yaml"
+        "../../envs/analysis.yaml"
     params:
         measure=CONFIG["layers"]["measure"],
         code=code_digest("plot-transfer"),
     shell:
-        "python -m layerrank plot-transfer --table {input} --measure {params.measure:q} --title {wildcards.fixed}"
-        " --output {output.svg} --pdf {output.pdf} 2> {log}"
+        "python -m layerrank plot-transfer --table {input:q} --measure {params.measure:q} --title {wildcards.fixed}"
+        " --output {output.svg:q} --pdf {output.pdf:q} 2> {log:q}"
 
 
 rule selection_table:
     input:
         every(
             "<results>/{collection}/{model}/windows/{selection}.json",
-            selection=SELECTIONS,
+            selection=PATHS.selections,
         ),
     output:
-        **table("selection", "selection_table", WINDOWS, "windows chosen"),
+        table("selection", "selection_table", WINDOWS, "windows chosen"),
     log:
         "<logs>/selection_table.log",
     conda:
-        "../envs/analysis.yaml"
+        "../../envs/analysis.yaml"
     params:
-        named=named_selections,
+        named=PATHS.by_pair(),
         code=code_digest("selection-table"),
     shell:
-        "python -m layerrank selection-table --selections {params.named}"
-        " --outputs {output} 2> {log}"
+        "python -m layerrank selection-table --selections {params.named:q} --outputs {output:q} 2> {log:q}"
 
 
 rule transfer_table:
     input:
         "<results>/tables/transfer/values/{kind}.{fixed}.tsv",
     output:
-        **table(
+        table(
             "transfer/{kind}.{fixed}",
             "transfer_table",
             WINDOWS,
@@ -82,9 +82,8 @@ rule transfer_table:
     log:
         "<logs>/transfer_table.{kind}.{fixed}.log",
     conda:
-        "../envs/analysis.yaml"
+        "../../envs/analysis.yaml"
     params:
         code=code_digest("transfer-table"),
     shell:
-        "python -m layerrank transfer-table --table {input} --title {wildcards.fixed}"
-        " --outputs {output} 2> {log}"
+        "python -m layerrank transfer-table --table {input:q} --title {wildcards.fixed} --outputs {output:q} 2> {log:q}"

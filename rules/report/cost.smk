@@ -16,24 +16,24 @@ rule answer_windows:
     log:
         "<logs>/answer_windows.log",
     conda:
-        "../envs/analysis.yaml"
+        "../../envs/analysis.yaml"
     params:
-        latencies=named_latencies,
-        tests=answer_tests,
+        latencies=PATHS.by_pair("latencies"),
+        tests=PATHS.answer_tests,
         measure=LEAD_MEASURE,
         code=code_digest("answer-windows"),
     shell:
-        "python -m layerrank answer-windows --evaluations {input.evaluations} --costs {input.costs}"
-        " --latencies {params.latencies} --measure {params.measure:q} {params.tests}"
-        " --figure {input.figure} --output {output} 2> {log}"
+        "python -m layerrank answer-windows --evaluations {input.evaluations:q} --costs {input.costs:q}"
+        " --latencies {params.latencies:q} --measure {params.measure:q} {params.tests:q}"
+        " --figure {input.figure:q} --output {output:q} 2> {log:q}"
 
 
 rule plot_pareto:
     input:
         means="<results>/tables/means.tsv",
-        costs=cost_files,
+        costs=PATHS.costs,
     output:
-        **figure(
+        figure(
             "{collection}/{model}/pareto.{variant}",
             "pareto",
             COST,
@@ -42,42 +42,47 @@ rule plot_pareto:
     log:
         "<logs>/{collection}/{model}/plot_pareto.{variant}.log",
     conda:
-        "../envs/analysis.yaml"
+        "../../envs/analysis.yaml"
     params:
+        title=PATHS.title,
         measure=LEAD_MEASURE,
         code=code_digest("plot-pareto"),
     shell:
-        "python -m layerrank plot-pareto --means {input.means} --costs {input.costs} --cost layer_tokens --measure {params.measure:q}"
-        " --collections {wildcards.collection} --models {wildcards.model} --variant {wildcards.variant} --title '{wildcards.model} on {wildcards.collection}'"
-        " --output {output.svg} --pdf {output.pdf} 2> {log}"
+        "python -m layerrank plot-pareto --means {input.means:q} --costs {input.costs:q} --cost layer_tokens --measure {params.measure:q}"
+        " --collections {wildcards.collection} --models {wildcards.model} --variant {wildcards.variant} --title {params.title:q}"
+        " --output {output.svg:q} --pdf {output.pdf:q} 2> {log:q}"
 
 
 rule plot_latency:
     input:
         "<results>/{collection}/{model}/latency.tsv",
     output:
-        **figure("{collection}/{model}/latency", "latency", COST, "seconds by stage"),
+        figure("{collection}/{model}/latency", "latency", COST, "seconds by stage"),
     log:
         "<logs>/{collection}/{model}/plot_latency.log",
     conda:
-        "../envs/analysis.yaml"
+        "../../envs/analysis.yaml"
     params:
+        title=PATHS.title,
         code=code_digest("plot-latency"),
     shell:
-        "python -m layerrank plot-latency --table {input} --title '{wildcards.model} on {wildcards.collection}'"
-        " --output {output.svg} --pdf {output.pdf} 2> {log}"
+        "python -m layerrank plot-latency --table {input:q} --title {params.title:q}"
+        " --output {output.svg:q} --pdf {output.pdf:q} 2> {log:q}"
 
 
 rule cost_table:
     input:
-        every("<results>/{collection}/{model}/evaluation/{variant}.costs.tsv", SHOWN),
+        every(
+            "<results>/{collection}/{model}/evaluation/{variant}.costs.tsv",
+            PATHS.shown,
+        ),
     output:
-        **table("costs", "costs_table", COST, "costs of systems"),
+        table("costs", "costs_table", COST, "costs of systems"),
     log:
         "<logs>/cost_table.log",
     conda:
-        "../envs/analysis.yaml"
+        "../../envs/analysis.yaml"
     params:
         code=code_digest("cost-table"),
     shell:
-        "python -m layerrank cost-table --costs {input}" " --outputs {output} 2> {log}"
+        "python -m layerrank cost-table --costs {input:q} --outputs {output:q} 2> {log:q}"

@@ -15,21 +15,21 @@ rule answer_mechanisms:
     log:
         "<logs>/answer_mechanisms.log",
     conda:
-        "../envs/analysis.yaml"
+        "../../envs/analysis.yaml"
     params:
-        tests=answer_tests,
+        tests=PATHS.answer_tests,
         measure=LEAD_MEASURE,
         code=code_digest("answer-mechanisms"),
     shell:
-        "python -m layerrank answer-mechanisms --evaluations {input.evaluations} --costs {input.costs}"
-        " --measure {params.measure:q} {params.tests} --figure {input.figure} --output {output} 2> {log}"
+        "python -m layerrank answer-mechanisms --evaluations {input.evaluations:q} --costs {input.costs:q}"
+        " --measure {params.measure:q} {params.tests:q} --figure {input.figure:q} --output {output:q} 2> {log:q}"
 
 
 rule plot_effectiveness:
     input:
         "<results>/tables/means.tsv",
     output:
-        **figure(
+        figure(
             "effectiveness.{variant}",
             "effectiveness",
             EFFECTIVENESS,
@@ -38,15 +38,15 @@ rule plot_effectiveness:
     log:
         "<logs>/plot_effectiveness.{variant}.log",
     conda:
-        "../envs/analysis.yaml"
+        "../../envs/analysis.yaml"
     params:
         measure=LEAD_MEASURE,
         baseline=CONFIG["evaluation"]["baseline"],
         code=code_digest("plot-effectiveness"),
     shell:
-        "python -m layerrank plot-effectiveness --means {input} --measure {params.measure:q} --variant {wildcards.variant}"
+        "python -m layerrank plot-effectiveness --means {input:q} --measure {params.measure:q} --variant {wildcards.variant}"
         " --baseline {params.baseline}"
-        " --output {output.svg} --pdf {output.pdf} 2> {log}"
+        " --output {output.svg:q} --pdf {output.pdf:q} 2> {log:q}"
 
 
 rule effectiveness_table:
@@ -54,7 +54,7 @@ rule effectiveness_table:
         means="<results>/tables/means.tsv",
         comparisons="<results>/tables/comparisons.tsv",
     output:
-        **table(
+        table(
             "effectiveness.{variant}",
             "effectiveness_table",
             EFFECTIVENESS,
@@ -63,15 +63,14 @@ rule effectiveness_table:
     log:
         "<logs>/effectiveness_table.{variant}.log",
     conda:
-        "../envs/analysis.yaml"
+        "../../envs/analysis.yaml"
     params:
-        marks=table_marks,
-        measures=measures_of,
+        marks=PATHS.marks,
+        measures=CONFIG["evaluation"]["measures"],
         code=code_digest("effectiveness-table"),
     shell:
-        "python -m layerrank effectiveness-table --means {input.means} --comparisons {input.comparisons}"
-        " --variant {wildcards.variant} {params.marks} --measures {params.measures}"
-        " --outputs {output} 2> {log}"
+        "python -m layerrank effectiveness-table --means {input.means:q} --comparisons {input.comparisons:q}"
+        " --variant {wildcards.variant} {params.marks:q} --measures {params.measures:q} --outputs {output:q} 2> {log:q}"
 
 
 rule comparison_table:
@@ -79,21 +78,18 @@ rule comparison_table:
         means="<results>/tables/means.tsv",
         comparisons="<results>/tables/comparisons.tsv",
     output:
-        **table(
-            "comparison.{variant}", "comparison_table", EFFECTIVENESS, "paired tests"
-        ),
+        table("comparison.{variant}", "comparison_table", EFFECTIVENESS, "paired tests"),
     log:
         "<logs>/comparison_table.{variant}.log",
     conda:
-        "../envs/analysis.yaml"
+        "../../envs/analysis.yaml"
     params:
-        marks=table_marks,
+        marks=PATHS.marks,
         measure=LEAD_MEASURE,
         code=code_digest("comparison-table"),
     shell:
-        "python -m layerrank comparison-table --means {input.means} --comparisons {input.comparisons}"
-        " --variant {wildcards.variant} {params.marks} --measures {params.measure:q}"
-        " --outputs {output} 2> {log}"
+        "python -m layerrank comparison-table --means {input.means:q} --comparisons {input.comparisons:q}"
+        " --variant {wildcards.variant} {params.marks:q} --measures {params.measure:q} --outputs {output:q} 2> {log:q}"
 
 
 rule grid_table:
@@ -101,17 +97,16 @@ rule grid_table:
         means="<results>/tables/means.tsv",
         comparisons="<results>/tables/comparisons.tsv",
     output:
-        **table("grid", "grid_table", EFFECTIVENESS, "frameworks × mechanisms"),
+        table("grid", "grid_table", EFFECTIVENESS, "frameworks × mechanisms"),
     log:
         "<logs>/grid_table.log",
     conda:
-        "../envs/analysis.yaml"
+        "../../envs/analysis.yaml"
     params:
-        marks=table_marks,
+        marks=PATHS.marks,
         measure=LEAD_MEASURE,
         variant=GRID,
         code=code_digest("grid-table"),
     shell:
-        "python -m layerrank grid-table --means {input.means} --comparisons {input.comparisons}"
-        " --variant {params.variant} {params.marks} --measure {params.measure:q}"
-        " --outputs {output} 2> {log}"
+        "python -m layerrank grid-table --means {input.means:q} --comparisons {input.comparisons:q}"
+        " --variant {params.variant} {params.marks:q} --measure {params.measure:q} --outputs {output:q} 2> {log:q}"

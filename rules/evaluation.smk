@@ -5,7 +5,7 @@ rule evaluate:
     input:
         qrels="<results>/{collection}/candidates/{variant}.qrels.txt",
         candidates="<results>/{collection}/candidates/{variant}.jsonl.gz",
-        runs=system_runs,
+        runs=PATHS.runs,
     output:
         "<results>/{collection}/{model}/evaluation/{variant}.tsv",
     log:
@@ -13,19 +13,19 @@ rule evaluate:
     conda:
         "../envs/analysis.yaml"
     params:
-        runs=system_flags,
-        measures=measures_of,
-        level=relevance_level_of,
+        runs=PATHS.of_runs,
+        measures=CONFIG["evaluation"]["measures"],
+        level=PATHS.relevance_level,
         code=code_digest("evaluate"),
     shell:
         "python -m layerrank evaluate --collection {wildcards.collection} --model {wildcards.model}"
-        " --variant {wildcards.variant} --qrels {input.qrels} --candidates {input.candidates}"
-        " --relevance-level {params.level} --measures {params.measures} --runs {params.runs} --output {output} 2> {log}"
+        " --variant {wildcards.variant} --qrels {input.qrels:q} --candidates {input.candidates:q}"
+        " --relevance-level {params.level} --measures {params.measures:q} --runs {params.runs:q} --output {output:q} 2> {log:q}"
 
 
 rule aggregate:
     input:
-        every("<results>/{collection}/{model}/evaluation/{variant}.tsv", VARIANTS),
+        every("<results>/{collection}/{model}/evaluation/{variant}.tsv", PATHS.variants),
     output:
         "<results>/tables/means.tsv",
     log:
@@ -37,13 +37,13 @@ rule aggregate:
         resamples=CONFIG["evaluation"]["resamples"],
         code=code_digest("aggregate"),
     shell:
-        "python -m layerrank aggregate --evaluations {input} --seed {params.seed} --resamples {params.resamples}"
-        " --output {output} 2> {log}"
+        "python -m layerrank aggregate --evaluations {input:q} --seed {params.seed} --resamples {params.resamples}"
+        " --output {output:q} 2> {log:q}"
 
 
 rule compare:
     input:
-        every("<results>/{collection}/{model}/evaluation/{variant}.tsv", VARIANTS),
+        every("<results>/{collection}/{model}/evaluation/{variant}.tsv", PATHS.variants),
     output:
         "<results>/tables/comparisons.tsv",
     log:
@@ -56,13 +56,13 @@ rule compare:
         resamples=CONFIG["evaluation"]["resamples"],
         code=code_digest("compare"),
     shell:
-        "python -m layerrank compare --evaluations {input} --baselines {params.baseline}"
-        " --seed {params.seed} --resamples {params.resamples} --output {output} 2> {log}"
+        "python -m layerrank compare --evaluations {input:q} --baselines {params.baseline}"
+        " --seed {params.seed} --resamples {params.resamples} --output {output:q} 2> {log:q}"
 
 
 rule summarise_costs:
     input:
-        costs=cost_files,
+        costs=PATHS.costs,
     output:
         "<results>/{collection}/{model}/evaluation/{variant}.costs.tsv",
     log:
@@ -70,16 +70,16 @@ rule summarise_costs:
     conda:
         "../envs/analysis.yaml"
     params:
-        costs=cost_flags,
+        costs=PATHS.of_costs,
         code=code_digest("summarise-costs"),
     shell:
         "python -m layerrank summarise-costs --collection {wildcards.collection} --model {wildcards.model}"
-        " --variant {wildcards.variant} --costs {params.costs} --output {output} 2> {log}"
+        " --variant {wildcards.variant} --costs {params.costs:q} --output {output:q} 2> {log:q}"
 
 
 rule sensitivity:
     input:
-        every("<results>/{collection}/{model}/evaluation/{variant}.tsv", VARIANTS),
+        every("<results>/{collection}/{model}/evaluation/{variant}.tsv", PATHS.variants),
     output:
         "<results>/tables/differences.tsv",
     log:
@@ -91,15 +91,15 @@ rule sensitivity:
         resamples=CONFIG["evaluation"]["resamples"],
         code=code_digest("sensitivity"),
     shell:
-        "python -m layerrank sensitivity --evaluations {input} --seed {params.seed} --resamples {params.resamples}"
-        " --output {output} 2> {log}"
+        "python -m layerrank sensitivity --evaluations {input:q} --seed {params.seed} --resamples {params.resamples}"
+        " --output {output:q} 2> {log:q}"
 
 
 rule diagnose:
     input:
         qrels="<results>/{collection}/candidates/base.qrels.txt",
         candidates="<results>/{collection}/candidates/base.jsonl.gz",
-        signal=base_signal,
+        signal=PATHS.signal,
         runs="<results>/{collection}/{model}/runs/base/listwise-attention-all.txt",
     output:
         position="<results>/{collection}/{model}/diagnostics/position.tsv",
@@ -113,7 +113,7 @@ rule diagnose:
         seed=CONFIG["evaluation"]["seed"],
         code=code_digest("diagnose"),
     shell:
-        "python -m layerrank diagnose --collection {wildcards.collection} --model {wildcards.model} --qrels {input.qrels}"
-        " --candidates {input.candidates} --signal {input.signal} --runs listwise-attention-all={input.runs}"
-        " --seed {params.seed} --position {output.position} --length {output.length}"
-        " --correlations {output.correlations} 2> {log}"
+        "python -m layerrank diagnose --collection {wildcards.collection} --model {wildcards.model} --qrels {input.qrels:q}"
+        " --candidates {input.candidates:q} --signal {input.signal:q} --runs listwise-attention-all={input.runs:q}"
+        " --seed {params.seed} --position {output.position:q} --length {output.length:q}"
+        " --correlations {output.correlations:q} 2> {log:q}"

@@ -12,15 +12,15 @@ rule answer_where:
     log:
         "<logs>/answer_where.log",
     conda:
-        "../envs/analysis.yaml"
+        "../../envs/analysis.yaml"
     params:
-        shapes=named_shapes,
-        profiles=named_profiles,
+        shapes=PATHS.by_pair("shapes"),
+        profiles=PATHS.by_pair("profiles"),
         measure=CONFIG["layers"]["measure"],
         code=code_digest("answer-where"),
     shell:
-        "python -m layerrank answer-where --shapes {params.shapes} --profiles {params.profiles} --means {input.means}"
-        " --measure {params.measure:q} --figure {input.figure} --output {output} 2> {log}"
+        "python -m layerrank answer-where --shapes {params.shapes:q} --profiles {params.profiles:q} --means {input.means:q}"
+        " --measure {params.measure:q} --figure {input.figure:q} --output {output:q} 2> {log:q}"
 
 
 rule plot_profile:
@@ -28,35 +28,34 @@ rule plot_profile:
         profile="<results>/{collection}/{model}/layers/profile.tsv",
         shape="<results>/{collection}/{model}/layers/shape.tsv",
         evaluation="<results>/{collection}/{model}/evaluation/base.tsv",
-        selections=selections_of,
+        selections=PATHS.selections_of,
     output:
-        **figure(
-            "{collection}/{model}/profile", "profile", EMERGENCE, "measure by layer"
-        ),
+        figure("{collection}/{model}/profile", "profile", EMERGENCE, "measure by layer"),
     log:
         "<logs>/{collection}/{model}/plot_profile.log",
     conda:
-        "../envs/analysis.yaml"
+        "../../envs/analysis.yaml"
     params:
+        title=PATHS.title,
         all_layers=(
-            "--all-layers listwise-attention-all"
+            ["--all-layers", "listwise-attention-all"]
             if "all" in CONFIG["systems"]["cached_windows"]
-            else ""
+            else []
         ),
         measure=CONFIG["layers"]["measure"],
         code=code_digest("plot-profile"),
     shell:
-        "python -m layerrank plot-profile --profile {input.profile} --shape {input.shape} --evaluation {input.evaluation}"
-        " --measure {params.measure:q} --first-stage bm25 {params.all_layers} --ceiling ceiling"
-        " --selections {input.selections} --title '{wildcards.model} on {wildcards.collection}'"
-        " --output {output.svg} --pdf {output.pdf} 2> {log}"
+        "python -m layerrank plot-profile --profile {input.profile:q} --shape {input.shape:q} --evaluation {input.evaluation:q}"
+        " --measure {params.measure:q} --first-stage bm25 {params.all_layers:q} --ceiling ceiling"
+        " --selections {input.selections:q} --title {params.title:q}"
+        " --output {output.svg:q} --pdf {output.pdf:q} 2> {log:q}"
 
 
 rule plot_neighbours:
     input:
         "<results>/{collection}/{model}/layers/neighbours.tsv",
     output:
-        **figure(
+        figure(
             "{collection}/{model}/neighbours",
             "neighbours",
             EMERGENCE,
@@ -65,12 +64,13 @@ rule plot_neighbours:
     log:
         "<logs>/{collection}/{model}/plot_neighbours.log",
     conda:
-        "../envs/analysis.yaml"
+        "../../envs/analysis.yaml"
     params:
+        title=PATHS.title,
         code=code_digest("plot-neighbours"),
     shell:
-        "python -m layerrank plot-neighbours --table {input} --title '{wildcards.model} on {wildcards.collection}'"
-        " --output {output.svg} --pdf {output.pdf} 2> {log}"
+        "python -m layerrank plot-neighbours --table {input:q} --title {params.title:q}"
+        " --output {output.svg:q} --pdf {output.pdf:q} 2> {log:q}"
 
 
 rule plot_depth:
@@ -78,36 +78,35 @@ rule plot_depth:
         profiles=every("<results>/{collection}/{model}/layers/profile.tsv"),
         means="<results>/tables/means.tsv",
     output:
-        **figure(
+        figure(
             "depth", "depth", EMERGENCE, "all models and collections on relative depth"
         ),
     log:
         "<logs>/plot_depth.log",
     conda:
-        "../envs/analysis.yaml"
+        "../../envs/analysis.yaml"
     params:
         measure=CONFIG["layers"]["measure"],
         collections=[collection for collection, _ in STUDY.pairs],
         models=[model for _, model in STUDY.pairs],
         code=code_digest("plot-depth"),
     shell:
-        "python -m layerrank plot-depth --profiles {input.profiles} --collections {params.collections}"
-        " --models {params.models} --measure {params.measure:q} --means {input.means}"
-        " --output {output.svg} --pdf {output.pdf} 2> {log}"
+        "python -m layerrank plot-depth --profiles {input.profiles:q} --collections {params.collections:q}"
+        " --models {params.models:q} --measure {params.measure:q} --means {input.means:q}"
+        " --output {output.svg:q} --pdf {output.pdf:q} 2> {log:q}"
 
 
 rule shape_table:
     input:
         every("<results>/{collection}/{model}/layers/shape.tsv"),
     output:
-        **table("shape", "shape_table", EMERGENCE, "shape of the curve"),
+        table("shape", "shape_table", EMERGENCE, "shape of the curve"),
     log:
         "<logs>/shape_table.log",
     conda:
-        "../envs/analysis.yaml"
+        "../../envs/analysis.yaml"
     params:
-        named=named_selections,
+        named=PATHS.by_pair(),
         code=code_digest("shape-table"),
     shell:
-        "python -m layerrank shape-table --shapes {params.named}"
-        " --outputs {output} 2> {log}"
+        "python -m layerrank shape-table --shapes {params.named:q} --outputs {output:q} 2> {log:q}"

@@ -3,7 +3,7 @@
 
 rule layer_profile:
     input:
-        signal=base_signal,
+        signal=PATHS.signal,
         qrels="<results>/{collection}/candidates/base.qrels.txt",
     output:
         "<results>/{collection}/{model}/layers/profile.tsv",
@@ -16,20 +16,20 @@ rule layer_profile:
         mem_mb=4000,
         runtime=60,
     params:
-        measures=profile_measures,
+        measures=PATHS.profile_measures,
         strategy=CONFIG["layers"]["strategy"],
         seed=CONFIG["evaluation"]["seed"],
         resamples=CONFIG["evaluation"]["resamples"],
         code=code_digest("layer-profile"),
     shell:
-        "python -m layerrank layer-profile --signal {input.signal} --qrels {input.qrels} --measures {params.measures}"
+        "python -m layerrank layer-profile --signal {input.signal:q} --qrels {input.qrels:q} --measures {params.measures:q}"
         " --strategy {params.strategy} --seed {params.seed} --resamples {params.resamples} --workers {threads}"
-        " --output {output} 2> {log}"
+        " --output {output:q} 2> {log:q}"
 
 
 rule sweep_windows:
     input:
-        signal=base_signal,
+        signal=PATHS.signal,
         qrels="<results>/{collection}/candidates/base.qrels.txt",
     output:
         sweep="<results>/{collection}/{model}/layers/sweep.arrow",
@@ -43,19 +43,19 @@ rule sweep_windows:
         mem_mb=4000,
         runtime=60,
     params:
-        measure=layer_measure,
+        measure=CONFIG["layers"]["measure"],
         strategy=CONFIG["layers"]["strategy"],
         code=code_digest("sweep-windows"),
     shell:
-        "python -m layerrank sweep-windows --signal {input.signal} --qrels {input.qrels} --measure {params.measure:q}"
-        " --strategy {params.strategy} --workers {threads} --output {output.sweep} --table {output.table} 2> {log}"
+        "python -m layerrank sweep-windows --signal {input.signal:q} --qrels {input.qrels:q} --measure {params.measure:q}"
+        " --strategy {params.strategy} --workers {threads} --output {output.sweep:q} --table {output.table:q} 2> {log:q}"
 
 
 rule select_window:
     input:
         sweep="<results>/{collection}/{model}/layers/sweep.arrow",
-        signal=base_signal,
-        others=other_sweeps,
+        signal=PATHS.signal,
+        others=PATHS.other_sweeps,
     output:
         "<results>/{collection}/{model}/windows/{selection}.json",
     log:
@@ -64,19 +64,19 @@ rule select_window:
         "../envs/analysis.yaml"
     threads: 2
     params:
-        rule=rule_settings,
-        others=other_flags,
+        rule=PATHS.selection_rule,
+        others=PATHS.of_others,
         code=code_digest("select-window"),
     shell:
         "python -m layerrank select-window --name {wildcards.selection} --rule {params.rule:q}"
-        " --collection {wildcards.collection} --sweep {input.sweep} --signal {input.signal} --others {params.others}"
-        " --workers {threads} --output {output} 2> {log}"
+        " --collection {wildcards.collection} --sweep {input.sweep:q} --signal {input.signal:q} --others {params.others:q}"
+        " --workers {threads} --output {output:q} 2> {log:q}"
 
 
 rule layer_shape:
     input:
         profile="<results>/{collection}/{model}/layers/profile.tsv",
-        signal=base_signal,
+        signal=PATHS.signal,
     output:
         shape="<results>/{collection}/{model}/layers/shape.tsv",
         neighbours="<results>/{collection}/{model}/layers/neighbours.tsv",
@@ -93,14 +93,14 @@ rule layer_shape:
         seed=CONFIG["evaluation"]["seed"],
         code=code_digest("layer-shape"),
     shell:
-        "python -m layerrank layer-shape --profile {input.profile} --signal {input.signal} --strategy {params.strategy}"
-        " --seed {params.seed} --workers {threads} --output {output.shape} --neighbours {output.neighbours} 2> {log}"
+        "python -m layerrank layer-shape --profile {input.profile:q} --signal {input.signal:q} --strategy {params.strategy}"
+        " --seed {params.seed} --workers {threads} --output {output.shape:q} --neighbours {output.neighbours:q} 2> {log:q}"
 
 
 rule transfer:
     input:
-        sweeps=transfer_sweeps,
-        selections=transfer_selections,
+        sweeps=PATHS.transfer_sweeps,
+        selections=PATHS.transfer_selections,
     output:
         "<results>/tables/transfer/values/{kind}.{fixed}.tsv",
     log:
@@ -108,10 +108,10 @@ rule transfer:
     conda:
         "../envs/analysis.yaml"
     params:
-        sweeps=named_transfer_sweeps,
-        selections=named_transfer_selections,
-        same=lambda w: "--same-collection" if w.kind == "collection" else "",
+        sweeps=PATHS.of_transfer_sweeps,
+        selections=PATHS.of_transfer_selections,
+        same=PATHS.transfer_flags,
         code=code_digest("transfer"),
     shell:
-        "python -m layerrank transfer --sweeps {params.sweeps} --selections {params.selections} {params.same}"
-        " --output {output} 2> {log}"
+        "python -m layerrank transfer --sweeps {params.sweeps:q} --selections {params.selections:q} {params.same:q}"
+        " --output {output:q} 2> {log:q}"

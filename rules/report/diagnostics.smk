@@ -6,7 +6,7 @@ rule plot_diagnostics:
         position="<results>/{collection}/{model}/diagnostics/position.tsv",
         length="<results>/{collection}/{model}/diagnostics/length.tsv",
     output:
-        **figure(
+        figure(
             "{collection}/{model}/diagnostics",
             "diagnostics",
             DIAGNOSTICS,
@@ -15,35 +15,38 @@ rule plot_diagnostics:
     log:
         "<logs>/{collection}/{model}/plot_diagnostics.log",
     conda:
-        "../envs/analysis.yaml"
+        "../../envs/analysis.yaml"
     params:
+        title=PATHS.title,
         code=code_digest("plot-diagnostics"),
     shell:
-        "python -m layerrank plot-diagnostics --position {input.position} --length {input.length} --title '{wildcards.model} on {wildcards.collection}'"
-        " --output {output.svg} --pdf {output.pdf} 2> {log}"
+        "python -m layerrank plot-diagnostics --position {input.position:q} --length {input.length:q} --title {params.title:q}"
+        " --output {output.svg:q} --pdf {output.pdf:q} 2> {log:q}"
 
 
 rule outcome_table:
     input:
-        every("<results>/{collection}/{model}/evaluation/{variant}.costs.tsv", SHOWN),
+        every(
+            "<results>/{collection}/{model}/evaluation/{variant}.costs.tsv",
+            PATHS.shown,
+        ),
     output:
-        **table("outcomes", "outcomes_table", DIAGNOSTICS, "answers of models"),
+        table("outcomes", "outcomes_table", DIAGNOSTICS, "answers of models"),
     log:
         "<logs>/outcome_table.log",
     conda:
-        "../envs/analysis.yaml"
+        "../../envs/analysis.yaml"
     params:
         code=code_digest("outcome-table"),
     shell:
-        "python -m layerrank outcome-table --costs {input}"
-        " --outputs {output} 2> {log}"
+        "python -m layerrank outcome-table --costs {input:q} --outputs {output:q} 2> {log:q}"
 
 
 rule diagnostics_table:
     input:
         every("<results>/{collection}/{model}/diagnostics/correlations.tsv"),
     output:
-        **table(
+        table(
             "diagnostics",
             "diagnostics_table",
             DIAGNOSTICS,
@@ -52,31 +55,29 @@ rule diagnostics_table:
     log:
         "<logs>/diagnostics_table.log",
     conda:
-        "../envs/analysis.yaml"
+        "../../envs/analysis.yaml"
     params:
         code=code_digest("diagnostics-table"),
     shell:
-        "python -m layerrank diagnostics-table --correlations {input}"
-        " --outputs {output} 2> {log}"
+        "python -m layerrank diagnostics-table --correlations {input:q} --outputs {output:q} 2> {log:q}"
 
 
 rule sensitivity_table:
     input:
         "<results>/tables/differences.tsv",
     output:
-        **table("sensitivity", "sensitivity_table", DIAGNOSTICS, "sensitivity"),
+        table("sensitivity", "sensitivity_table", DIAGNOSTICS, "sensitivity"),
     log:
         "<logs>/sensitivity_table.log",
     conda:
-        "../envs/analysis.yaml"
+        "../../envs/analysis.yaml"
     params:
         measure=LEAD_MEASURE,
-        variants=as_json(SENSITIVITY),
+        variants=as_json(PATHS.sensitivity),
         code=code_digest("sensitivity-table"),
     shell:
-        "python -m layerrank sensitivity-table --differences {input} --measure {params.measure:q}"
-        " --variants {params.variants:q}"
-        " --outputs {output} 2> {log}"
+        "python -m layerrank sensitivity-table --differences {input:q} --measure {params.measure:q}"
+        " --variants {params.variants:q} --outputs {output:q} 2> {log:q}"
 
 
 rule published_table:
@@ -84,14 +85,13 @@ rule published_table:
         means="<results>/tables/means.tsv",
         profiles=every("<results>/{collection}/{model}/layers/profile.tsv"),
     output:
-        **table("published", "published_table", DIAGNOSTICS, "published and measured"),
+        table("published", "published_table", DIAGNOSTICS, "published and measured"),
     log:
         "<logs>/published_table.log",
     conda:
-        "../envs/analysis.yaml"
+        "../../envs/analysis.yaml"
     params:
-        profiles=named_profiles,
+        profiles=PATHS.by_pair("profiles"),
         code=code_digest("published-table"),
     shell:
-        "python -m layerrank published-table --means {input.means} --profiles {params.profiles}"
-        " --outputs {output} 2> {log}"
+        "python -m layerrank published-table --means {input.means:q} --profiles {params.profiles:q} --outputs {output:q} 2> {log:q}"

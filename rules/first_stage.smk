@@ -4,7 +4,7 @@
 rule build_index:
     input:
         about="<results>/{collection}/collection/collection.json",
-        sources=collection_sources,
+        sources=PATHS.collection_sources,
     output:
         directory("<results>/{collection}/index"),
     log:
@@ -19,8 +19,8 @@ rule build_index:
     params:
         code=code_digest("build-index"),
     shell:
-        'python -m layerrank build-index --collection $(dirname {input.about}) --cache "$LAYERRANK_CACHE"'
-        " --threads {threads} --output {output} 2> {log}"
+        'python -m layerrank build-index --collection "$(dirname {input.about:q})" --cache "$LAYERRANK_CACHE"'
+        " --threads {threads} --output {output:q} 2> {log:q}"
 
 
 rule retrieve:
@@ -28,7 +28,7 @@ rule retrieve:
         topics="<results>/{collection}/collection/topics.jsonl",
         about="<results>/{collection}/collection/collection.json",
         index="<results>/{collection}/index",
-        sources=collection_sources,
+        sources=PATHS.collection_sources,
     output:
         run="<results>/{collection}/first_stage/run.txt",
         passages="<results>/{collection}/first_stage/passages.jsonl.gz",
@@ -47,9 +47,9 @@ rule retrieve:
         depth=CONFIG["first_stage"]["depth"],
         code=code_digest("retrieve"),
     shell:
-        "python -m layerrank retrieve --collection $(dirname {input.topics}) --index {input.index}"
+        'python -m layerrank retrieve --collection "$(dirname {input.topics:q})" --index {input.index:q}'
         " --k1 {params.k1} --b {params.b} --depth {params.depth} --threads {threads}"
-        " --output {output.run} --passages {output.passages} 2> {log}"
+        " --output {output.run:q} --passages {output.passages:q} 2> {log:q}"
 
 
 rule check_first_stage:
@@ -69,11 +69,11 @@ rule check_first_stage:
         k1=CONFIG["first_stage"]["k1"],
         b=CONFIG["first_stage"]["b"],
         depth=CONFIG["first_stage"]["depth"],
-        entry=collection_entry,
+        entry=PATHS.collection_entry,
         code=code_digest("check-first-stage"),
     shell:
-        "python -m layerrank check-first-stage --run {input.run} --qrels {input.qrels} --entry {params.entry:q}"
-        " --k1 {params.k1} --b {params.b} --depth {params.depth} --policy {params.policy} --output {output} 2> {log}"
+        "python -m layerrank check-first-stage --run {input.run:q} --qrels {input.qrels:q} --entry {params.entry:q}"
+        " --k1 {params.k1} --b {params.b} --depth {params.depth} --policy {params.policy} --output {output:q} 2> {log:q}"
 
 
 rule make_candidates:
@@ -92,15 +92,9 @@ rule make_candidates:
     conda:
         "../envs/analysis.yaml"
     params:
-        depth=variant_setting("depth"),
-        words=passage_words,
-        order=variant_setting("order"),
-        seed=variant_setting("seed"),
-        queries=variant_query_limit,
-        titles=titles_of,
+        candidates=PATHS.candidate_flags,
         code=code_digest("make-candidates"),
     shell:
-        "python -m layerrank make-candidates --topics {input.topics} --qrels {input.qrels} --run {input.run}"
-        " --passages {input.passages} --depth {params.depth} --words {params.words} --order {params.order}"
-        " --seed {params.seed} --titles {params.titles} {params.queries}"
-        " --output {output.candidates} --output-qrels {output.qrels} 2> {log}"
+        "python -m layerrank make-candidates --topics {input.topics:q} --qrels {input.qrels:q} --run {input.run:q}"
+        " --passages {input.passages:q} {params.candidates:q}"
+        " --output {output.candidates:q} --output-qrels {output.qrels:q} 2> {log:q}"

@@ -1,0 +1,475 @@
+"""Where a study's results lie, and what its rules ask for: input functions, settings and words of command lines.
+
+Rules take the methods of `Paths` as they are: each is given a job's wildcards, and its input where it asks for it.
+Paths begin with `<results>` or `<resources>`, which Snakemake replaces. A list is to be quoted word by word where a
+shell reads it (`{params.runs:q}`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from snakemake.io import expand, local, multiext, report
+
+from layerrank.collections import prepared
+from layerrank.core.windows import SELECTED
+from layerrank.evaluation import measures
+from layerrank.study import config as settings
+from layerrank.study.config import Study
+from layerrank.study.systems import PlannedRun, systems
+
+Wildcards = Any
+"""A job's wildcards: attributes collection, model, variant, system, selection, shard, shards, kind, fixed."""
+
+Input = Any
+"""A job's input files, by name."""
+
+PAIR = "<results>/{collection}/{model}"
+
+
+def as_json(value: Any) -> str:
+    """A setting as one word, with sorted keys, so that equal settings are equal parameters."""
+    return json.dumps(value, sort_keys=True)
+
+
+def named(names: Iterable[str], paths: Iterable[str]) -> list[str]:
+    """`name=path` of each."""
+    return [f"{name}={path}" for name, path in zip(names, paths, strict=True)]
+
+
+def flags(values: Mapping[str, Any]) -> list[str]:
+    """`--query-span VALUE` of each; a value None says nothing."""
+    return [
+        word
+        for key, value in sorted(values.items())
+        if value is not None
+        for word in (f"--{key.replace('_', '-')}", str(value))
+    ]
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Paths, settings and flags of a study; `base` is the folder of the checkout."""
+
+    study: Study
+    base: Path
+
+    @cached_property
+    def variants(self) -> tuple[str, ...]:
+        """`base`, then the study's variants."""
+        return ("base", *self.study.config["variants"])
+
+    @cached_property
+    def systems(self) -> Mapping[str, Mapping[str, PlannedRun]]:
+        """What each variant runs, by name."""
+        return {variant: systems(self.study, variant) for variant in self.variants}
+
+    @cached_property
+    def shown(self) -> tuple[str, ...]:
+        """The variants whose systems the report shows one by one."""
+        return tuple(dict.fromkeys(["base", self.study.config["systems"]["variant"]]))
+
+    @cached_property
+    def sensitivity(self) -> Mapping[str, Any]:
+        """The other variants with what they change."""
+        return {name: own for name, own in self.study.config["variants"].items() if name not in self.shown}
+
+    # What exists once for each pair of a collection and a model, or for the whole study.
+
+    def every(self, pattern: str, variants: Sequence[str] = ("base",), **others: Sequence[str]) -> list[str]:
+        """The pattern for each pair of the study, and each variant; `others` are further names in the pattern."""
+        return [
+            path
+            for collection, model in self.study.pairs
+            for path in expand(pattern, collection=collection, model=model, variant=variants, **others)
+        ]
+
+    def by_pair(self, name: str | None = None) -> Callable[[Wildcards, Input], list[str]]:
+        """A function that names files of `every` as `collection/model=path`: those of the input `name`, or all."""
+
+        def get(wildcards: Wildcards, input: Input) -> list[str]:
+            found = list(input if name is None else input[name])
+            each = len(found) // len(self.study.pairs)
+            return named(
+                (f"{collection}/{model}" for collection, model in self.study.pairs for _ in range(each)), found
+            )
+
+        return get
+
+    def of_collections(self, wildcards: Wildcards, input: Input) -> list[str]:
+        """`collection=path` of the input `collections`."""
+        return named(self.study.collections, input.collections)
+
+    def of_models(self, wildcards: Wildcards, input: Input) -> list[str]:
+        """`model=path` of the input `models`."""
+        return named(self.study.models, input.models)
+
+    @cached_property
+    def signals(self) -> list[str]:
+        """The files of every stored signal of the study."""
+        return [
+            path
+            for collection, model in self.study.pairs
+            for variant in self.variants
+            for path in self.signal_of(collection, model, variant)
+        ]
+
+    @cached_property
+    def downloads(self) -> list[str]:
+        """What a study needs from elsewhere, for machines without a network: models, collections, indexes."""
+        models = expand("<resources>/models/{model}", model=self.study.models)
+        return [*models, *expand("<results>/{collection}/index", collection=self.study.collections)]
+
+    @cached_property
+    def settings(self) -> str:
+        """The configuration with its defaults, and the catalogue entries that it names."""
+        study = self.study
+        return as_json({"config": study.config, "collections": study.collections, "models": study.models})
+
+    # Collections and candidates.
+
+    def collection_entry(self, wildcards: Wildcards) -> str:
+        """All of a collection's entry but what only plans read."""
+        entry = self.study.collections[wildcards.collection]
+        return as_json({key: value for key, value in entry.items() if key != "passage_words"})
+
+    def collection_identity(self, wildcards: Wildcards) -> str:
+        """What a collection is made from: not how it is judged, split into jobs or named."""
+        return as_json(prepared.identity(wildcards.collection, self.study.collections[wildcards.collection]))
+
+    @cached_property
+    def query_flags(self) -> list[str]:
+        """How many of a collection's judged queries the study runs, and the seed that draws them."""
+        queries = self.study.config["queries"]
+        return flags({"query_limit": queries["limit"], "seed": queries["seed"]})
+
+    def collection_sources(self, wildcards: Wildcards) -> list[str]:
+        """Files of a collection that lie in a folder of the user's: a change of theirs is a change of the study."""
+        paths = prepared.inputs(wildcards.collection, self.study.collections[wildcards.collection])
+        return [local(path) for path in paths]
+
+    def candidate_flags(self, wildcards: Wildcards) -> list[str]:
+        """What a variant's candidates are: how many, how long, in which order, of which queries."""
+        own = settings.variant_settings(self.study, wildcards.variant)
+        seed = self.study.config["queries"]["seed"] if own["queries"] is not None else None
+        return flags(
+            {
+                "depth": own["depth"],
+                "order": own["order"],
+                "seed": own["seed"],
+                "words": settings.passage_words(self.study, wildcards.collection, wildcards.variant),
+                "titles": as_json(self.study.collections[wildcards.collection]["titles"]),
+                "query_limit": own["queries"],
+                "query_seed": seed,
+            }
+        )
+
+    def relevance_level(self, wildcards: Wildcards) -> int:
+        """The lowest grade that binary measures count as relevant."""
+        return int(self.study.collections[wildcards.collection]["relevance_level"])
+
+    # Models, prompts and the stored signal.
+
+    def model_source(self, wildcards: Wildcards) -> str:
+        """What fetching a model depends on: where it comes from, not how it is prompted."""
+        return as_json(settings.model_source(self.study.models[wildcards.model]))
+
+    def gpus(self, wildcards: Wildcards) -> int:
+        """GPUs of a job that runs the model."""
+        return int(self.study.models[wildcards.model]["gpus"])
+
+    def memory(self, wildcards: Wildcards, attempt: int) -> int:
+        """Main memory of such a job, in MB."""
+        return int(self.study.models[wildcards.model]["mem_mb"]) * attempt
+
+    def runtime(self, wildcards: Wildcards, attempt: int) -> int:
+        """Its time, in minutes."""
+        return int(self.study.models[wildcards.model]["runtime"]) * attempt
+
+    def prompt_flags(self, wildcards: Wildcards) -> list[str]:
+        """Flags of everything that shapes a prompt and the forward pass."""
+        names = wildcards.collection, wildcards.model, getattr(wildcards, "variant", "base")
+        return flags(settings.prompt_settings(self.study, *names))
+
+    def shards(self, collection: str) -> int:
+        """Parts that a collection's signal is computed in."""
+        return int(self.study.collections[collection]["shards"])
+
+    def signal_of(self, collection: str, model: str, variant: str) -> list[str]:
+        """The files of a variant's stored signal, by shard; variants that differ in scoring alone share one."""
+        n, stored = self.shards(collection), settings.signal_variant(self.study, variant)
+        folder = f"<results>/{collection}/{model}/attention"
+        return [f"{folder}/{stored}.shard-{i}-of-{n}.arrow" for i in range(n)]
+
+    def signal(self, wildcards: Wildcards) -> list[str]:
+        """The files of the signal of the variant, or of the base where there is none in the path."""
+        return self.signal_of(wildcards.collection, wildcards.model, getattr(wildcards, "variant", "base"))
+
+    # Layers and windows.
+
+    @cached_property
+    def profile_measures(self) -> list[str]:
+        """The measure that windows are chosen by, then those that are profiled beside it."""
+        layers = self.study.config["layers"]
+        lead = measures.parse(layers["measure"])
+        return [layers["measure"], *(name for name in layers["profile"] if measures.parse(name) != lead)]
+
+    @cached_property
+    def selections(self) -> tuple[str, ...]:
+        """The names of the rules that choose a window."""
+        return tuple(self.study.config["layers"]["selection"])
+
+    def selections_of(self, wildcards: Wildcards) -> list[str]:
+        """Files of every selection rule, for one collection and model."""
+        return [_selection(wildcards.collection, wildcards.model, name) for name in self.selections]
+
+    def selection_rule(self, wildcards: Wildcards) -> str:
+        """The settings of a selection rule."""
+        return as_json(self.study.config["layers"]["selection"][wildcards.selection])
+
+    def others(self, wildcards: Wildcards) -> list[str]:
+        """The other collections of the study on which the window is chosen."""
+        return settings.chosen_on(self.study, wildcards.selection, wildcards.collection, wildcards.model)
+
+    def other_sweeps(self, wildcards: Wildcards) -> list[str]:
+        """Their sweeps."""
+        return [_sweep(name, wildcards.model) for name in self.others(wildcards)]
+
+    def of_others(self, wildcards: Wildcards, input: Input) -> list[str]:
+        """`collection=path` of the input `others`."""
+        return named(self.others(wildcards), input.others)
+
+    @cached_property
+    def transferred(self) -> list[str]:
+        """`model.NAME` or `collection.NAME` of what has several of the other, between which windows can be carried."""
+        return [
+            f"{kind}.{name}"
+            for place, kind in enumerate(("collection", "model"))
+            for name in dict.fromkeys(pair[place] for pair in self.study.pairs)
+            if sum(pair[place] == name for pair in self.study.pairs) > 1
+        ]
+
+    def _carried(self, wildcards: Wildcards) -> list[tuple[str, str, str]]:
+        """Pairs of a collection and a model between which windows are carried, with the name of what differs."""
+        of_model = wildcards.kind == "model"
+        return [
+            (collection, model, collection if of_model else model)
+            for collection, model in self.study.pairs
+            if wildcards.fixed == (model if of_model else collection)
+        ]
+
+    @cached_property
+    def _label_free(self) -> list[str]:
+        """Rules that need no judgements."""
+        rules = self.study.config["layers"]["selection"]
+        return [name for name in rules if rules[name]["rule"] == "label-free"]
+
+    def transfer_sweeps(self, wildcards: Wildcards) -> list[str]:
+        """The sweeps between which windows are carried."""
+        return [_sweep(collection, model) for collection, model, _ in self._carried(wildcards)]
+
+    def of_transfer_sweeps(self, wildcards: Wildcards, input: Input) -> list[str]:
+        """The input `sweeps` by the name of what differs."""
+        return named((name for _, _, name in self._carried(wildcards)), input.sweeps)
+
+    def transfer_selections(self, wildcards: Wildcards) -> list[str]:
+        """Windows chosen without judgements, which stand in the same matrix."""
+        pairs = self._carried(wildcards)
+        return [_selection(collection, model, rule) for collection, model, _ in pairs for rule in self._label_free]
+
+    def of_transfer_selections(self, wildcards: Wildcards, input: Input) -> list[str]:
+        """The input `selections` by the name of what differs."""
+        names = (name for _, _, name in self._carried(wildcards) for _ in self._label_free)
+        return named(names, input.selections)
+
+    def transfer_flags(self, wildcards: Wildcards) -> list[str]:
+        """Whether the queries are those of one collection."""
+        return ["--same-collection"] if wildcards.kind == "collection" else []
+
+    @cached_property
+    def timed_selections(self) -> list[str]:
+        """The names of the selection rules whose windows are timed."""
+        windows = self.study.config["latency"]["windows"]
+        return [window.removeprefix(SELECTED) for window in windows if window.startswith(SELECTED)]
+
+    def latency_selections(self, wildcards: Wildcards) -> list[str]:
+        """Files of the selected windows that are timed."""
+        return [_selection(wildcards.collection, wildcards.model, rule) for rule in self.timed_selections]
+
+    def latency_flags(self, wildcards: Wildcards, input: Input) -> list[str]:
+        """The input `selections` by rule."""
+        files = named(self.timed_selections, input.selections)
+        return ["--selections", *files] if files else []
+
+    # Systems and their runs.
+
+    def system(self, wildcards: Wildcards) -> PlannedRun:
+        """What the system of a path is in its variant."""
+        return self.systems[wildcards.variant][wildcards.system]
+
+    def systems_where(self, *, cached: bool) -> str:
+        """A pattern of the systems that the stored signal answers in any variant, or that need the model."""
+        runs = (run for variant in self.variants for run in self.systems[variant].values())
+        return "|".join(sorted({run.name for run in runs if run.cached == cached})) or "none"
+
+    def collections_where(self, *, sharded: bool) -> str:
+        """A pattern of the collections whose online cells run as several jobs, or as one."""
+        split = self.study.config["systems"]["sharded"]
+        found = [name for name in self.study.collections if (split and self.shards(name) > 1) == sharded]
+        return "|".join(found) or "none"
+
+    def framework(self, wildcards: Wildcards) -> list[str]:
+        """Flags of a system's framework."""
+        run = self.system(wildcards)
+        return flags({"framework": run.framework, "framework_settings": as_json(run.framework_settings)})
+
+    def mechanism(self, wildcards: Wildcards) -> list[str]:
+        """Flags of a system's mechanism."""
+        run = self.system(wildcards)
+        return flags({"mechanism": run.mechanism, "mechanism_settings": as_json(run.mechanism_settings)})
+
+    def mechanism_settings(self, wildcards: Wildcards) -> str:
+        """The settings of a system's mechanism alone."""
+        return as_json(self.system(wildcards).mechanism_settings)
+
+    def selection(self, wildcards: Wildcards) -> list[str]:
+        """The file of the window that a system uses, where it uses a selected one."""
+        window = self.system(wildcards).window or ""
+        if not window.startswith(SELECTED):
+            return []
+        return [_selection(wildcards.collection, wildcards.model, window.removeprefix(SELECTED))]
+
+    def window_flags(self, wildcards: Wildcards, input: Input) -> list[str]:
+        """A system's window, and the input `selection` where it has one."""
+        window = self.system(wildcards).window
+        return flags({"window": window, "selection": next(iter(input.selection), None)})
+
+    def shard_flags(self, wildcards: Wildcards) -> list[str]:
+        """Which part of the queries a job ranks."""
+        return flags({key: getattr(wildcards, key, None) for key in ("shard", "shards")})
+
+    def failures_allowed(self, wildcards: Wildcards) -> float:
+        """Share of answers that may fail: of a whole run, which parts are not judged by."""
+        return 1.0 if hasattr(wildcards, "shard") else float(self.study.config["systems"]["max_failure_rate"])
+
+    def parts(self, ending: str) -> Callable[[Wildcards], list[str]]:
+        """A function that returns the parts of a run, or of its costs."""
+
+        def get(wildcards: Wildcards) -> list[str]:
+            n = self.shards(wildcards.collection)
+            return [f"{PAIR}/runs/{{variant}}/{{system}}.shard-{i}-of-{n}.{ending}" for i in range(n)]
+
+        return get
+
+    def runs(self, wildcards: Wildcards) -> list[str]:
+        """Runs of every system of a collection, model and variant."""
+        return expand(f"{PAIR}/runs/{{variant}}/{{system}}.txt", **_cell(wildcards), system=self._names(wildcards))
+
+    def costs(self, wildcards: Wildcards) -> list[str]:
+        """Their costs."""
+        pattern = f"{PAIR}/runs/{{variant}}/{{system}}.costs.jsonl"
+        return expand(pattern, **_cell(wildcards), system=self._names(wildcards))
+
+    def of_runs(self, wildcards: Wildcards, input: Input) -> list[str]:
+        """`system=path` of the input `runs`."""
+        return named(self._names(wildcards), input.runs)
+
+    def of_costs(self, wildcards: Wildcards, input: Input) -> list[str]:
+        """`system=path` of the input `costs`."""
+        return named(self._names(wildcards), input.costs)
+
+    def _names(self, wildcards: Wildcards) -> list[str]:
+        return list(self.systems[wildcards.variant])
+
+    # The report.
+
+    @cached_property
+    def marks(self) -> list[str]:
+        """What marks significance in tables."""
+        tests = self.study.config["evaluation"]
+        return flags({key: tests[key] for key in ("baseline", "test", "alpha")})
+
+    @cached_property
+    def answer_tests(self) -> list[str]:
+        """How an answer's differences are tested."""
+        tests = self.study.config["evaluation"]
+        return flags({key: tests[key] for key in ("test", "alpha", "seed", "resamples")})
+
+    def title(self, wildcards: Wildcards) -> str:
+        """The title of a figure of one model on one collection."""
+        return f"{wildcards.model} on {wildcards.collection}"
+
+    def figure(self, path: str, caption: str, category: str, label: str) -> list[str]:
+        """Outputs `svg` and `pdf` of a figure's rule: the SVG stands in the report, the PDF beside it."""
+        svg, pdf = multiext(f"<results>/figures/{path}", svg=".svg", pdf=".pdf")
+        return [report(svg, **self._shown(path, caption, category, label)), pdf]
+
+    def table(self, path: str, caption: str, category: str, label: str) -> list[str]:
+        """Outputs `tsv`, `html`, `tex` and `md` of a table's rule: it goes into the report as data and as a page."""
+        endings = {"tsv": ".tsv", "html": ".html", "tex": ".tex", "md": ".md"}
+        data, page, *others = multiext(f"<results>/tables/{path}", **endings)
+        data = report(data, **self._shown(path, caption, category, f"{label}: data"))
+        return [data, report(page, **self._shown(path, caption, category, f"{label}: table")), *others]
+
+    def answer(self, name: str, category: str) -> str:
+        """Output of a rule that answers one of the study's questions on a page."""
+        path = f"<results>/answers/{name}.html"
+        return report(path, **self._shown("", f"answer_{name}", category, "the answer"))
+
+    def _shown(self, path: str, caption: str, category: str, label: str) -> dict[str, Any]:
+        """What the report says of an item: its caption and category, what it is, and the wildcards of its path."""
+        labels = {name: f"{{{name}}}" for name in ("collection", "model", "variant") if f"{{{name}}}" in path}
+        within = {"within": "{kind} {fixed}"} if "{fixed}" in path else {}
+        return {
+            "caption": str(self.base / "workflow/report" / f"{caption}.rst"),
+            "category": category,
+            "labels": {"item": label, **labels, **within},
+        }
+
+    @cached_property
+    def answers(self) -> list[str]:
+        """The page of each question, where the study has what it needs."""
+        names = ["where", "windows", *["mechanisms"] * bool(self.study.config["systems"]["frameworks"])]
+        return expand("<results>/answers/{name}.html", name=names)
+
+    @cached_property
+    def figures(self) -> list[str]:
+        """Every figure of the report."""
+        own = ["profile", "sweep", "neighbours", "diagnostics"]
+        own += ["latency"] * bool(self.study.config["latency"]["windows"])
+        return [
+            *self.every("<results>/figures/{collection}/{model}/{figure}.svg", figure=own),
+            *self.every("<results>/figures/{collection}/{model}/pareto.{variant}.svg", self.shown),
+            *expand("<results>/figures/effectiveness.{variant}.svg", variant=self.shown),
+            *expand("<results>/figures/transfer/{name}.svg", name=self.transferred),
+            "<results>/figures/depth.svg",
+        ]
+
+    @cached_property
+    def tables(self) -> list[str]:
+        """Every table of the report."""
+        names = [
+            *expand("{table}.{variant}", table=["effectiveness", "comparison"], variant=self.shown),
+            *["shape", "selection", "costs", "outcomes", "diagnostics", "published"],
+            *["grid"] * bool(self.study.config["systems"]["frameworks"]),
+            *["sensitivity"] * bool(self.sensitivity),
+            *expand("transfer/{name}", name=self.transferred),
+        ]
+        return expand("<results>/tables/{name}.html", name=names)
+
+
+def _cell(wildcards: Wildcards) -> dict[str, str]:
+    return {name: getattr(wildcards, name) for name in ("collection", "model", "variant")}
+
+
+def _selection(collection: str, model: str, rule: str) -> str:
+    return f"<results>/{collection}/{model}/windows/{rule}.json"
+
+
+def _sweep(collection: str, model: str) -> str:
+    return f"<results>/{collection}/{model}/layers/sweep.arrow"

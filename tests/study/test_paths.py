@@ -1,0 +1,215 @@
+"""Input functions and flags, on a study of two collections and two models of which one pair is left out."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+
+from layerrank.study.load import load_study
+from layerrank.study.paths import Paths, as_json, flags, named
+
+BASE = Path(__file__).parents[2]
+SYSTEMS = ["all", "L1-2", "selected-peak"]
+
+
+def paths(**changes):
+    entry = {"source": "beir", "path": "somewhere", "instruction": "IE"}
+    model = {"source": "folder", "path": "model", "family": "chatml"}
+    config = {
+        "collections": ["long", "short"],
+        "models": ["a", "b"],
+        "define": {
+            "collections": {"long": entry | {"shards": 2, "relevance_level": 2}, "short": entry | {"titles": False}},
+            "models": {
+                "a": model | {"gpus": 2, "mem_mb": 100, "runtime": 7},
+                "b": model | {"query_span": "query_only"},
+            },
+        },
+        "leave_out": [{"collections": ["long"], "models": ["b"], "because": "its context"}],
+        "first_stage": {"depth": 10},
+        "variants": {"grid": {"depth": 5, "queries": 3}, "last": {"strategy": "query_last"}},
+        "layers": {
+            "profile": ["RR@10", "nDCG@10"],
+            "selection": {"peak": {"rule": "peak"}, "free": {"rule": "label-free"}},
+        },
+        "systems": {
+            "cached_windows": SYSTEMS,
+            "variant": "grid",
+            "windows": ["selected-peak"],
+            "frameworks": {"setwise": {"c": 3}},
+            "mechanisms": {"likelihood": {}, "attention": {}},
+            "sharded": True,
+        },
+        "latency": {"windows": ["all", "selected-free"]},
+    }
+    return Paths(load_study(config | changes, BASE), BASE)
+
+
+def job(**names):
+    return SimpleNamespace(**({"collection": "long", "model": "a"} | names))
+
+
+@pytest.fixture
+def two():
+    return paths()
+
+
+def test_words_of_a_command_line():
+    assert named(["a b", "c"], ["x;y", "z"]) == ["a b=x;y", "c=z"]
+    with pytest.raises(ValueError, match="zip"):
+        named(["a"], [])
+    assert flags({"query_span": "x y", "depth": 3, "none": None}) == ["--depth", "3", "--query-span", "x y"]
+    assert as_json({"b": 1, "a": [2]}) == '{"a": [2], "b": 1}'
+
+
+def test_every_pair_of_the_study_and_each_variant(two):
+    assert two.variants == ("base", "grid", "last")
+    assert two.every("<results>/{collection}/{model}/x") == [
+        "<results>/long/a/x",
+        "<results>/short/a/x",
+        "<results>/short/b/x",
+    ]
+    found = two.every("{collection}/{model}/{variant}.{n}", ["base", "grid"], n=["1", "2"])
+    assert found[:4] == ["long/a/base.1", "long/a/base.2", "long/a/grid.1", "long/a/grid.2"]
+    assert len(found) == 12
+
+
+def test_files_of_every_pair_are_named_by_it(two):
+    files = two.every("{collection}/{model}/{n}", n=["1", "2"])
+    wanted = ["long/a=long/a/1", "long/a=long/a/2", "short/a=short/a/1", "short/a=short/a/2"]
+    assert two.by_pair()(None, files)[:4] == wanted
+    assert two.by_pair("shapes")(None, {"shapes": files}) == two.by_pair()(None, files)
+
+
+def test_the_report_shows_the_base_and_the_grid_and_the_rest_is_sensitivity(two):
+    assert two.shown == ("base", "grid")
+    assert two.sensitivity == {"last": {"strategy": "query_last"}}
+    assert paths(systems={}).shown == ("base",)
+
+
+def test_signals_by_shard_where_variants_that_score_otherwise_share_one(two):
+    folder = "<results>/long/a/attention"
+    assert two.signal(job(variant="last")) == [f"{folder}/base.shard-{i}-of-2.arrow" for i in (0, 1)]
+    assert two.signal(job()) == two.signal(job(variant="base"))
+    assert two.signal(job(collection="short", variant="grid")) == [
+        "<results>/short/a/attention/grid.shard-0-of-1.arrow"
+    ]
+    assert set(two.signals) == {
+        *two.signal(job()),
+        *two.signal(job(variant="grid")),
+        *(f"<results>/short/{model}/attention/{v}.shard-0-of-1.arrow" for model in "ab" for v in ("base", "grid")),
+    }
+
+
+def test_what_a_model_asks_for(two):
+    assert (two.gpus(job()), two.memory(job(), 3), two.runtime(job(), 2)) == (2, 300, 14)
+    assert (two.gpus(job(model="b")), two.memory(job(model="b"), 1)) == (0, 8000)
+
+
+def test_flags_of_candidates_and_prompts(two):
+    assert two.candidate_flags(job(variant="base")) == flags(
+        {"depth": 10, "order": "first-stage", "seed": 42, "titles": "true", "words": 300}
+    )
+    grid = two.candidate_flags(job(collection="short", variant="grid"))
+    assert grid[grid.index("--titles") + 1] == "false"
+    assert grid[grid.index("--query-limit") :][:4] == ["--query-limit", "3", "--query-seed", "42"]
+    assert two.prompt_flags(job(model="b")) == flags(
+        {"dtype": "float32", "family": "chatml", "instruction": "IE", "query_span": "query_only"}
+    )
+    assert two.query_flags == ["--seed", "42"]
+    assert paths(queries={"limit": 2}).query_flags == ["--query-limit", "2", "--seed", "42"]
+
+
+def test_windows_that_are_chosen_and_timed(two):
+    assert two.selections_of(job()) == [f"<results>/long/a/windows/{name}.json" for name in ("peak", "free")]
+    assert two.selection_rule(job(selection="free")) == '{"rule": "label-free"}'
+    assert two.profile_measures == ["nDCG@10", "RR@10"]
+    files = two.latency_selections(job())
+    assert files == ["<results>/long/a/windows/free.json"]
+    assert two.latency_flags(job(), SimpleNamespace(selections=files)) == ["--selections", f"free={files[0]}"]
+    assert paths(latency={}).latency_flags(job(), SimpleNamespace(selections=[])) == []
+
+
+def test_windows_from_other_collections():
+    away = paths(
+        leave_out=[], layers={"selection": {"away": {"rule": "best", "chosen_on": "others"}}}, systems={}, latency={}
+    )
+    names = job(selection="away")
+    assert away.other_sweeps(names) == ["<results>/short/a/layers/sweep.arrow"]
+    assert away.of_others(names, SimpleNamespace(others=["x"])) == ["short=x"]
+
+
+def test_windows_are_carried_where_there_is_more_than_one(two):
+    assert two.transferred == ["collection.short", "model.a"]
+    of_model, of_collection = job(kind="model", fixed="a"), job(kind="collection", fixed="short")
+    assert two.transfer_sweeps(of_model) == [f"<results>/{name}/a/layers/sweep.arrow" for name in ("long", "short")]
+    assert two.of_transfer_sweeps(of_model, SimpleNamespace(sweeps=["x", "y"])) == ["long=x", "short=y"]
+    assert two.of_transfer_sweeps(of_collection, SimpleNamespace(sweeps=["x", "y"])) == ["a=x", "b=y"]
+    assert two.transfer_selections(of_collection) == [f"<results>/short/{name}/windows/free.json" for name in "ab"]
+    assert two.of_transfer_selections(of_model, SimpleNamespace(selections=["x", "y"])) == ["long=x", "short=y"]
+    assert (two.transfer_flags(of_model), two.transfer_flags(of_collection)) == ([], ["--same-collection"])
+
+
+def test_a_system_and_what_it_is_made_of(two):
+    names = job(variant="grid", system="setwise-attention-selected-peak")
+    assert two.selection(names) == ["<results>/long/a/windows/peak.json"]
+    assert two.window_flags(names, SimpleNamespace(selection=["a b"])) == flags(
+        {"window": "selected-peak", "selection": "a b"}
+    )
+    assert two.framework(names) == ["--framework", "setwise", "--framework-settings", '{"c": 3}']
+    assert two.mechanism(names)[:2] == ["--mechanism", "attention"]
+    assert "masked_NA_calibration" in two.mechanism_settings(names)
+    likelihood = job(variant="grid", system="setwise-likelihood")
+    assert (two.selection(likelihood), two.window_flags(likelihood, SimpleNamespace(selection=[]))) == ([], [])
+
+
+def test_runs_and_costs_of_a_variant(two):
+    names = job(variant="grid")
+    systems = [f"listwise-attention-{window}" for window in SYSTEMS]
+    systems += ["setwise-likelihood", "setwise-attention-selected-peak"]
+    assert two.runs(names) == [f"<results>/long/a/runs/grid/{system}.txt" for system in systems]
+    assert two.costs(names)[0] == "<results>/long/a/runs/grid/listwise-attention-all.costs.jsonl"
+    assert two.of_runs(job(variant="base"), SimpleNamespace(runs=list("xyz"))) == named(systems[:3], "xyz")
+    assert two.of_costs(job(variant="base"), SimpleNamespace(costs=list("xyz"))) == named(systems[:3], "xyz")
+
+
+def test_parts_of_a_run(two):
+    assert two.parts("txt")(job()) == [
+        f"<results>/{{collection}}/{{model}}/runs/{{variant}}/{{system}}.shard-{i}-of-2.txt" for i in (0, 1)
+    ]
+    assert two.shard_flags(job(shard="1", shards="2")) == ["--shard", "1", "--shards", "2"]
+    assert two.shard_flags(job()) == []
+    assert (two.failures_allowed(job(shard="1")), two.failures_allowed(job())) == (1.0, 0.2)
+    assert (two.collections_where(sharded=True), two.collections_where(sharded=False)) == ("long", "short")
+    assert paths(systems={}).collections_where(sharded=True) == "none"
+
+
+def test_what_the_report_holds(two):
+    assert [Path(path).stem for path in two.answers] == ["where", "windows", "mechanisms"]
+    assert "<results>/tables/grid.html" in two.tables
+    assert "<results>/tables/transfer/model.a.html" in two.tables
+    assert "<results>/figures/short/b/latency.svg" in two.figures
+    bare = paths(variants={}, systems={}, latency={})
+    assert [Path(path).stem for path in bare.answers] == ["where", "windows"]
+    assert not {"<results>/tables/grid.html", "<results>/tables/sensitivity.html"} & set(bare.tables)
+    assert not any("latency" in path for path in bare.figures)
+
+
+def test_report_items_carry_their_caption_and_wildcards(two):
+    svg, pdf = two.figure("{collection}/{model}/sweep", "sweep", "3. Windows", "by window")
+    assert (svg, pdf) == tuple(f"<results>/figures/{{collection}}/{{model}}/sweep.{end}" for end in ("svg", "pdf"))
+    about = svg.flags["report"]
+    assert Path(about.caption).is_file()
+    assert about.labels == {"item": "by window", "collection": "{collection}", "model": "{model}"}
+    assert "report" not in pdf.flags
+    data, page, *others = two.table("transfer/{kind}.{fixed}", "transfer_table", "3. Windows", "regret")
+    assert [item.flags["report"].labels["item"] for item in (data, page)] == ["regret: data", "regret: table"]
+    assert data.flags["report"].labels["within"] == "{kind} {fixed}"
+    assert [Path(other).suffix for other in others] == [".tex", ".md"]
+    assert two.answer("where", "2").flags["report"].caption.endswith("answer_where.rst")
+
+
+def test_groups_and_partitions_of_the_cluster_are_those_of_rules():
+    profile = yaml.safe_load((BASE / "profiles/slurm/profile.yaml").read_text())
+    assert set(profile["group-components"]) <= set(profile["groups"].values())
