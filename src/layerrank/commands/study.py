@@ -10,7 +10,7 @@ from layerrank.commands.arguments import json_object, named_file
 
 def add_plan(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--configfile", type=Path, nargs="+", default=[], metavar="FILE", help="study files, a later one over the one before"
+        "--configfile", type=Path, nargs="+", default=[], metavar="FILE", help="study files, later ones over earlier"
     )
     parser.add_argument("--all", action="store_true", help="count finished jobs as well")
     parser.add_argument("--tflops", type=float, default=312.0, help="peak of one GPU in bfloat16, TFLOP/s")
