@@ -24,3 +24,18 @@ def random_signal(
         prompt_tokens=int(np.sum(lengths)) + 20,
         seconds=0.25,
     )
+
+
+def in_order(signal: Signal, order: Sequence[int]) -> Signal:
+    """The same numbers with the passages at positions `order` as the input."""
+    tokens = np.split(np.arange(signal.signal.shape[1]), np.cumsum(signal.lengths)[:-1])
+    chosen = np.concatenate([tokens[place] for place in order])
+    return Signal(
+        qid=signal.qid,
+        pids=tuple(signal.pids[place] for place in order),
+        lengths=signal.lengths[list(order)],
+        signal=signal.signal[:, chosen],
+        sums={name: values[:, :, list(order)] for name, values in signal.sums.items()},
+        prompt_tokens=signal.prompt_tokens,
+        seconds=signal.seconds,
+    )

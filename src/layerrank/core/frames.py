@@ -201,3 +201,22 @@ POSITION = (*CELL, "system", "position", *POINTS)
 
 
 LENGTH = (*CELL, "system", "tokens", *POINTS)
+
+
+ORDERS = (
+    "start",
+    "end",
+    "relative_depth",
+    "measure",
+    *(f"{name}{end}" for name in ("passage", "place") for end in ("", "_low", "_high")),
+    "rest",
+    *(f"{name}{end}" for name in ("tau", "first", "value") for end in ("", "_low", "_high")),
+    "base",
+    "lowest",
+    "highest",
+    "spread",
+    "queries",
+    "orders",
+    "shuffles",
+)
+"""Columns of `orders_table`: a window's shares, stability and measure over input orders."""

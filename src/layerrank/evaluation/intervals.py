@@ -52,3 +52,45 @@ def mean_interval(
         ).confidence_interval
         low[row], high[row] = found.low, found.high
     return MeanInterval(mean, low, high)
+
+
+def crossed_interval(
+    values: NDArray[np.floating[Any]], *, resamples: int = 1000, seed: int = 0, level: float = 0.95
+) -> MeanInterval:
+    """Mean of `values` float[K, Q, …] over orders and queries, with an interval of a bootstrap over both together.
+
+    Orders and queries are drawn with replacement, independently of each other (the pigeonhole bootstrap of Owen, 2007,
+    which errs to the wide side): the interval holds for other queries and other orders. With one order it is that of a
+    bootstrap over queries. The same draws serve every window. Missing values (NaN) are left out of means; a window
+    without any value has NaN, one of a single query no interval.
+    Raises `UserError` as `mean_interval` does.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    orders, queries = values.shape[:2]
+    if not orders or not queries:
+        raise UserError("bootstrap: no query has a value, so there is no mean")
+    if resamples < 1:
+        raise UserError(f"resamples: must be at least 1, got {resamples}")
+    if not 0 < level < 1:
+        raise UserError(f"level: must lie between 0 and 1, got {level}")
+    flat = values.reshape(orders, queries, -1)
+    known = np.isfinite(flat)
+    total, count = np.where(known, flat, 0.0), known.astype(np.float64)
+    generator = np.random.default_rng(seed)
+    of_orders = generator.multinomial(orders, np.full(orders, 1 / orders), size=resamples).astype(np.float64)
+    of_queries = generator.multinomial(queries, np.full(queries, 1 / queries), size=resamples).astype(np.float64)
+    sums, counts = np.zeros((resamples, flat.shape[2])), np.zeros((resamples, flat.shape[2]))
+    for order in range(orders):
+        sums += of_orders[:, [order]] * (of_queries @ total[order])
+        counts += of_orders[:, [order]] * (of_queries @ count[order])
+
+    def mean_of(total: NDArray[np.float64], count: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+
+    mean = mean_of(total.sum(axis=(0, 1)), count.sum(axis=(0, 1)))
+    ends = np.full((2, flat.shape[2]), np.nan)
+    held = known.any(axis=0).sum(axis=0) > 1
+    drawn = mean_of(sums, counts)[:, held]
+    ends[:, held] = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    shape = values.shape[2:]
+    return MeanInterval(mean.reshape(shape), ends[0].reshape(shape), ends[1].reshape(shape))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,31 +44,133 @@ def for_each(
         own = [qid for qid in held if where[qid] == path]
         for first in range(0, len(own), BLOCK):
             blocks.append((path, {qid: arguments[qid] for qid in own[first : first + BLOCK]}))
+    tokens = _tokens(paths) if held else 0.0
+    found = _all_blocks(partial(_block, work), blocks, len(held), tokens * windows, workers, what)
+    return {qid: found[qid] for qid in held}
+
+
+@dataclass(frozen=True, slots=True)
+class InOrders:
+    """One query's passages under each of K orders of input.
+
+    Attributes:
+        qid: the query.
+        pids: its N passages, in the first order's input order.
+        places: int64[K, N], the place of each passage in each order's input, 0-based; prompts show input backwards
+            (semantics.md §1), so place 0 stands next to the query.
+        scores: float64[K, W, N], the score of each passage under each window.
+    """
+
+    qid: str
+    pids: tuple[str, ...]
+    places: NDArray[np.int64]
+    scores: Values
+
+
+def for_each_in_orders(
+    orders: Mapping[str, Sequence[Path]],
+    work: Callable[[InOrders, Any], Values],
+    arguments: Mapping[str, Any],
+    *,
+    windows: Sequence[LayerWindow],
+    strategy: str,
+    workers: int = 1,
+    what: str = "",
+) -> dict[str, Values]:
+    """`work(query, arguments[qid])` for each query of `arguments` that every order has: {qid: array}, in that order.
+
+    `orders` holds the stored signal of each order, by shard; `work` and the arguments must pickle. In memory are the
+    scores of a block of queries and one signal a process.
+
+    Raises:
+        UserError: orders of a query that are not of the same passages, or scores that are not finite.
+    """
+    where = {name: stored_qids(paths) for name, paths in orders.items()}
+    held = [qid for qid in arguments if all(qid in own for own in where.values())]
+    blocks = [
+        (
+            {name: {qid: own[qid] for qid in qids} for name, own in where.items()},
+            {qid: arguments[qid] for qid in qids},
+        )
+        for qids in (held[first : first + BLOCK] for first in range(0, len(held), BLOCK))
+    ]
+    tokens = sum(map(_tokens, orders.values())) if held else 0.0
+    task = partial(_block_in_orders, work, tuple(windows), strategy)
+    return _all_blocks(task, blocks, len(held), tokens * len(windows), workers, what)
+
+
+def _tokens(paths: Sequence[Path]) -> float:
+    """Passage tokens that a store holds, by its size."""
+    return sum(path.stat().st_size for path in paths) / 4 / stored_layers(paths)
+
+
+def _all_blocks(
+    task: Callable[[Any], dict[str, Values]], blocks: Sequence[Any], queries: int, sums: float, workers: int, what: str
+) -> dict[str, Values]:
+    """What `task` gives for all blocks, in processes where `sums` token sums are worth starting them."""
     found: dict[str, Values] = {}
-    tokens = sum(path.stat().st_size for path in paths) / 4 / stored_layers(paths) if held else 0.0
-    with tqdm(total=len(held), desc=what, unit="query", disable=None) as bar:
-        if workers > 1 and len(blocks) > 1 and tokens * windows > SERIAL_WORK:
+    with tqdm(total=queries, desc=what, unit="query", disable=None) as bar:
+        if workers > 1 and len(blocks) > 1 and sums > SERIAL_WORK:
             context = multiprocessing.get_context("spawn")
             with ProcessPoolExecutor(min(workers, len(blocks)), mp_context=context) as pool:
-                for values in pool.map(partial(_block, work), blocks):
+                for values in pool.map(task, blocks):
                     found |= values
                     bar.update(len(values))
         else:
             for block in blocks:
-                values = _block(work, block)
+                values = task(block)
                 found |= values
                 bar.update(len(values))
-    return {qid: found[qid] for qid in held}
+    return found
 
 
 def orders(signal: Signal, windows: Sequence[LayerWindow], strategy: str) -> NDArray[np.int64]:
     """int[W, N]: input positions by falling score under each window, ties in input order (semantics.md §2)."""
+    return ranked(finite_scores(signal, windows, strategy))
+
+
+def ranked(scores: Values) -> NDArray[np.int64]:
+    """int[…, N]: positions by falling score, ties in the order given."""
+    return np.argsort(-scores, axis=-1, kind="stable").astype(np.int64)
+
+
+def finite_scores(signal: Signal, windows: Sequence[LayerWindow], strategy: str) -> Values:
+    """float64[W, N]: `window_scores`. Raises `UserError` where one is not finite."""
     scores = window_scores(signal, windows, strategy)
     if not np.isfinite(scores).all():
         raise UserError(f"query {signal.qid}: a passage score is not finite; extract its signal again")
-    return np.argsort(-scores, axis=1, kind="stable").astype(np.int64)
+    return scores
 
 
 def _block(work: Work, block: tuple[Path, Mapping[str, Any]]) -> dict[str, Values]:
     path, arguments = block
     return {signal.qid: work(signal, arguments[signal.qid]) for signal in read_signals(path, arguments)}
+
+
+def _block_in_orders(
+    work: Callable[[InOrders, Any], Values],
+    windows: Sequence[LayerWindow],
+    strategy: str,
+    block: tuple[Mapping[str, Mapping[str, Path]], Mapping[str, Any]],
+) -> dict[str, Values]:
+    where, arguments = block
+    pids: dict[str, tuple[str, ...]] = {}
+    places: dict[str, list[NDArray[np.int64]]] = {qid: [] for qid in arguments}
+    scores: dict[str, list[Values]] = {qid: [] for qid in arguments}
+    for name, own in where.items():
+        for path in dict.fromkeys(own.values()):
+            for signal in read_signals(path, [qid for qid, place in own.items() if place == path]):
+                first = pids.setdefault(signal.qid, signal.pids)
+                place = {pid: number for number, pid in enumerate(signal.pids)}
+                if place.keys() != set(first):
+                    raise UserError(
+                        f"{path}: query {signal.qid}: order {name!r} is not of the passages that "
+                        f"order {next(iter(where))!r} has; extract its signal again"
+                    )
+                at = np.array([place[pid] for pid in first], dtype=np.int64)
+                places[signal.qid].append(at)
+                scores[signal.qid].append(finite_scores(signal, windows, strategy)[:, at])
+    return {
+        qid: work(InOrders(qid, pids[qid], np.stack(places[qid]), np.stack(scores[qid])), argument)
+        for qid, argument in arguments.items()
+    }
