@@ -146,6 +146,35 @@ def build_icr(
     )
 
 
+def passage_pieces(
+    tokenizer: Any,
+    family: str | Family,
+    query: Query,
+    passages: Sequence[Passage],
+    instruction: str = "IE",
+) -> list[list[str]]:
+    """Each passage's text as the prompt shows it (`[i] ` and title included), cut into its tokens; input order.
+
+    A piece for each token of the passage's span in `build_icr`'s prompt: joined, they give the text. A character that
+    takes several tokens stands with the first of them, and the others are empty; text that no token covers stands with
+    the token after it.
+
+    Raises:
+        UserError: as `build_icr`.
+    """
+    family = family_named(family) if isinstance(family, str) else family
+    shared, bounds = _shared_text(family, passages)
+    tail = _Tail.of(family, INSTRUCTIONS[instruction], query.text, len(shared))
+    tokens = _encode(tokenizer, shared + tail.text, len(family.prefix), tail.trusted)
+    found = []
+    for (begin, end), (first, past) in zip(bounds, _spans(bounds, tokens).tolist(), strict=True):
+        cuts = np.clip(np.maximum.accumulate(tokens.ends[first:past]), begin, end).tolist()
+        if cuts:
+            cuts[-1] = end
+        found.append([shared[a:b] for a, b in zip([begin, *cuts[:-1]], cuts, strict=True)])
+    return found[::-1]
+
+
 @dataclass(frozen=True)
 class _Tokens:
     """Token ids with the characters [begin, end) that each one covers."""

@@ -1,0 +1,255 @@
+"""The page in a real browser: what it shows is what Python computes, whatever the texts hold."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+
+import pytest
+from support.pages import HOSTILE, browser_page, chromium, hostile_page, hostile_view
+
+from layerrank.core.windows import LayerWindow
+from layerrank.explorer.view import describe
+
+pytest.importorskip("playwright", reason="playwright drives the browser")
+pytestmark = [
+    pytest.mark.skipif(chromium() is None, reason="no Chromium on this machine"),
+    pytest.mark.xdist_group("browser"),
+]
+
+
+@pytest.fixture(scope="module")
+def views():
+    return [hostile_view(f"q{seed}", seed=seed) for seed in range(5)]
+
+
+@pytest.fixture(scope="module")
+def address(views, tmp_path_factory):
+    path = tmp_path_factory.mktemp("explorer") / "page.html"
+    path.write_text(hostile_page(views), encoding="utf-8")
+    return path.as_uri()
+
+
+@pytest.fixture(scope="module")
+def opened():
+    with browser_page() as found:
+        yield found
+
+
+@pytest.fixture
+def page(opened, address):
+    """The page freshly opened; it must end without an error and without a request of its own."""
+    tab, wrong = opened
+    wrong.clear()
+    tab.goto("about:blank")
+    tab.goto(address)
+    tab.wait_for_selector("html[data-ready]")
+    yield tab
+    assert wrong == []
+    assert tab.title().startswith("</title>")
+
+
+def ranking(page):
+    """Passage ids as the page ranks them."""
+    return page.evaluate(
+        """() => [...document.querySelectorAll('#ranking .item')].filter(g => g.getAttribute('visibility') !== 'hidden')
+        .map(g => [Number(/,([-0-9.]+)/.exec(g.getAttribute('transform'))[1]), g.dataset.pid])
+        .sort((a, b) => a[0] - b[0]).map(pair => pair[1])"""
+    )
+
+
+def measured(page):
+    return page.inner_text("#ranking .value")
+
+
+def shown(number):
+    return re.sub(r"^(-?)0\.", r"\1.", f"{number:.3f}")
+
+
+def expect(page, view, window, number=0):
+    """The page shows Python's order and measure."""
+    order = view.order(window, number)
+    assert ranking(page) == [view.passages[i].pid for i in order]
+    assert measured(page) == shown(view.views[number].values[view.column(window)])
+
+
+def settle(page):
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def window_of(page):
+    first, last = page.query_selector_all("#window .handle")
+    return LayerWindow(int(first.get_attribute("aria-valuenow")), int(last.get_attribute("aria-valuenow")))
+
+
+def test_every_window_by_keyboard(page, views):
+    """Twenty windows by arrows, shift and the two handles."""
+    chosen = random.Random(3)
+    page.focus("#window .range")
+    seen = set()
+    for _ in range(60):
+        where = chosen.choice(["#window .range", "#window .handle >> nth=0", "#window .handle >> nth=1"])
+        page.focus(where)
+        key = chosen.choice(["ArrowLeft", "ArrowRight", "Shift+ArrowRight", "Shift+ArrowLeft"])
+        page.keyboard.press(key)
+        settle(page)
+        window = window_of(page)
+        expect(page, views[0], window)
+        seen.add(window)
+    assert len(seen) >= 12
+
+
+def test_windows_by_mouse(page, views):
+    layers = views[0].layers
+    for start, end in [(0, 5), (0, 0), (5, 5), (2, 4), (1, 3), (3, 3), (0, 3), (4, 5)]:
+        box = page.query_selector("#window svg").bounding_box()
+        step = (box["width"] - 44) / layers
+        for handle, layer in ((0, 0), (1, layers - 1), (0, start), (1, end)):
+            grip = page.query_selector_all("#window .handle")[handle].bounding_box()
+            page.mouse.move(grip["x"] + grip["width"] / 2, grip["y"] + 20)
+            page.mouse.down()
+            page.mouse.move(box["x"] + 34 + (layer + 0.5) * step, grip["y"] + 20, steps=3)
+            page.mouse.up()
+            settle(page)
+        assert window_of(page) == LayerWindow(start, end)
+        expect(page, views[0], LayerWindow(start, end))
+
+
+def test_a_drag_moves_the_whole_window(page, views):
+    page.click("#window .preset >> nth=0")
+    settle(page)
+    assert window_of(page) == LayerWindow(1, 2)
+    box = page.query_selector("#window .range").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 40)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 1.5, box["y"] + 40, steps=4)
+    page.mouse.up()
+    settle(page)
+    assert window_of(page) == LayerWindow(3, 4)
+    expect(page, views[0], LayerWindow(3, 4))
+
+
+def test_the_triangle_sets_the_window(page, views):
+    page.click("#windows rect[data-s='2'][data-e='5']")
+    settle(page)
+    assert window_of(page) == LayerWindow(2, 5)
+    expect(page, views[0], LayerWindow(2, 5))
+
+
+def test_presets_follow_the_query(page, views):
+    assert window_of(page) == LayerWindow(1, 2)  # the first preset's own window of this query
+    assert "chosen on the test queries" in page.inner_text("#window .preset >> nth=2")
+    page.click("#queries [data-qid='q1']")
+    page.wait_for_selector("html[data-ready='q1']")
+    assert window_of(page) == LayerWindow(2, 3)
+    expect(page, views[1], LayerWindow(2, 3))
+    page.click("#window .preset >> nth=1")
+    settle(page)
+    assert window_of(page) == LayerWindow(0, 5)
+
+
+def test_orders_and_other_systems(page, views):
+    window = LayerWindow(1, 2)
+    page.select_option("#ranking select >> nth=1", "1")
+    settle(page)
+    expect(page, views[0], window, 1)
+    page.select_option("#ranking select >> nth=0", "run listwise-generation")
+    settle(page)
+    run = views[0].runs["listwise-generation"]
+    assert shown(run.value) in page.inner_text("#ranking .figures")
+    page.select_option("#ranking select >> nth=0", "window 0-5")
+    settle(page)
+    both = page.inner_text("#ranking .figures")
+    assert shown(views[0].views[1].values[views[0].column(LayerWindow(0, 5))]) in both
+    expect(page, views[0], window, 1)
+
+
+def test_a_passage_shows_its_words(page, views):
+    for index, passage in enumerate(views[0].passages):
+        page.evaluate(
+            "pid => document.querySelector(`.item[data-pid='${pid}']`).dispatchEvent(new Event('click'))", passage.pid
+        )
+        settle(page)
+        joined = page.evaluate("() => document.querySelector('#passage .text').textContent")
+        assert joined == "".join(views[0].pieces[index])
+        said = page.inner_text("#passage .sentence")
+        assert numbers(said) == numbers(describe(views[0], index, window_of(page)))
+        dropped = page.evaluate(
+            "() => [...document.querySelectorAll('#passage .token')].map(t => t.classList.contains('dropped'))"
+        )
+        _, kept = views[0].token_scores(index, window_of(page))
+        assert dropped == [not one for one in kept]
+    page.select_option("#passage select >> nth=0", "sentence")
+    assert page.evaluate("() => document.querySelector('#passage .text').textContent") == "".join(views[0].pieces[-1])
+
+
+def numbers(text):
+    """A sentence with its share of the score rounded to tens: the page reads it off quantised tokens."""
+    return re.sub(r"(-?\d+)% of", lambda match: f"{round(int(match[1]), -1)}% of", text)
+
+
+def test_search_sort_and_address(page, views):
+    page.fill("#queries input", "q3")
+    assert page.eval_on_selector_all("#queries li button", "all => all.map(b => b.dataset.qid)") == ["q3"]
+    page.fill("#queries input", "")
+    page.select_option("#queries select", "best")
+    listed = page.eval_on_selector_all("#queries li button", "all => all.map(b => b.dataset.qid)")
+    window = window_of(page)
+    gains = {view.query.qid: float(view.views[0].values[view.column(window)]) - view.first_value for view in views}
+    assert [round(gains[qid], 6) for qid in listed] == sorted((round(gain, 6) for gain in gains.values()), reverse=True)
+    page.click("#queries [data-qid='q2']")
+    page.wait_for_selector("html[data-ready='q2']")
+    page.click("#windows rect[data-s='3'][data-e='4']")
+    settle(page)
+    here = page.url
+    assert "q=q2" in here and "w=3-4" in here
+    page.goto("about:blank")
+    page.goto(here)
+    page.wait_for_selector("html[data-ready='q2']")
+    expect(page, views[2], LayerWindow(3, 4))
+
+
+@pytest.mark.parametrize("part", ["window", "ranking", "windows", "passage"])
+def test_each_part_is_a_drawing_to_keep(page, part, tmp_path):
+    from xml.etree import ElementTree
+
+    with page.expect_download() as waiting:
+        page.click(f"#{part} .save")
+    path = tmp_path / "part.svg"
+    waiting.value.save_as(path)
+    assert ElementTree.fromstring(path.read_text(encoding="utf-8")).tag == "{http://www.w3.org/2000/svg}svg"
+
+
+def test_texts_are_shown_as_text(page, views):
+    assert (
+        page.evaluate("() => document.querySelectorAll('#app script, #app img, #app [onload], #app [onerror]').length")
+        == 0
+    )
+    assert HOSTILE[0] in page.evaluate("() => document.querySelector('#queries').textContent")
+    page.select_option("#ranking select >> nth=1", "1")
+    assert "shuffled <b>1</b>" in page.evaluate("() => document.querySelector('#ranking').textContent")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_people_who_cannot_see_it_can_use_it(page, theme):
+    """axe-core's rules of WCAG 2 A and AA."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core checks accessibility")
+    page.emulate_media(color_scheme=theme)
+    found = axe.Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21aa"]}).response
+    assert [(one["id"], one["nodes"][0]["html"][:200]) for one in found["violations"]] == [], json.dumps(
+        found["violations"]
+    )[:2000]
+
+
+@pytest.mark.parametrize("width", [1024, 1280, 1440, 1920])
+def test_nothing_is_cut_off_at_any_width(page, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    settle(page)
+    wide = page.evaluate("() => document.documentElement.scrollWidth")
+    assert wide <= width
+    cut = page.evaluate(
+        "() => [...document.querySelectorAll('section')].filter(s => s.scrollWidth > s.clientWidth + 1).map(s => s.id)"
+    )
+    assert cut == []
+    page.set_viewport_size({"width": 1280, "height": 900})
