@@ -95,6 +95,9 @@ GROUPS: Mapping[str, Mapping[str, Subcommand]] = {
         "answer-where": Subcommand("answers", "where in the layers relevance emerges"),
         "answer-windows": Subcommand("answers", "what a window saves and costs"),
     },
+    "the explorer": {
+        "explore": Subcommand("explorer", "drag a window over the layers and watch a query's ranking, on one page"),
+    },
     "study": {
         "manifest": Subcommand("study", "what a study ran on and what came out"),
     },

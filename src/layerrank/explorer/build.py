@@ -15,12 +15,12 @@ import numpy.typing as npt
 from layerrank.attention.scores import window_scores
 from layerrank.attention.signal import Signal
 from layerrank.attention.store import read_signals, stored_layers, stored_qids
-from layerrank.core import files
+from layerrank.core import files, frames
 from layerrank.core.errors import UserError
 from layerrank.core.records import Candidates
-from layerrank.core.windows import LayerWindow
+from layerrank.core.windows import LayerWindow, read_selection, rule_of, window_label
 from layerrank.evaluation import measures
-from layerrank.explorer.page import Preset
+from layerrank.explorer.page import Curves, Preset
 from layerrank.explorer.view import QueryView, discordance, view_query
 from layerrank.prompts.icr import PromptSettings, passage_pieces
 
@@ -90,6 +90,36 @@ CHOICES: Mapping[str, Key] = {
     "worst": lambda glance: glance.value,
 }
 """How queries are chosen: name → a number by which they are sorted, lowest first; ties stay in the study's order."""
+
+
+def presets(names: Sequence[str], selections: Sequence[Path], layers: int) -> list[Preset]:
+    """The windows of `names` as presets, in their order; a selected one needs the file of its rule.
+
+    Raises `UserError` for a selected window without a file, and for one beyond the layers.
+    """
+    rules = {found.rule: found for found in map(read_selection, selections)}
+    made = []
+    for name in names:
+        rule = rule_of(name)
+        if rule is None:
+            made.append(Preset(window_label(name), LayerWindow.parse(name, layers), {}))
+        elif rule not in rules:
+            raise UserError(f"window {name!r}: needs the file of its selection (--selections)")
+        else:
+            found = rules[rule]
+            own = {qid: chosen.window for chosen in found.windows for qid in chosen.qids}
+            made.append(Preset(f"{rule} window", found.default, own, found.upper_bound))
+    return made
+
+
+def curves(profile: Path | None, measure: str, layers: int) -> Curves:
+    """What stands behind the slider, from the table of the profile, where there is one."""
+    by_layer: dict[int, float] = {}
+    if profile is not None:
+        frame = frames.read_frame(profile, frames.PROFILE)
+        own = frame[frame["measure"] == measure]
+        by_layer = dict(zip(own["layer"].astype(int), own["mean"].astype(float), strict=True))
+    return Curves([by_layer.get(layer) for layer in range(layers)])
 
 
 def study_views(

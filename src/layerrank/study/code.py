@@ -14,7 +14,7 @@ from layerrank.core.errors import UserError
 PACKAGE = Path(__file__).parents[1]
 COMMANDS = "commands"
 DOCUMENTED = {ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef}
-DATA_SUFFIXES = {".yaml", ".j2", ".css"}
+DATA_SUFFIXES = {".yaml", ".j2", ".css", ".js"}
 
 
 @dataclass(frozen=True, slots=True)
