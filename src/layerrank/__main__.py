@@ -38,7 +38,7 @@ def parser(subcommand: str) -> argparse.ArgumentParser:
     if subcommand in commands.SUBCOMMANDS:
         add, run = commands.load(subcommand)
         own = below.add_parser(subcommand, description=run.__doc__)
-        own.set_defaults(run=run)
+        own.set_defaults(function=run)
         add(own)
     elif subcommand:
         close = difflib.get_close_matches(subcommand, commands.SUBCOMMANDS, 1)
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("layerrank").setLevel(logging.INFO)
     try:
-        options.run(options)
+        options.function(options)
     except UserError as error:
         print(f"layerrank {options.subcommand}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

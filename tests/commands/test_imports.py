@@ -1,5 +1,6 @@
 """What each stage brings along: heavy modules are imported by the stages that design them in, and by no other."""
 
+import argparse
 import json
 import subprocess
 import sys
@@ -74,3 +75,10 @@ def test_every_pair_of_functions_is_in_the_table():
         listed = {function for name, one in SUBCOMMANDS.items() if one.stage == stage for function in functions(name)}
         found = {name for name in vars(module) if name.startswith("run_")}
         assert found == {name for name in listed if name.startswith("run_")}
+
+
+@pytest.mark.parametrize("name", SUBCOMMANDS)
+def test_no_option_takes_the_place_of_the_function(name):
+    own = argparse.ArgumentParser()
+    load(name)[0](own)
+    assert "function" not in {action.dest for action in own._actions}
