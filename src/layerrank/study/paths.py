@@ -17,7 +17,7 @@ from typing import Any
 from snakemake.io import expand, local, multiext, report
 
 from layerrank.collections import prepared
-from layerrank.core.windows import SELECTED
+from layerrank.core.windows import fixed_window, rule_of
 from layerrank.evaluation import measures
 from layerrank.study import config as settings
 from layerrank.study.config import Study
@@ -292,10 +292,15 @@ class Paths:
         return ["--same-collection"] if wildcards.kind == "collection" else []
 
     @cached_property
+    def fixed_windows(self) -> list[str]:
+        """The windows of whole-list attention that the configuration spells out."""
+        return [window for window in self.study.config["systems"]["cached_windows"] if fixed_window(window)]
+
+    @cached_property
     def timed_selections(self) -> list[str]:
         """The names of the selection rules whose windows are timed."""
         windows = self.study.config["latency"]["windows"]
-        return [window.removeprefix(SELECTED) for window in windows if window.startswith(SELECTED)]
+        return [rule for window in windows if (rule := rule_of(window)) is not None]
 
     def latency_selections(self, wildcards: Wildcards) -> list[str]:
         """Files of the selected windows that are timed."""
@@ -339,10 +344,8 @@ class Paths:
 
     def selection(self, wildcards: Wildcards) -> list[str]:
         """The file of the window that a system uses, where it uses a selected one."""
-        window = self.system(wildcards).window or ""
-        if not window.startswith(SELECTED):
-            return []
-        return [_selection(wildcards.collection, wildcards.model, window.removeprefix(SELECTED))]
+        rule = rule_of(self.system(wildcards).window or "")
+        return [] if rule is None else [_selection(wildcards.collection, wildcards.model, rule)]
 
     def window_flags(self, wildcards: Wildcards, input: Input) -> list[str]:
         """A system's window, and the input `selection` where it has one."""
@@ -396,9 +399,9 @@ class Paths:
 
     @cached_property
     def answer_tests(self) -> list[str]:
-        """How an answer's differences are tested."""
+        """What an answer calls significant."""
         tests = self.study.config["evaluation"]
-        return flags({key: tests[key] for key in ("test", "alpha", "seed", "resamples")})
+        return flags({key: tests[key] for key in ("test", "alpha")})
 
     def title(self, wildcards: Wildcards) -> str:
         """The title of a figure of one model on one collection."""
