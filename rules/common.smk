@@ -31,6 +31,7 @@ GRID = CONFIG["systems"]["variant"]
 every, figure, table, answer = PATHS.every, PATHS.figure, PATHS.table, PATHS.answer
 
 # The report's categories.
+EXPLORER = "0. Explorer"
 EFFECTIVENESS = "1. Effectiveness"
 EMERGENCE = "2. Where relevance emerges"
 WINDOWS = "3. Window choice"

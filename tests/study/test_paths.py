@@ -1,5 +1,6 @@
 """Input functions and flags, on a study of two collections and two models of which one pair is left out."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -213,3 +214,16 @@ def test_report_items_carry_their_caption_and_wildcards(two):
 def test_groups_and_partitions_of_the_cluster_are_those_of_rules():
     profile = yaml.safe_load((BASE / "profiles/slurm/profile.yaml").read_text())
     assert set(profile["group-components"]) <= set(profile["groups"].values())
+
+
+def test_the_explorer_shows_orders_of_the_same_candidates(two):
+    changed = {"reordered": {"order": "reversed"}, "order-shuffled": {"order": "shuffled", "seed": 3, "queries": 5}}
+    config = two.study.config | {
+        "variants": {**changed, "shorter": {"order": "reversed", "words": 5}, "scored": {"strategy": "query_last"}},
+        "explorer": {"queries": 2, "chosen": "changed"},
+    }
+    paths = Paths(replace(two.study, config=config), BASE)
+    assert paths.explored_orders == {"base": "first-stage", "reordered": "reordered", "order-shuffled": "shuffled"}
+    assert paths.explorers == two.every("<results>/explorer/{collection}/{model}.html")
+    off = replace(two.study, config=config | {"explorer": {"queries": 0, "chosen": "changed"}})
+    assert Paths(off, BASE).explorers == []
