@@ -6,3 +6,7 @@ class UserError(Exception):
 
     The command line prints it to stderr and exits with code 2; anything else is a defect and keeps its traceback.
     """
+
+
+class InputError(UserError, ValueError):
+    """A `UserError` as the Python interface raises it: there it is a `ValueError` as well."""
