@@ -5,7 +5,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import yaml
 
 from layerrank.study.load import load_study
 from layerrank.study.paths import Paths, as_json, flags, named
@@ -209,11 +208,6 @@ def test_report_items_carry_their_caption_and_wildcards(two):
     assert data.flags["report"].labels["within"] == "{kind} {fixed}"
     assert [Path(other).suffix for other in others] == [".tex", ".md"]
     assert two.answer("where", "2").flags["report"].caption.endswith("answer_where.rst")
-
-
-def test_groups_and_partitions_of_the_cluster_are_those_of_rules():
-    profile = yaml.safe_load((BASE / "profiles/slurm/profile.yaml").read_text())
-    assert set(profile["group-components"]) <= set(profile["groups"].values())
 
 
 def test_the_explorer_shows_orders_of_the_same_candidates(two):
