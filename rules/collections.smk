@@ -19,6 +19,7 @@ rule prepare_collection:
         runtime=60,
     params:
         entry=PATHS.collection_identity,
+        sources=PATHS.collection_digests,
         queries=PATHS.query_flags,
         code=code_digest("prepare-collection"),
     shell:

@@ -32,6 +32,7 @@ rule retrieve:
     output:
         run="<results>/{collection}/first_stage/run.txt",
         passages="<results>/{collection}/first_stage/passages.jsonl.gz",
+        counts="<results>/{collection}/first_stage/counts.json",
     log:
         "<logs>/{collection}/retrieve.log",
     priority: 90
@@ -49,7 +50,7 @@ rule retrieve:
     shell:
         'python -m layerrank retrieve --collection "$(dirname {input.topics:q})" --index {input.index:q}'
         " --k1 {params.k1} --b {params.b} --depth {params.depth} --threads {threads}"
-        " --output {output.run:q} --passages {output.passages:q} 2> {log:q}"
+        " --output {output.run:q} --passages {output.passages:q} --counts {output.counts:q} 2> {log:q}"
 
 
 rule check_first_stage:

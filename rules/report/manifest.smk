@@ -7,6 +7,10 @@ rule manifest:
             "<results>/{collection}/collection/collection.json",
             collection=STUDY.collections,
         ),
+        first_stages=expand(
+            "<results>/{collection}/first_stage/counts.json",
+            collection=STUDY.collections,
+        ),
         models=expand("<resources>/models/{model}", model=STUDY.models),
         signals=PATHS.signals,
         files=["<results>/tables/means.tsv", "<results>/tables/comparisons.tsv"],
@@ -25,9 +29,10 @@ rule manifest:
     params:
         study=PATHS.settings,
         collections=PATHS.of_collections,
+        first_stages=PATHS.of_first_stages,
         models=PATHS.of_models,
         code=code_digest("manifest"),
     shell:
         "python -m layerrank manifest --study {params.study:q} --collections {params.collections:q}"
-        " --models {params.models:q} --signals {input.signals:q} --files {input.files:q}"
+        " --first-stages {params.first_stages:q} --models {params.models:q} --signals {input.signals:q} --files {input.files:q}"
         " --output {output.manifest:q} --provenance {output.provenance:q} 2> {log:q}"

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 
 import pyarrow
 import pyarrow.parquet
@@ -44,7 +43,7 @@ def test_a_domain_comes_from_the_hub_once(site, tmp_path):
     assert first.documents == 6
     assert bright.read(ENTRY, tmp_path / "cache") == first
     assert len(site.asked) == 2
-    assert bright.inputs(ENTRY) == []
+    assert bright.inputs(ENTRY) == {}
 
 
 def test_a_dropped_download_is_fetched_anew(site, tmp_path):
@@ -79,5 +78,6 @@ def test_a_folder_without_the_domain_is_named(tmp_path):
         UserError, match=r"examples: none of botany-00000-of-00001\.parquet, botany\.parquet, botany\.jsonl"
     ):
         bright.read({**ENTRY, "path": str(folder), "domain": "botany"}, tmp_path)
-    assert [path.name for path in bright.inputs({**ENTRY, "path": str(folder)})] == ["biology.jsonl", "biology.jsonl"]
-    assert isinstance(bright.inputs({**ENTRY, "path": str(folder)})[0], Path)
+    assert bright.inputs({**ENTRY, "path": str(folder)}) == {
+        kind: folder / kind / "biology.jsonl" for kind in ("examples", "documents")
+    }

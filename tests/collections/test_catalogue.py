@@ -37,7 +37,10 @@ def test_the_schema_describes_every_key():
 
 def test_the_schema_s_defaults_are_the_library_s():
     defaults = {key: schema["default"] for key, schema in SCHEMA["properties"].items() if "default" in schema}
-    assert defaults == {**prepared.DEFAULTS, "shards": 1}
+    assert defaults == {key: value for key, value in prepared.DEFAULTS.items() if value is not None} | {
+        "shards": 1,
+        "strict": False,
+    }
     for key, choices in prepared.CHOICES.items():
         assert set(SCHEMA["properties"][key]["enum"]) == set(choices), key
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import logging
 import math
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -73,7 +74,7 @@ QUERIES = {"q1": "kiwi", "q2": "lemon plum", "q3": "fig mango kiwi lemon", "q4":
 def test_scores_are_those_computed_by_hand(tmp_path, k1, b, query_side):
     more = {"first_stage": "bm25-query-side"} if query_side else {}
     collection = fruit(tmp_path, QUERIES, **more)
-    rankings, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(k1, b, 10))
+    rankings, _, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(k1, b, 10))
     assert [ranking.qid for ranking in rankings] == list(QUERIES)
     for ranking in rankings:
         query = QUERIES[ranking.qid]
@@ -86,7 +87,7 @@ def test_scores_are_those_computed_by_hand(tmp_path, k1, b, query_side):
 
 def test_one_score_written_out_by_hand(tmp_path):
     collection = fruit(tmp_path, {"q1": "fig"})
-    rankings, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(0.9, 0.4, 10))
+    rankings, _, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(0.9, 0.4, 10))
     # N = 5, df = 1: idf = ln(1 + 4.5/1.5) = ln 4. tf = 4, dl = 8, avgdl = 20/5 = 4: 4 / (4 + 0.9·(0.6 + 0.4·2)).
     assert rankings[0].pids == ("d5",)
     assert rankings[0].scores[0] == pytest.approx(math.log(4) * 4 / 5.26, abs=6e-5)
@@ -94,7 +95,7 @@ def test_one_score_written_out_by_hand(tmp_path):
 
 def test_one_query_side_score_written_out_by_hand(tmp_path):
     collection = fruit(tmp_path, {"q1": "fig fig plum"}, first_stage="bm25-query-side")
-    rankings, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(0.9, 0.4, 10))
+    rankings, _, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(0.9, 0.4, 10))
     # |q| = 3, avgdl = 4: norm = 0.9·(0.6 + 0.4·0.75) = 0.81. fig: idf ln 4, weight ln 4 · 2/2.81. plum: df = 3,
     # idf = ln(1 + 2.5/3.5) = ln(12/7), weight ln(12/7) · 1/1.81. d4 = "plum": dl = 1, norm 0.9·(0.6 + 0.1) = 0.63.
     score = dict(zip(rankings[0].pids, rankings[0].scores, strict=True))
@@ -110,7 +111,7 @@ def test_titles_are_searched_and_texts_come_back_as_they_were(tmp_path):
     write_beir(tmp_path / "data", corpus, [("q1", "plum"), ("q2", "kiwi"), ("q3", "title")], [("q1", "a", 1)])
     (tmp_path / "data" / "qrels" / "test.tsv").write_text("q1\ta\t1\nq2\ta\t1\nq3\tc\t1\n")
     collection = indexed(tmp_path, {"source": "beir", "path": str(tmp_path / "data")})
-    rankings, passages = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=5))
+    rankings, passages, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=5))
     assert {ranking.qid: set(ranking.pids) for ranking in rankings} == {"q1": {"a"}, "q2": {"a", "b"}, "q3": {"c"}}
     assert passages == [Passage("a", long, "plum tart"), Passage("b", "\nkiwi", ""), Passage("c", "", "only a title")]
 
@@ -121,7 +122,7 @@ def test_ties_are_broken_by_id_and_cut_the_same_for_any_threads(tmp_path):
     collection = indexed(tmp_path, {"source": "beir", "path": str(tmp_path / "data")})
     for threads in (1, 2):
         settings = retrieve.Settings(depth=7, threads=threads)
-        rankings, passages = retrieve.retrieve(collection, tmp_path / "index", settings)
+        rankings, passages, _ = retrieve.retrieve(collection, tmp_path / "index", settings)
         assert rankings[0].pids == tuple(pids[:7])
         files.write_run(tmp_path / f"{threads}.txt", rankings, "bm25")
         files.write_passages(tmp_path / f"{threads}.jsonl.gz", passages)
@@ -134,7 +135,7 @@ def test_ties_are_broken_by_id_and_cut_the_same_for_any_threads(tmp_path):
 def test_excluded_ids_go_before_the_cut(tmp_path):
     folder = write_bright(tmp_path / "data")
     collection = indexed(tmp_path, {"source": "bright", "path": str(folder), "domain": "biology"})
-    rankings, passages = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=2))
+    rankings, passages, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=2))
     found = {ranking.qid: ranking.pids for ranking in rankings}
     assert not {"insects/moth_1.txt", "insects/moth_5.txt"} & set(found["0"])
     assert len(found["0"]) == 2
@@ -146,23 +147,23 @@ def test_the_search_goes_deeper_until_enough_are_left(tmp_path):
     corpus = [(f"p{n:02d}", "", text) for n, text in enumerate(texts)]
     write_beir(tmp_path / "data", corpus, [("q1", "kiwi")], [("q1", "p59", 1)])
     collection = indexed(tmp_path, {"source": "beir", "path": str(tmp_path / "data")})
-    everything, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=100))
+    everything, _, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=100))
     order = everything[0].pids
     assert len(order) == 60
     excluded = {"q1": frozenset(order[:50])}
     strict = prepared.Collection(
         collection.name, collection.entry, collection.queries, collection.qrels, excluded, collection.description
     )
-    rankings, _ = retrieve.retrieve(strict, tmp_path / "index", retrieve.Settings(depth=4))
+    rankings, _, _ = retrieve.retrieve(strict, tmp_path / "index", retrieve.Settings(depth=4))
     assert rankings[0].pids == order[50:54]
-    rankings, _ = retrieve.retrieve(strict, tmp_path / "index", retrieve.Settings(depth=40))
+    rankings, _, _ = retrieve.retrieve(strict, tmp_path / "index", retrieve.Settings(depth=40))
     assert rankings[0].pids == order[50:]
 
 
 @pytest.mark.parametrize(("same_ids", "found"), [("exclude", ("d2", "d5")), ("keep", ("d1", "d2", "d5"))])
 def test_a_document_that_is_the_query_is_no_candidate(tmp_path, same_ids, found):
     collection = fruit(tmp_path, {"d1": "kiwi"}, same_ids=same_ids)
-    rankings, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=3))
+    rankings, _, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=3))
     assert rankings[0].pids == found
 
 
@@ -170,7 +171,7 @@ def test_the_folder_stands_as_title_only_when_asked_for(tmp_path):
     folder = write_bright(tmp_path / "data")
     entry = {"source": "bright", "path": str(folder), "domain": "biology", "titles": "slug"}
     collection = indexed(tmp_path, entry)
-    _, passages = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=2))
+    _, passages, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=2))
     assert {passage.title for passage in passages} == {"insects"}
 
 
@@ -179,7 +180,7 @@ def test_many_queries_and_very_long_ones_are_answered(tmp_path, monkeypatch):
     long = " ".join(f"word{n}" for n in range(3000))
     queries = {f"q{n}": "kiwi" for n in range(5)} | {"long": f"{long} kiwi"}
     collection = fruit(tmp_path, queries)
-    rankings, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=2, threads=2))
+    rankings, _, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=2, threads=2))
     assert {ranking.pids for ranking in rankings} == {("d1", "d2")}
     assert len(rankings) == 6
 
@@ -187,7 +188,7 @@ def test_many_queries_and_very_long_ones_are_answered(tmp_path, monkeypatch):
 def test_a_query_that_finds_nothing_has_no_ranking(tmp_path, caplog):
     collection = fruit(tmp_path, {"q1": "kiwi", "q2": "the of and"})
     with caplog.at_level(logging.WARNING):
-        rankings, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=3))
+        rankings, _, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=3))
     assert [ranking.qid for ranking in rankings] == ["q1"]
     assert "1 queries find no passage: q2" in caplog.text
 
@@ -195,17 +196,28 @@ def test_a_query_that_finds_nothing_has_no_ranking(tmp_path, caplog):
 def test_a_corpus_without_a_word_is_indexed_all_the_same(tmp_path):
     write_beir(tmp_path / "data", [("d1", "", ""), ("d2", "", "kiwi")], [("q1", "kiwi")], [("q1", "d1", 1)])
     collection = indexed(tmp_path, {"source": "beir", "path": str(tmp_path / "data")})
-    rankings, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=3))
+    rankings, _, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=3))
     assert rankings[0].pids == ("d2",)
     assert files.read_json(tmp_path / "index" / "index.json") == {"kind": "lucene", "documents": 2}
 
 
-def test_a_corpus_that_changed_since_is_noticed(tmp_path):
-    fruit(tmp_path, {"q1": "kiwi"})
-    with (tmp_path / "data" / "corpus.jsonl").open("a") as stream:
-        stream.write('{"_id": "d6", "text": "kiwi"}\n')
-    with pytest.raises(UserError, match="6 documents, 5 when prepared"):
-        retrieve.build_index(prepared.load(tmp_path / "collection"), tmp_path, 1, tmp_path / "index")
+def test_a_file_that_was_replaced_under_an_older_time_stamp_is_noticed(tmp_path):
+    collection = fruit(tmp_path, {"q1": "kiwi"})
+    corpus = tmp_path / "data" / "corpus.jsonl"
+    before = corpus.read_text()
+    corpus.write_text(before.replace("kiwi mango", "kiwi melon"))
+    os.utime(corpus, (1, 1))
+    with pytest.raises(UserError, match=r"corpus\.jsonl: not the file that collection 'tiny' was prepared from"):
+        retrieve.build_index(collection, tmp_path, 1, tmp_path / "index")
+    corpus.write_text(before)
+    retrieve.build_index(collection, tmp_path, 1, tmp_path / "index")
+
+
+def test_what_a_killed_job_left_behind_is_cleaned(tmp_path):
+    collection = fruit(tmp_path, {"q1": "kiwi"})
+    (tmp_path / ".index.part" / "index").mkdir(parents=True)
+    retrieve.build_index(collection, tmp_path, 1, tmp_path / "index")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["collection", "data", "index"]
 
 
 def test_an_index_that_is_gone_is_named(tmp_path):
@@ -221,6 +233,10 @@ def test_an_index_that_is_gone_is_named(tmp_path):
         ({"k1": -1}, "k1 is -1"),
         ({"b": 1.5}, "b is 1.5"),
         ({"depth": 0}, "depth is 0"),
+        ({"depth": 3_000_000_000}, "depth is 3000000000; it must lie between 1 and 100000"),
+        ({"k1": math.nan}, "k1 is nan"),
+        ({"k1": math.inf}, "k1 is inf"),
+        ({"b": math.nan}, "b is nan"),
         ({"threads": 0}, "threads is 0"),
     ],
 )
@@ -245,7 +261,7 @@ def test_a_ready_run_stands_in_place_of_retrieval(tmp_path):
     write_run(tmp_path / "run.txt", [*rows, ("q9", "d1", 1, 1.0)])
     entry = {"source": "run", "run": str(tmp_path / "run.txt"), "texts": {"source": "beir", "path": str(folder)}}
     collection = indexed(tmp_path, entry)
-    rankings, passages = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=2))
+    rankings, passages, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=2))
     assert {ranking.qid: ranking.pids for ranking in rankings} == {"q1": ("d4", "d3"), "q2": ("d2",)}
     assert passages == [
         Passage("d2", "apple cherry"),
@@ -259,7 +275,7 @@ def test_a_ready_run_stands_in_place_of_retrieval(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "complaint"),
     [
-        ([("q1", "d1", 1, 2.0), ("q1", "d1", 2, 1.0)], r"run\.txt: query q1 ranks a passage twice"),
+        ([("q1", "d1", 1, 2.0), ("q1", "d1", 2, 1.0)], r"run\.txt:2: query 'q1' ranks passage 'd1' twice"),
         ([("q1", "d7", 1, 2.0)], r"passage 'd7' of the run is not among the texts"),
     ],
 )

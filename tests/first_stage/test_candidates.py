@@ -87,7 +87,7 @@ def test_a_query_without_candidates_is_left_out_and_told(caplog):
     with caplog.at_level(logging.INFO):
         rows = make_candidates([*QUERIES, Query("q3", "three")], RUN, PASSAGES, Settings(3, 2))
     assert [row.query.qid for row in rows] == ["q1", "q2"]
-    assert "Query q3 has no candidates" in caplog.text
+    assert "1 queries have no candidates and are left out, q3 first" in caplog.text
     assert "4 candidates, 4 cut to 2 words" in caplog.text
 
 

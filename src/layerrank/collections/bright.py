@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from layerrank.collections.download import Remote, fetch
-from layerrank.collections.source import Entry, Material, Source, check_ids, parse_stored
+from layerrank.collections.source import Entry, Material, Source, ids_of, parse_stored
 from layerrank.core.errors import UserError
 from layerrank.core.files import file_digest, located, read_numbered_jsonl
+from layerrank.core.reading import check_ids, shown
 from layerrank.core.records import Passage, Query
 
 REVISION = "3066d29c9651a576c8aba4832d249807b181ecae"
@@ -25,9 +26,7 @@ NOTHING = "N/A"
 def read(entry: Entry, cache: Path) -> Material:
     """Read a domain's examples and check them against its documents."""
     examples, documents = (_file(kind, entry, cache) for kind in ("examples", "documents"))
-    pids = {passage.pid for passage in passages(entry, cache)}
-    if not pids:
-        raise UserError(f"{documents}: the corpus is empty")
+    pids = ids_of(passages(entry, cache), str(documents))
     queries: dict[str, Query] = {}
     qrels: dict[str, dict[str, int]] = {}
     excluded = {}
@@ -40,13 +39,12 @@ def read(entry: Entry, cache: Path) -> Material:
         gold = _ids(row, "gold_ids", where)
         excluded[qid] = frozenset(_ids(row, "excluded_ids", where))
         for pid in gold:
-            if pid not in pids:
-                raise UserError(f"{where}: gold id {pid!r} is not in {documents.name}")
             if pid in excluded[qid]:
                 raise UserError(f"{where}: {pid!r} is both a gold and an excluded id")
         qrels[qid] = dict.fromkeys(gold, 1)
-    digests = {"examples": f"sha256:{file_digest(examples)}", "documents": f"sha256:{file_digest(documents)}"}
-    return Material(list(queries.values()), qrels, digests, documents=len(pids), excluded=excluded)
+    paths = {} if "path" in entry else {"examples": examples, "documents": documents}
+    digests = {part: f"sha256:{file_digest(path)}" for part, path in paths.items()}
+    return Material(list(queries.values()), qrels, digests, documents=len(pids), pids=pids, excluded=excluded)
 
 
 def passages(entry: Entry, cache: Path) -> Iterator[Passage]:
@@ -61,9 +59,9 @@ def passages(entry: Entry, cache: Path) -> Iterator[Passage]:
         yield Passage(pid, _value(row, "content", str, where))
 
 
-def inputs(entry: Entry) -> list[Path]:
+def inputs(entry: Entry) -> dict[str, Path]:
     """The two local files where the entry has a path; none where they come from the hub."""
-    return [_local(kind, entry) for kind in ("examples", "documents")] if "path" in entry else []
+    return {kind: _local(kind, entry) for kind in ("examples", "documents")} if "path" in entry else {}
 
 
 def _file(kind: str, entry: Entry, cache: Path) -> Path:
@@ -106,7 +104,7 @@ def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
 def _value(row: Mapping[str, Any], key: str, kind: type, where: str) -> Any:
     value = row.get(key)
     if not isinstance(value, kind):
-        raise UserError(f"{where}: {key} must be a {kind.__name__}, got {value!r}")
+        raise UserError(f"{where}: {key} must be a {kind.__name__}, got {shown(value)}")
     return value
 
 

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from layerrank.collections.source import Entry, Material, Source, check_ids, parse_stored
+from layerrank.collections.source import Entry, Material, Source, parse_stored
 from layerrank.core.errors import UserError
 from layerrank.core.files import Qrels, text_digest
+from layerrank.core.reading import check_ids
 from layerrank.core.records import Passage, Query
 
 

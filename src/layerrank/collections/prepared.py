@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from layerrank.collections import SOURCES
-from layerrank.collections.source import Entry, Material, Source, check_ids
+from layerrank.collections.source import Entry, Material, Source
 from layerrank.core import files
 from layerrank.core.errors import UserError
 from layerrank.core.files import Qrels
+from layerrank.core.reading import check_ids
 from layerrank.core.records import Query
 from layerrank.core.sampling import sample
 
@@ -29,6 +30,7 @@ COMMON = frozenset(
         "description",
         "label",
         "passage_words",
+        "strict",
     }
 )
 """Keys that an entry of any source may have."""
@@ -46,9 +48,15 @@ DEFAULTS: Mapping[str, Any] = {
     "instruction": "IE",
     "titles": True,
     "relevance_level": 1,
-    "same_ids": "exclude",
+    "same_ids": None,
     "first_stage": "bm25",
 }
+
+TEXTS = frozenset({"path", "split", "corpus", "topics", "qrels", "candidates", "run", "index", "id", "domain"})
+"""Keys whose value is a name."""
+
+FEW = 3
+"""Candidates of the queries' own ids that are taken out of a collection whose entry does not say `same_ids`."""
 
 EXCLUDED = "excluded.jsonl.gz"
 """Passages that must not be candidates, as JSON lines {qid, pids}; BRIGHT has hundreds of thousands."""
@@ -73,7 +81,10 @@ class Collection:
         return SOURCES[self.entry["source"]]
 
     def forbidden(self, qid: str) -> frozenset[str]:
-        """Ids that must not be candidates of the query: those excluded, and its own unless `same_ids: keep`."""
+        """Ids that must not be candidates of the query: those excluded, and its own unless `same_ids: keep`.
+
+        Where the entry does not say `same_ids`, the own ids are taken out too, as long as they are `FEW`.
+        """
         excluded = self.excluded.get(qid, frozenset())
         return excluded if self.description["same_ids"] == "keep" else excluded | {qid}
 
@@ -106,6 +117,11 @@ def check_entry(name: str, entry: Any) -> Source:
     level = entry.get("relevance_level", 1)
     if isinstance(level, bool) or not isinstance(level, int) or level < 1:
         raise UserError(f"{where}: relevance_level is {level!r}; it must be a whole number, at least 1")
+    if not isinstance(entry.get("strict", False), bool):
+        raise UserError(f"{where}: strict is {entry['strict']!r}; allowed are true, false")
+    for key in TEXTS & entry.keys():
+        if not isinstance(entry[key], str) or not entry[key]:
+            raise UserError(f"{where}: {key} is {entry[key]!r}; it must be a text")
     return source
 
 
@@ -116,8 +132,36 @@ def identity(name: str, entry: Entry) -> dict[str, Any]:
 
 
 def inputs(name: str, entry: Entry) -> list[str]:
-    """Paths of the local files that a collection is made from, for the workflow to watch."""
-    return [str(path) for path in check_entry(name, entry).inputs(entry)]
+    """Paths of the local files that a collection is made from, for the workflow to watch; all of them are there."""
+    paths = check_entry(name, entry).inputs(entry)
+    for path in paths.values():
+        if path.is_dir():
+            raise UserError(f"collection {name!r}: {path} is a folder, where a file is expected")
+    return [str(path) for path in paths.values()]
+
+
+def input_digests(name: str, entry: Entry, cache: Path | None) -> dict[str, str]:
+    """SHA-256 of each of those files, by the part that it is of the collection; large ones are remembered in `cache`.
+
+    As a rule's parameter it makes the workflow see a file that was replaced under an older time stamp.
+    """
+    paths = check_entry(name, entry).inputs(entry)
+    return {part: f"sha256:{files.remembered_digest(path, cache)}" for part, path in paths.items()}
+
+
+def check_inputs(collection: Collection, cache: Path | None) -> None:
+    """Refuse a prepared collection whose files are no longer those that it was made from, whatever their time stamps.
+
+    `UserError` names the file that has changed.
+    """
+    recorded = collection.description["digests"]
+    for part, digest in input_digests(collection.name, collection.entry, cache).items():
+        if recorded.get(part) != digest:
+            path = collection.source.inputs(collection.entry)[part]
+            raise UserError(
+                f"{path}: not the file that collection {collection.name!r} was prepared from, which had digest"
+                f" {recorded.get(part)}: prepare the collection again"
+            )
 
 
 def prepare(name: str, entry: Entry, cache: Path, output: Path, query_limit: int | None, seed: int) -> None:
@@ -131,27 +175,35 @@ def prepare(name: str, entry: Entry, cache: Path, output: Path, query_limit: int
             " for; scores with this label leak support no claim (semantics.md §5)",
             name,
         )
+    inputs(name, entry)
     material = source.read(entry, cache)
-    judged = _judged(name, material)
+    settings = {key: entry.get(key, default) for key, default in DEFAULTS.items()}
+    judged = _judged(name, material, entry)
     chosen = sample(judged, query_limit, seed)
     qrels = {qid: material.qrels[qid] for qid in chosen}
     excluded = {qid: sorted(material.excluded[qid]) for qid in chosen if material.excluded.get(qid)}
+    _check_own_ids(name, qrels, settings["same_ids"])
+    relevant = _relevant(name, qrels, settings["relevance_level"])
+    unknown = _unknown(name, material, qrels, entry)
     grades = [grade for of_query in qrels.values() for grade in of_query.values()]
-    settings = {key: entry.get(key, default) for key, default in DEFAULTS.items()}
     description = {
         "name": name,
         "entry": {key: value for key, value in entry.items() if key not in COMMON or key == "source"},
         **settings,
-        "digests": dict(material.digests),
+        "digests": {**input_digests(name, entry, cache), **material.digests},
         "query_limit": query_limit,
         "seed": seed,
         "sampled": len(chosen) < len(judged),
         "statistics": {
             "documents": material.documents,
             "judged_queries": len(judged),
+            "judged_without_topic": len(material.qrels) - len(judged),
             "queries": len(chosen),
+            "queries_without_relevant": sum(not count for count in relevant.values()),
+            "queries_with_own_id": None if material.pids is None else sum(qid in material.pids for qid in chosen),
             "judgements": len(grades),
-            "relevant": sum(grade >= settings["relevance_level"] for grade in grades),
+            **unknown,
+            "relevant": sum(relevant.values()),
             "negative_grades": sum(grade < 0 for grade in grades),
             "excluded": sum(map(len, excluded.values())),
         },
@@ -176,7 +228,7 @@ def load(folder: Path) -> Collection:
     )
 
 
-def _judged(name: str, material: Material) -> dict[str, Query]:
+def _judged(name: str, material: Material, entry: Entry) -> dict[str, Query]:
     """The queries with at least one judgement, by id."""
     where = f"collection {name!r}"
     if not any(material.qrels.values()):
@@ -188,7 +240,70 @@ def _judged(name: str, material: Material) -> dict[str, Query]:
     for query in judged.values():
         if not query.text.strip():
             raise UserError(f"{where}: the text of query {query.qid!r} is blank")
-    orphans = len(material.qrels) - len(judged)
-    if orphans:
-        logger.warning("%s: %d judged queries have no topic and are left out", where, orphans)
+    if orphans := sorted(material.qrels.keys() - judged.keys()):
+        _missing(f"{where}: {len(orphans)} judged queries have no topic and are left out, {orphans[0]} first", entry)
     return judged
+
+
+def _check_own_ids(name: str, qrels: Qrels, same_ids: str | None) -> None:
+    """Where a query's own id is a judged document of it, the entry must say which it is."""
+    own = [qid for qid in qrels if qid in qrels[qid]]
+    if own and same_ids is None:
+        raise UserError(
+            f"collection {name!r}: query {own[0]!r} judges a document of its own id, as do {len(own)} of {len(qrels)}:"
+            " say same_ids: keep (documents like any other) or exclude (the query itself, no candidate)"
+        )
+    if own and same_ids == "exclude":
+        logger.warning(
+            "Collection %s: same_ids: exclude takes a judged document from %d queries (%s first), not from their ideal",
+            name,
+            len(own),
+            own[0],
+        )
+
+
+def _relevant(name: str, qrels: Qrels, level: int) -> dict[str, int]:
+    """Relevant judgements by query; `UserError` where there are none at all."""
+    relevant = {qid: sum(grade >= level for grade in grades.values()) for qid, grades in qrels.items()}
+    if not any(relevant.values()):
+        highest = max(grade for grades in qrels.values() for grade in grades.values())
+        raise UserError(
+            f"collection {name!r}: no judgement of its {len(qrels)} queries is relevant:"
+            f" the highest grade is {highest}, relevance_level is {level}"
+        )
+    if without := [qid for qid, count in relevant.items() if not count]:
+        logger.info("Collection %s: %d queries have no relevant passage, %s first", name, len(without), without[0])
+    return relevant
+
+
+def _unknown(name: str, material: Material, qrels: Qrels, entry: Entry) -> dict[str, int]:
+    """How many judged documents, and judgements, are not among the texts; nothing where the source does not tell.
+
+    They count in the ideal, as in trec_eval. `UserError` where no judged document is known, or under `strict`.
+    """
+    if material.pids is None:
+        return {}
+    where = f"collection {name!r}"
+    if all(material.pids.isdisjoint(grades) for grades in material.qrels.values()):
+        pid = min(pid for grades in material.qrels.values() for pid in grades)
+        raise UserError(
+            f"{where}: none of its judged documents is among its {len(material.pids)} texts, {pid!r} for one;"
+            " do judgements and texts belong together?"
+        )
+    unknown = [(qid, pid) for qid, grades in qrels.items() for pid in grades if pid not in material.pids]
+    documents = {pid for _, pid in unknown}
+    if unknown:
+        qid, pid = unknown[0]
+        _missing(
+            f"{where}: {len(documents)} judged documents are not among the texts and count in the ideal alone"
+            f" ({len(unknown)} of {sum(map(len, qrels.values()))} judgements), {pid!r} of query {qid!r} first",
+            entry,
+        )
+    return {"judged_documents_without_text": len(documents), "judgements_without_text": len(unknown)}
+
+
+def _missing(message: str, entry: Entry) -> None:
+    """Say what the files lack; under `strict` it is an error."""
+    if entry.get("strict", False):
+        raise UserError(f"{message} (strict: true)")
+    logger.warning("%s", message)

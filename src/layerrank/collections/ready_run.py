@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from layerrank.collections.source import Entry, Material, Source
 from layerrank.core.errors import UserError
-from layerrank.core.files import file_digest, located, read_run
-from layerrank.core.records import Passage
+from layerrank.core.files import located, read_run
+from layerrank.core.records import Passage, Ranking
+
+logger = logging.getLogger(__name__)
+
+
+def check_run(rankings: Sequence[Ranking], material: Material, where: str) -> None:
+    """Refuse a run that ranks nothing of a collection; say what it ranks besides, and what it leaves out."""
+    judged = {query.qid for query in material.queries if material.qrels.get(query.qid)}
+    ranked = {ranking.qid for ranking in rankings}
+    if not judged & ranked:
+        raise UserError(
+            f"{where}: it ranks {len(ranked)} queries, none of them among its collection's {len(judged)} judged ones"
+        )
+    if besides := sorted(ranked - judged):
+        logger.info("%s: %d queries are not judged and are left out, %s first", where, len(besides), besides[0])
+    if missing := sorted(judged - ranked):
+        logger.warning("%s: %d judged queries are not ranked and count as 0, %s first", where, len(missing), missing[0])
 
 
 def source_of(sources: Mapping[str, Source]) -> Source:
@@ -30,12 +46,15 @@ def source_of(sources: Mapping[str, Source]) -> Source:
     def check(entry: Entry) -> None:
         nested(entry)
 
+    def ranked(entry: Entry) -> list[Ranking]:
+        return read_run(located(entry["run"]))
+
     def read(entry: Entry, cache: Path) -> Material:
         source, inner = nested(entry)
-        path = located(entry["run"])
-        read_run(path)
+        rankings = ranked(entry)
         material = source.read(inner, cache)
-        return dataclasses.replace(material, digests={**material.digests, "run": f"sha256:{file_digest(path)}"})
+        check_run(rankings, material, str(located(entry["run"])))
+        return material
 
     def parse(pid: str, raw: str, entry: Entry) -> Passage:
         source, inner = nested(entry)
@@ -45,19 +64,19 @@ def source_of(sources: Mapping[str, Source]) -> Source:
         source, inner = nested(entry)
         if source.passages is None:
             raise UserError("the texts of this run lie in a prebuilt index")
-        wanted = {pid for ranking in read_run(located(entry["run"])) for pid in ranking.pids}
+        wanted = {pid for ranking in ranked(entry) for pid in ranking.pids}
         return (passage for passage in source.passages(inner, cache) if passage.pid in wanted)
 
     def prebuilt(entry: Entry) -> str | None:
         source, inner = nested(entry)
         return source.prebuilt(inner)
 
-    def inputs(entry: Entry) -> list[Path]:
+    def inputs(entry: Entry) -> dict[str, Path]:
         source, inner = nested(entry)
         path = located(entry["run"])
-        if not path.is_file():
+        if not path.exists():
             raise UserError(f"{path}: no such run")
-        return [path, *source.inputs(inner)]
+        return {"run": path, **source.inputs(inner)}
 
     return Source(
         required=frozenset({"run", "texts"}),
@@ -66,6 +85,7 @@ def source_of(sources: Mapping[str, Source]) -> Source:
         parse=parse,
         passages=passages,
         prebuilt=prebuilt,
+        ranked=ranked,
         inputs=inputs,
         check=check,
     )

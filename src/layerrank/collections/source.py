@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from layerrank.core.errors import UserError
 from layerrank.core.files import Qrels
-from layerrank.core.records import Passage, Query
+from layerrank.core.records import Passage, Query, Ranking
 
 Entry = Mapping[str, Any]
 """A collection's entry in the catalogue, as config/collections.yaml has it."""
@@ -21,14 +20,16 @@ Entry = Mapping[str, Any]
 class Material:
     """A collection as its source has it, before judged queries are selected.
 
-    `excluded` names, by query, the passages that must not be candidates. `digests` are of the inputs, by name.
-    `documents` is their number, None where the source does not tell before its index is there.
+    `excluded` names, by query, the passages that must not be candidates. `documents` is their number and `pids` are
+    their ids, None where the source does not tell before its index is there. `digests` are of what comes from
+    elsewhere, by name; those of local files are taken of the source's `inputs`.
     """
 
     queries: Sequence[Query]
     qrels: Qrels
-    digests: Mapping[str, str]
+    digests: Mapping[str, str] = field(default_factory=dict)
     documents: int | None = None
+    pids: frozenset[str] | None = None
     excluded: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
@@ -38,8 +39,9 @@ class Source:
 
     `read(entry, cache)` returns the validated material. `passages(entry, cache)` yields every text; it is None where
     the texts lie in a ready Lucene index, whose name `prebuilt(entry)` returns. `inputs(entry)` are the local files
-    that the collection is made from. `parse(pid, raw, entry)` reads a stored text of an index. `check(entry)` refuses
-    what the keys' names alone do not show to be wrong.
+    that the collection is made from, by the part that they are of it. `ranked(entry)` is the run that stands in place
+    of retrieval; it is None where there is none. `parse(pid, raw, entry)` reads a stored text of an index.
+    `check(entry)` refuses what the keys' names alone do not show to be wrong.
     """
 
     required: frozenset[str]
@@ -48,7 +50,8 @@ class Source:
     parse: Callable[[str, str, Entry], Passage]
     passages: Callable[[Entry, Path], Iterator[Passage]] | None = None
     prebuilt: Callable[[Entry], str | None] = lambda entry: None
-    inputs: Callable[[Entry], list[Path]] = lambda entry: []
+    ranked: Callable[[Entry], list[Ranking]] | None = None
+    inputs: Callable[[Entry], dict[str, Path]] = lambda entry: {}
     check: Callable[[Entry], None] = lambda entry: None
 
 
@@ -71,8 +74,15 @@ def with_slug(passage: Passage) -> Passage:
     return Passage(passage.pid, passage.text, passage.pid.split("/")[0])
 
 
-def check_ids(kind: str, ids: Iterable[str], where: str) -> None:
-    """Refuse ids that a TREC file cannot hold: empty, or with white space."""
-    for name in ids:
-        if not name or re.search(r"\s", name):
-            raise UserError(f"{where}: {kind} id {name!r} is empty or has white space, which TREC files cannot hold")
+def ids_of(passages: Iterable[Passage], where: str) -> frozenset[str]:
+    """Ids of all passages of a collection; `UserError` where there are none, or none has a word."""
+    pids = set()
+    worded = False
+    for passage in passages:
+        pids.add(passage.pid)
+        worded = worded or bool(passage.content)
+    if not pids:
+        raise UserError(f"{where}: the corpus is empty")
+    if not worded:
+        raise UserError(f"{where}: no document has a text or a title")
+    return frozenset(pids)

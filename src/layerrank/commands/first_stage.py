@@ -33,6 +33,7 @@ def add_retrieve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=1, help="search threads")
     parser.add_argument("--output", required=True, type=Path, help="the TREC run to write")
     parser.add_argument("--passages", required=True, type=Path, help="the retrieved texts to write (JSON lines, .gz)")
+    parser.add_argument("--counts", type=Path, help="what was left out, to write as JSON")
 
 
 def run_retrieve(options: argparse.Namespace) -> None:
@@ -42,9 +43,11 @@ def run_retrieve(options: argparse.Namespace) -> None:
     from layerrank.first_stage import bm25
 
     settings = bm25.Settings(options.k1, options.b, options.depth, options.threads)
-    rankings, passages = bm25.retrieve(prepared.load(options.collection), options.index, settings)
+    rankings, passages, counts = bm25.retrieve(prepared.load(options.collection), options.index, settings)
     files.write_passages(options.passages, passages)
     files.write_run(options.output, rankings, tag="bm25")
+    if options.counts:
+        files.write_json(options.counts, counts)
 
 
 def add_check_first_stage(parser: argparse.ArgumentParser) -> None:

@@ -41,6 +41,9 @@ def add_manifest(parser: argparse.ArgumentParser) -> None:
         "--collections", type=named_file, nargs="*", default=[], metavar="NAME=FILE", help="their collection.json"
     )
     parser.add_argument(
+        "--first-stages", type=named_file, nargs="*", default=[], metavar="NAME=FILE", help="their counts of retrieve"
+    )
+    parser.add_argument(
         "--models", type=named_file, nargs="*", default=[], metavar="NAME=FOLDER", help="folders of fetch-model"
     )
     parser.add_argument("--signals", type=Path, nargs="*", default=[], metavar="FILE", help="stored signals")
@@ -55,9 +58,12 @@ def run_manifest(options: argparse.Namespace) -> None:
     from layerrank.core import files
     from layerrank.study import manifest
 
+    collections = {name: files.read_json(path) for name, path in options.collections}
+    for name, path in options.first_stages:
+        collections[name]["retrieved"] = files.read_json(path)
     document = manifest.manifest(
         options.study,
-        {name: files.read_json(path) for name, path in options.collections},
+        collections,
         {name: files.read_json(folder / files.MODEL_RECORD) for name, folder in options.models},
         [store.read_metadata(path) for path in options.signals],
         options.files,

@@ -10,19 +10,31 @@ import json
 import math
 import os
 import tempfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from layerrank.core.errors import UserError
+from layerrank.core.reading import (
+    check_ids,
+    finite_number,
+    finite_value,
+    grade_of,
+    numbered_lines,
+    numbered_objects,
+    shown,
+    whole_number,
+)
 from layerrank.core.records import Candidates, Cost, Passage, Query, Ranking
 
 Qrels = dict[str, dict[str, int]]
 
 MODEL_RECORD = "layerrank.json"
 """File in a model folder that says where it came from: name, source, revision, digest, context."""
+
+REMEMBERED = 8 << 20
+"""Bytes from which on a file's digest is worth keeping."""
 
 WHOLE = ".whole"
 """How the hidden names end under which finished work is kept until a workflow that ran it has ended."""
@@ -83,6 +95,10 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    except RecursionError:
+        raise UserError(f"{path}: not valid JSON (nested too deeply)") from None
     except ValueError as error:
         raise UserError(f"{path}: not valid JSON ({error})") from None
 
@@ -103,25 +119,7 @@ def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
 
 def read_numbered_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Like `read_jsonl`, with each object's line number, from 1."""
-    try:
-        raw = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # noqa: SIM115 - closed below
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    number = 0
-    with raw as lines:
-        try:
-            for number, line in enumerate(lines, 1):
-                if not line.strip():
-                    continue
-                try:
-                    row = json.loads(line)
-                except ValueError as error:
-                    raise UserError(f"{path}:{number}: not valid JSON ({error})") from None
-                if not isinstance(row, dict):
-                    raise UserError(f"{path}:{number}: expected a JSON object")
-                yield number, row
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise UserError(f"{path}:{number + 1}: not a whole gzip file ({error})") from None
+    return numbered_objects(path)
 
 
 def write_topics(path: Path, queries: Iterable[Query]) -> None:
@@ -131,7 +129,10 @@ def write_topics(path: Path, queries: Iterable[Query]) -> None:
 
 def read_topics(path: Path) -> list[Query]:
     """Read what `write_topics` wrote."""
-    return [Query(row["qid"], row["text"]) for row in read_jsonl(path)]
+    rows = read_numbered_jsonl(path)
+    return [
+        Query(_value(row, "qid", str, where), _value(row, "text", str, where)) for where, row in _placed(path, rows)
+    ]
 
 
 def write_qrels(path: Path, qrels: Qrels) -> None:
@@ -141,14 +142,23 @@ def write_qrels(path: Path, qrels: Qrels) -> None:
 
 
 def read_qrels(path: Path) -> Qrels:
-    """Read TREC judgements as {qid: {pid: grade}}."""
+    """Read TREC judgements as {qid: {pid: grade}}; a passage judged twice, with two grades, is a `UserError`."""
     qrels: Qrels = {}
-    for number, line in enumerate(_lines(path), 1):
-        fields = line.split()
-        if len(fields) != 4 or not fields[3].lstrip("-").isdigit():
-            raise UserError(f"{path}:{number}: expected 'qid 0 pid grade', got {line!r}")
-        qrels.setdefault(fields[0], {})[fields[2]] = int(fields[3])
+    for number, line in numbered_lines(path):
+        fields, where = line.split(), f"{path}:{number}"
+        if len(fields) != 4:
+            raise UserError(f"{where}: expected 'qid 0 pid grade', got {shown(line)}")
+        add_judgement(qrels, fields[0], fields[2], fields[3], where)
     return qrels
+
+
+def add_judgement(qrels: Qrels, qid: str, pid: str, grade: str, where: str) -> None:
+    """Put one judgement, as a file has it, into `qrels`; `where` is its file and line."""
+    check_ids("query", [qid], where)
+    check_ids("document", [pid], where)
+    value = grade_of(grade, where)
+    if qrels.setdefault(qid, {}).setdefault(pid, value) != value:
+        raise UserError(f"{where}: query {qid!r} judges document {pid!r} twice, with different grades")
 
 
 def write_candidates(path: Path, rows: Iterable[Candidates]) -> None:
@@ -171,14 +181,20 @@ def write_candidates(path: Path, rows: Iterable[Candidates]) -> None:
 
 def read_candidates(path: Path) -> list[Candidates]:
     """Read what `write_candidates` wrote."""
-    return [
-        Candidates(
-            Query(row["qid"], row["query"]),
-            tuple(Passage(entry["pid"], entry["text"], entry["title"]) for entry in row["passages"]),
-            tuple(float(entry["score"]) for entry in row["passages"]),
+    found = []
+    for where, row in _placed(path, read_numbered_jsonl(path)):
+        entries = _value(row, "passages", list, where)
+        for entry in entries:
+            if not isinstance(entry, dict):
+                raise UserError(f"{where}: passages must be JSON objects, got {shown(entry)}")
+        found.append(
+            Candidates(
+                Query(_value(row, "qid", str, where), _value(row, "query", str, where)),
+                tuple(_passage(entry, where) for entry in entries),
+                tuple(finite_value(entry.get("score"), "score", where) for entry in entries),
+            )
         )
-        for row in read_jsonl(path)
-    ]
+    return found
 
 
 def write_passages(path: Path, passages: Iterable[Passage]) -> None:
@@ -189,11 +205,27 @@ def write_passages(path: Path, passages: Iterable[Passage]) -> None:
 def read_passages(path: Path) -> dict[str, Passage]:
     """Read what `write_passages` wrote, by id; a passage that comes twice is a `UserError`."""
     passages: dict[str, Passage] = {}
-    for number, row in read_numbered_jsonl(path):
-        if row["pid"] in passages:
-            raise UserError(f"{path}:{number}: passage {row['pid']!r} comes twice")
-        passages[row["pid"]] = Passage(row["pid"], row["text"], row["title"])
+    for where, row in _placed(path, read_numbered_jsonl(path)):
+        passage = _passage(row, where)
+        if passage.pid in passages:
+            raise UserError(f"{where}: passage {passage.pid!r} comes twice")
+        passages[passage.pid] = passage
     return passages
+
+
+def _passage(row: Mapping[str, Any], where: str) -> Passage:
+    return Passage(*(_value(row, key, str, where) for key in ("pid", "text", "title")))
+
+
+def _placed(path: Path, rows: Iterable[tuple[int, dict[str, Any]]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    return ((f"{path}:{number}", row) for number, row in rows)
+
+
+def _value(row: Mapping[str, Any], key: str, kind: type, where: str) -> Any:
+    value = row.get(key)
+    if isinstance(value, bool) or not isinstance(value, kind):
+        raise UserError(f"{where}: {key!r} is {shown(value)}; this is no file that layerrank wrote, or it is damaged")
+    return value
 
 
 def write_run(path: Path, rankings: Iterable[Ranking], tag: str) -> None:
@@ -203,6 +235,7 @@ def write_run(path: Path, rankings: Iterable[Ranking], tag: str) -> None:
     """
     import numpy as np
 
+    check_ids("run", [tag], "tag")
     lines: list[str] = []
     for ranking in rankings:
         if len(set(ranking.pids)) != len(ranking.pids):
@@ -218,22 +251,27 @@ def write_run(path: Path, rankings: Iterable[Ranking], tag: str) -> None:
 
 
 def read_run(path: Path) -> list[Ranking]:
-    """Read a TREC run, each query's passages by falling score (ties by rank), queries in file order."""
-    rows: dict[str, list[tuple[float, int, str]]] = {}
-    for number, line in enumerate(_lines(path), 1):
-        fields = line.split()
-        try:
-            qid, _, pid, rank, score, _ = fields
-            rows.setdefault(qid, []).append((-float(score), int(rank), pid))
-        except ValueError:
-            raise UserError(f"{path}:{number}: expected 'qid Q0 pid rank score tag', got {line!r}") from None
+    """Read a TREC run, each query's passages by falling score (ties by rank), queries in file order.
+
+    `UserError` names file and line of what is no run's line, of a score that is no finite number, and of a passage that
+    comes twice for its query.
+    """
+    rows: dict[str, dict[str, tuple[float, int]]] = {}
+    for number, line in numbered_lines(path):
+        fields, where = line.split(), f"{path}:{number}"
+        if len(fields) != 6:
+            raise UserError(f"{where}: expected 'qid Q0 pid rank score tag', got {shown(line)}")
+        qid, _, pid, rank, score, _ = fields
+        check_ids("query", [qid], where)
+        check_ids("passage", [pid], where)
+        of_query = rows.setdefault(qid, {})
+        if pid in of_query:
+            raise UserError(f"{where}: query {qid!r} ranks passage {pid!r} twice")
+        of_query[pid] = (-finite_number(score, "score", where), whole_number(rank, "rank", where))
     rankings = []
-    for qid, entries in rows.items():
-        entries.sort()
-        pids = tuple(pid for _, _, pid in entries)
-        if len(set(pids)) != len(pids):
-            raise UserError(f"{path}: query {qid} ranks a passage twice")
-        rankings.append(Ranking(qid, pids, tuple(-score for score, _, _ in entries)))
+    for qid, of_query in rows.items():
+        pids = tuple(sorted(of_query, key=lambda pid: (of_query[pid], pid)))
+        rankings.append(Ranking(qid, pids, tuple(-of_query[pid][0] for pid in pids)))
     return rankings
 
 
@@ -244,7 +282,13 @@ def write_costs(path: Path, costs: Iterable[Cost]) -> None:
 
 def read_costs(path: Path) -> list[Cost]:
     """Read what `write_costs` wrote."""
-    return [Cost(**row) for row in read_jsonl(path)]
+    costs = []
+    for where, row in _placed(path, read_numbered_jsonl(path)):
+        try:
+            costs.append(Cost(**row))
+        except TypeError as error:
+            raise UserError(f"{where}: no costs of a query ({error})") from None
+    return costs
 
 
 def file_digest(path: Path) -> str:
@@ -253,17 +297,29 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def remembered_digest(path: Path, cache: Path | None) -> str:
+    """`file_digest`, kept in `cache` for large files as long as size, times and inode stay what they were.
+
+    The time of change (ctime) is among them, which no program sets back: a file that was replaced by an older one is
+    read again.
+    """
+    about = path.stat()
+    if cache is None or about.st_size < REMEMBERED:
+        return file_digest(path)
+    stamp = [about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino]
+    record = cache / "digests" / f"{text_digest([str(path.absolute())])[:32]}.json"
+    if record.is_file():
+        kept = read_json(record)
+        if isinstance(kept, dict) and kept.get("stamp") == stamp:
+            return str(kept["digest"])
+    digest = file_digest(path)
+    write_json(record, {"stamp": stamp, "digest": digest})
+    return digest
+
+
 def text_digest(parts: Sequence[str]) -> str:
     """SHA-256 of several texts, each closed by a zero byte, as 64 hexadecimal digits."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part.encode() + b"\0")
     return digest.hexdigest()
-
-
-def _lines(path: Path) -> Iterator[str]:
-    try:
-        with path.open(encoding="utf-8") as lines:
-            yield from (line for line in (raw.strip() for raw in lines) if line)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None

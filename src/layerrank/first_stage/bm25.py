@@ -8,8 +8,8 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import math
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,18 +19,21 @@ from tqdm import tqdm
 
 from layerrank.collections.java import documents_of, java_class, new_index
 from layerrank.collections.prebuilt import fetch_index
-from layerrank.collections.prepared import Collection
-from layerrank.collections.source import Entry, with_slug
+from layerrank.collections.prepared import FEW, Collection, check_inputs
+from layerrank.collections.source import with_slug
 from layerrank.core import files
 from layerrank.core.errors import UserError
+from layerrank.core.locks import part_folder
 from layerrank.core.records import Passage, Query, Ranking
 
 BATCH = 1000
 """Documents handed to the indexer at a time."""
 HELD = 50_000
 """Hits that a batch of queries may hold in the JVM's memory, each with its stored text."""
-CLAUSES = 1 << 16
-"""Different terms that a query may have; Lucene's default of 1,024 is less than some of BRIGHT's posts may need."""
+CLAUSES = (1 << 31) - 1
+"""Different terms that a query may have: any number; Lucene's default of 1,024 is less than some posts have."""
+DEPTH = 100_000
+"""Most candidates of a query: enough for any recall, within what a search may hold in memory."""
 
 logger = logging.getLogger(__name__)
 
@@ -45,12 +48,12 @@ class Settings:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        if self.k1 < 0:
-            raise UserError(f"first_stage k1 is {self.k1}; it must not be negative")
+        if not 0 <= self.k1 < math.inf:
+            raise UserError(f"first_stage k1 is {self.k1}; it must be a number, not negative")
         if not 0 <= self.b <= 1:
             raise UserError(f"first_stage b is {self.b}; it must lie between 0 and 1")
-        if self.depth < 1:
-            raise UserError(f"first_stage depth is {self.depth}; it must be at least 1")
+        if not 1 <= self.depth <= DEPTH:
+            raise UserError(f"first_stage depth is {self.depth}; it must lie between 1 and {DEPTH}")
         if self.threads < 1:
             raise UserError(f"threads is {self.threads}; it must be at least 1")
 
@@ -66,24 +69,21 @@ def build_index(collection: Collection, cache: Path, threads: int, output: Path)
     names its cache. `texts`: passages.jsonl.gz with the texts of a ready run.
     """
     entry, source = collection.entry, collection.source
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as name:
-        folder = Path(name) / "index"
+    check_inputs(collection, cache)
+    with part_folder(output.with_name(f".{output.name}.part")) as part:
+        folder = part / "index"
         ready = source.prebuilt(entry)
         if ready is not None:
             about: dict[str, Any] = {"kind": "prebuilt", "name": ready, "path": str(fetch_index(ready, cache))}
         elif source.passages is None:
             raise RuntimeError(f"source {entry['source']} has neither texts nor an index")
-        elif entry["source"] == "run":
+        elif source.ranked is not None:
             about = {"kind": "texts"}
             texts = sorted(source.passages(entry, cache), key=lambda passage: passage.pid)
             files.write_passages(folder / "passages.jsonl.gz", texts)
         else:
             documents = write_lucene(source.passages(entry, cache), folder / "lucene", threads)
             about = {"kind": "lucene", "documents": documents}
-            expected = collection.description["statistics"]["documents"]
-            if expected is not None and documents != expected:
-                raise UserError(f"collection {collection.name!r}: {documents} documents, {expected} when prepared")
         files.write_json(folder / "index.json", about)
         if output.exists():
             shutil.rmtree(output)
@@ -105,8 +105,8 @@ def write_lucene(passages: Iterable[Passage], folder: Path, threads: int) -> int
         indexed += len(stored)
         indexer.add_batch_raw(stored)
     indexer.close()
-    if not total:
-        raise UserError("the corpus is empty: there is nothing to index")
+    if not indexed:
+        raise UserError(f"the corpus has no text to index: {total} documents, none with a word")
     written = documents_of(folder)
     if written != indexed:
         raise RuntimeError(f"Lucene took {written} of {indexed} passages")
@@ -119,33 +119,41 @@ def _stored(passage: Passage) -> str:
     return json.dumps({"id": passage.pid, "contents": contents, "title": passage.title}, ensure_ascii=False)
 
 
-def retrieve(collection: Collection, index: Path, settings: Settings) -> tuple[list[Ranking], list[Passage]]:
-    """Return every query's candidates, best first, and the retrieved passages, untruncated, sorted by id.
+def retrieve(
+    collection: Collection, index: Path, settings: Settings
+) -> tuple[list[Ranking], list[Passage], dict[str, int]]:
+    """Return every query's candidates, best first; the retrieved passages, untruncated, sorted by id; and counts.
 
     Passages that must not be candidates are taken out before the cut to depth (semantics.md §5). Ties in score are
-    broken by passage id, in a ready run by rank. A query that finds nothing has no ranking.
+    broken by passage id, in a ready run by rank. A query that finds nothing has no ranking. The counts are those of
+    `search_all`.
     """
+    if collection.source.ranked is not None:
+        check_inputs(collection, None)
     about = files.read_json(index / "index.json")
     if about["kind"] == "texts":
-        rankings = search_all(collection, ready_search(collection.entry), settings.depth)
+        rankings, counts = search_all(collection, ready_search(collection), settings.depth)
         passages = _texts_of_run(index / "passages.jsonl.gz", _pids(rankings))
     else:
         folder = Path(about["path"]) if about["kind"] == "prebuilt" else index / "lucene"
         if not folder.is_dir():
             raise UserError(f"{folder}: no such index; run build-index again")
         searcher = _Searcher(folder, settings, collection.description["first_stage"] == "bm25-query-side")
-        ready = collection.entry["source"] == "run"
-        rankings = search_all(collection, ready_search(collection.entry) if ready else searcher.search, settings.depth)
+        ready = collection.source.ranked is not None
+        search = ready_search(collection) if ready else searcher.search
+        rankings, counts = search_all(collection, search, settings.depth)
         parse = collection.source.parse
         passages = [parse(pid, raw, collection.entry) for pid, raw in searcher.texts(_pids(rankings))]
     if collection.description["titles"] == "slug":
         passages = [with_slug(passage) for passage in passages]
-    return rankings, passages
+    return rankings, passages, counts
 
 
-def ready_search(entry: Entry) -> Search:
-    """Search in the ready run of an entry: each query's passages as they stand there."""
-    rankings = {ranking.qid: ranking for ranking in files.read_run(files.located(entry["run"]))}
+def ready_search(collection: Collection) -> Search:
+    """Search in the ready run of a collection: each query's passages as they stand there."""
+    if collection.source.ranked is None:
+        raise ValueError(f"collection {collection.name!r} has no ready run")
+    rankings = {ranking.qid: ranking for ranking in collection.source.ranked(collection.entry)}
 
     def search(queries: Sequence[Query], hits: int) -> dict[str, list[tuple[str, float]]]:
         found = {}
@@ -169,9 +177,14 @@ def _texts_of_run(path: Path, pids: Sequence[str]) -> list[Passage]:
     return [texts[pid] for pid in pids]
 
 
-def search_all(collection: Collection, search: Search, depth: int) -> list[Ranking]:
-    """Search for every query, deeper where forbidden passages take up places, and cut to `depth`."""
+def search_all(collection: Collection, search: Search, depth: int) -> tuple[list[Ranking], dict[str, int]]:
+    """Search for every query, deeper where forbidden passages take up places, and cut to `depth`.
+
+    Returns the rankings and counts: `queries`, `without_candidates`, `own_ids_excluded` (queries whose own id would
+    have been a candidate). `UserError` where these are more than a few and the entry does not say `same_ids`.
+    """
     found: dict[str, list[tuple[str, float]]] = {}
+    own: set[str] = set()
     pending = list(collection.queries)
     hits = depth + 1
     while pending:
@@ -181,18 +194,37 @@ def search_all(collection: Collection, search: Search, depth: int) -> list[Ranki
             forbidden = collection.forbidden(query.qid)
             kept = [(pid, score) for pid, score in results[query.qid] if pid not in forbidden]
             found[query.qid] = kept[:depth]
+            if query.qid in forbidden and any(pid == query.qid for pid, _ in results[query.qid][:depth]):
+                own.add(query.qid)
             if len(kept) < depth and len(results[query.qid]) == hits:
                 short.append(query)
         pending = short
         hits *= 4
+    _check_own(collection, own)
     nothing = [query.qid for query in collection.queries if not found[query.qid]]
+    if len(nothing) == len(collection.queries):
+        raise UserError(f"collection {collection.name!r}: none of its {len(nothing)} queries finds a passage")
     if nothing:
         logger.warning("%d queries find no passage: %s", len(nothing), " ".join(nothing[:10]))
+    counts = {"queries": len(found), "without_candidates": len(nothing), "own_ids_excluded": len(own)}
     return [
         Ranking(query.qid, tuple(pid for pid, _ in found[query.qid]), tuple(score for _, score in found[query.qid]))
         for query in collection.queries
         if found[query.qid]
-    ]
+    ], counts
+
+
+def _check_own(collection: Collection, own: set[str]) -> None:
+    """Say how many documents are no candidates since they have the query's id; more than a few need a choice."""
+    if not own:
+        return
+    first = min(own)
+    if collection.description["same_ids"] is None and len(own) > FEW:
+        raise UserError(
+            f"collection {collection.name!r}: {len(own)} queries find a document of their own id, {first!r} first:"
+            " say same_ids: keep (documents like any other) or exclude (the query itself, no candidate)"
+        )
+    logger.info("%d queries find a document of their own id, which is no candidate, %s first", len(own), first)
 
 
 class _Searcher:

@@ -7,10 +7,10 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from layerrank.core import files
 from layerrank.core.errors import UserError
+from layerrank.core.formats import read_documents, read_queries
 from layerrank.core.records import Candidates, Passage, Query, Ranking
 from layerrank.core.sampling import sample
 
@@ -71,10 +71,11 @@ def make_candidates(
     """
     rankings = {ranking.qid: ranking for ranking in run}
     rows = []
+    absent = []
     truncated = total = 0
     for query in queries:
         if query.qid not in rankings:
-            logger.warning("Query %s has no candidates and is left out; evaluation counts it as 0", query.qid)
+            absent.append(query.qid)
             continue
         ranking = rankings[query.qid]
         places = ORDERS[settings.order](list(range(min(settings.depth, len(ranking.pids)))), query.qid, settings.seed)
@@ -89,6 +90,12 @@ def make_candidates(
             chosen.append(Passage(pid, text, whole.title if settings.titles else ""))
         total += len(chosen)
         rows.append(Candidates(query, tuple(chosen), tuple(ranking.scores[place] for place in places)))
+    if absent:
+        logger.warning(
+            "%d queries have no candidates and are left out, %s first; evaluation counts them as 0",
+            len(absent),
+            absent[0],
+        )
     logger.info("%d queries, %d candidates, %d cut to %d words", len(rows), total, truncated, settings.words)
     return rows
 
@@ -98,23 +105,22 @@ def candidates_of_run(
 ) -> list[Candidates]:
     """Candidates of a TREC run: its best `depth` of every topic, with texts cut to `words` (None: whole).
 
-    Topics and passages are JSON lines, gzipped or not: {qid or _id or id, text} and {pid or _id or id, text, title};
-    a passage may lack its title.
+    Topics and passages are in any format that a collection's may have. Queries of the run without a topic, and topics
+    that it does not rank, are counted in the log; `UserError` where no query of the run has a topic, or one is blank.
     """
     rankings = files.read_run(run)
-    wanted = {pid for ranking in rankings for pid in ranking.pids[:depth]}
-    texts = {}
-    for pid, row in _rows(passages, ("pid", "_id", "id")):
-        if pid in wanted:
-            texts[pid] = Passage(pid, row["text"], row.get("title") or "")
-    queries = [Query(qid, row["text"]) for qid, row in _rows(topics, ("qid", "_id", "id"))]
+    if not rankings:
+        raise UserError(f"{run}: no query is ranked")
+    queries = read_queries(topics)
+    known = {query.qid: query for query in queries}
+    orphans = [ranking.qid for ranking in rankings if ranking.qid not in known]
+    if len(orphans) == len(rankings):
+        raise UserError(f"{run}: none of its {len(rankings)} queries is in {topics}, {orphans[0]!r} for one")
+    if orphans:
+        logger.warning("%d queries of the run have no topic and are left out, %s first", len(orphans), orphans[0])
+    if blank := [qid for ranking in rankings if (qid := ranking.qid) in known and not known[qid].text.strip()]:
+        raise UserError(f"{topics}: the text of query {blank[0]!r} is blank")
+    wanted = {pid for ranking in rankings if ranking.qid in known for pid in ranking.pids[:depth]}
+    texts = {passage.pid: passage for passage in read_documents(passages) if passage.pid in wanted}
     longest = max((passage.text.count(" ") + 1 for passage in texts.values()), default=1)
-    return make_candidates(queries, rankings, texts, Settings(depth, words or longest))
-
-
-def _rows(path: Path, keys: Sequence[str]) -> Iterable[tuple[str, dict[str, Any]]]:
-    for number, row in files.read_numbered_jsonl(path):
-        name = next((row[key] for key in keys if key in row), None)
-        if name is None or not isinstance(row.get("text"), str):
-            raise UserError(f"{path}:{number}: expected 'text' and one of {', '.join(keys)}")
-        yield str(name), row
+    return make_candidates(queries, rankings, texts, Settings(depth, longest if words is None else words))

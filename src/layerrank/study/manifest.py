@@ -37,7 +37,8 @@ def manifest(
 
     Args:
         study: `config` with all defaults, and the catalogue entries `collections` and `models` that it names.
-        collections: what prepare-collection wrote about each collection: digests, statistics.
+        collections: what prepare-collection wrote about each collection (digests, statistics), and as `retrieved` what
+            retrieve counted.
         models: what fetch-model wrote about each model: source, revision, digest.
         signals: the stored signals' metadata.
         paths: files to digest; they are named relative to `root`.
@@ -86,7 +87,17 @@ def provenance(document: Document) -> list[tuple[str, str]]:
         counts = about.get("statistics", {})
         digests = ", ".join(f"{part} {_brief(digest)}" for part, digest in sorted(about.get("digests", {}).items()))
         sizes = ", ".join(f"{counts[key]} {key}" for key in ("documents", "queries", "judgements") if key in counts)
-        lines.append((f"collection {name}", "; ".join(part for part in (sizes, digests) if part)))
+        left_out = [
+            f"{count} {what}"
+            for what, count in (
+                ("judged documents without a text", counts.get("judged_documents_without_text")),
+                ("documents of a query's own id left out", about.get("retrieved", {}).get("own_ids_excluded")),
+                ("queries without candidates", about.get("retrieved", {}).get("without_candidates")),
+            )
+            if count
+        ]
+        told = "; ".join(part for part in (sizes, ", ".join(left_out), digests) if part)
+        lines.append((f"collection {name}", told))
     for name, about in document["models"].items():
         parts = [str(about.get("source", "")), str(about.get("revision") or "no revision"), _brief(about.get("digest"))]
         lines.append((f"model {name}", ", ".join(part for part in parts if part)))

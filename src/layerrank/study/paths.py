@@ -105,6 +105,10 @@ class Paths:
         """`collection=path` of the input `collections`."""
         return named(self.study.collections, input.collections)
 
+    def of_first_stages(self, wildcards: Wildcards, input: Input) -> list[str]:
+        """`collection=path` of the input `first_stages`."""
+        return named(self.study.collections, input.first_stages)
+
     def of_models(self, wildcards: Wildcards, input: Input) -> list[str]:
         """`model=path` of the input `models`."""
         return named(self.study.models, input.models)
@@ -152,6 +156,11 @@ class Paths:
         """Files of a collection that lie in a folder of the user's: a change of theirs is a change of the study."""
         paths = prepared.inputs(wildcards.collection, self.study.collections[wildcards.collection])
         return [local(path) for path in paths]
+
+    def collection_digests(self, wildcards: Wildcards) -> str:
+        """Digests of those files: one that was replaced under an older time stamp is a change all the same."""
+        entry = self.study.collections[wildcards.collection]
+        return as_json(prepared.input_digests(wildcards.collection, entry, Path(self.study.config["cache"])))
 
     def candidate_flags(self, wildcards: Wildcards) -> list[str]:
         """What a variant's candidates are: how many, how long, in which order, of which queries."""
