@@ -20,7 +20,6 @@ include: "rules/layers.smk"
 include: "rules/ranking.smk"
 include: "rules/evaluation.smk"
 include: "rules/latency.smk"
-include: "rules/report/explorer.smk"
 include: "rules/report/effectiveness.smk"
 include: "rules/report/emergence.smk"
 include: "rules/report/windows.smk"
@@ -40,7 +39,6 @@ onsuccess:
 rule all:
     default_target: True
     input:
-        PATHS.explorers,
         PATHS.answers,
         PATHS.figures,
         PATHS.tables,

@@ -15,7 +15,11 @@ rule plot_sweep:
     params:
         title=PATHS.title,
         measure=CONFIG["layers"]["measure"],
-        windows=PATHS.fixed_windows,
+        windows=[
+            window
+            for window in CONFIG["systems"]["cached_windows"]
+            if window.startswith("L")
+        ],
         code=code_digest("plot-sweep"),
     shell:
         "python -m layerrank plot-sweep --sweep {input.sweep:q} --evaluation {input.evaluation:q} --measure {params.measure:q}"

@@ -5,21 +5,36 @@ from __future__ import annotations
 import argparse
 import difflib
 import logging
+import os
 import sys
+import traceback
 from collections.abc import Sequence
+from types import TracebackType
 from typing import NoReturn
 
 import layerrank
 from layerrank import commands
 from layerrank.core.errors import UserError
+from layerrank.core.secrets import masked
+
+INTERRUPTED = 130
+"""Exit code after an interrupt, as shells have it."""
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, without the usage."""
+    """A parser whose errors are those of users: one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
-        """Exit with code 2."""
-        self.exit(2, f"{self.prog}: {' '.join(message.split())}\n")
+        """Raise `UserError`."""
+        raise UserError(message.removeprefix("argument "))
+
+
+class Formatter(logging.Formatter):
+    """Lines of the log, without the passwords that addresses in them may hold."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line of a record, with its traceback where it has one."""
+        return masked(super().format(record))
 
 
 def parser(subcommand: str) -> argparse.ArgumentParser:
@@ -48,18 +63,57 @@ def parser(subcommand: str) -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one subcommand; return the exit code (0, or 2 for a user error)."""
+    """Run one subcommand.
+
+    Returns:
+        0; 2 where the user has to mend something, or the machine lets a file not be read or written, said in one line;
+        130 after an interrupt. Whatever else is raised is a defect.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    options = parser(next((word for word in arguments if not word.startswith("-")), "")).parse_args(arguments)
-    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    subcommand = next((word for word in arguments if not word.startswith("-")), "")
+    name = f"layerrank {subcommand}" if subcommand in commands.SUBCOMMANDS else "layerrank"
+    log = logging.StreamHandler(sys.stderr)
+    log.setFormatter(Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(handlers=[log])
     logging.getLogger("layerrank").setLevel(logging.INFO)
     try:
+        options = parser(subcommand).parse_args(arguments)
         options.function(options)
+        sys.stdout.flush()
     except UserError as error:
-        print(f"layerrank {options.subcommand}: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        return _refused(name, str(error))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        return _refused(name, _of_system(error))
+    except KeyboardInterrupt:
+        _refused(name, "interrupted")
+        return INTERRUPTED
     return 0
 
 
-if __name__ == "__main__":
+def _refused(name: str, message: str) -> int:
+    print(f"{name}: {masked(' '.join(message.split()))}", file=sys.stderr)
+    return 2
+
+
+def _of_system(error: OSError) -> str:
+    """What the system says: the file, where it is known, and what is wrong with it."""
+    if error.strerror is None:
+        return str(error)
+    return f"{error.filename}: {error.strerror.lower()}" if error.filename else error.strerror.lower()
+
+
+def _defect(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print a traceback, without the passwords that addresses in it may hold."""
+    print(masked("".join(traceback.format_exception(kind, error, trace))), end="", file=sys.stderr)
+
+
+def run() -> NoReturn:
+    """What a shell calls."""
+    sys.excepthook = _defect
     sys.exit(main())
+
+
+if __name__ == "__main__":
+    run()

@@ -179,6 +179,7 @@ def test_command_lines(study, tmp_path):
     report = tmp_path / "prompts.json"
     assert main(["check-prompts", "--collection", "pocket", *arguments, "--output", str(report)]) == 0
     assert read_json(report)["queries"] == 5
-    command = ["extract-attention", *arguments, "--max-queries", "2", "--dtype", "bfloat16", "--output", str(study[2])]
+    shard = ["--shard", "1", "--shards", "3"]
+    command = ["extract-attention", *arguments, *shard, "--dtype", "bfloat16", "--output", str(study[2])]
     assert main(command) == 0
-    assert read_metadata(study[2])["dtype"] == "bfloat16" and read_metadata(study[2])["qids"] == ["q0", "q1"]
+    assert read_metadata(study[2])["dtype"] == "bfloat16" and read_metadata(study[2])["qids"] == ["q1", "q4"]

@@ -61,9 +61,6 @@ def extract(
     shards: int = 1,
     device: str | None = None,
     batch_tokens: int | None = None,
-    store_dtype: str = "float32",
-    compression: str = "none",
-    max_queries: int | None = None,
     code: str = "",
     keep: bool = False,
 ) -> None:
@@ -83,16 +80,13 @@ def extract(
         device: as for `load_decoder`.
         batch_tokens: tokens of prompts that may share a pass; None: `BATCH_TOKENS` on a device, and no sharing on the
             processor.
-        store_dtype: of the stored signal.
-        compression: of the stored file.
-        max_queries: stop after so many of the shard's queries.
         code: digest of the code that computes it; a finished store of other code is not taken.
         keep: leave the finished store under a second name; one that a former run left is taken.
 
     Raises:
         UserError: a prompt beyond the context, a model that the probe refuses, a bad shard.
     """
-    rows = shard_of(read_candidates(candidates), shard, shards)[:max_queries]
+    rows = shard_of(read_candidates(candidates), shard, shards)
     metadata = _metadata(candidates, folder, settings, rows, dtype, shard, shards)
     place = place_of(device)
     _log.info(
@@ -105,7 +99,7 @@ def extract(
     )
     metadata |= {"device": name_of(place), "code": code}
     order = [row.query.qid for row in rows]
-    with SignalWriter(output, metadata, dtype=store_dtype, compression=compression) as store:
+    with SignalWriter(output, metadata) as store:
         if keep and store.restore(order):
             _log.info("%s was finished already", output)
             return

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from layerrank.commands.arguments import add_cell, add_resampling, named_file
+from layerrank.commands.arguments import (
+    add_candidates,
+    add_cell,
+    add_evaluations,
+    add_qrels,
+    add_resampling,
+    add_runs,
+    add_signal,
+    named_file,
+    new_file,
+    whole,
+)
 
 
 def add_evaluate(parser: argparse.ArgumentParser) -> None:
     add_cell(parser)
-    parser.add_argument("--qrels", type=Path, required=True, metavar="FILE", help="judgements in TREC format")
-    parser.add_argument("--candidates", type=Path, required=True, metavar="FILE", help="candidates of all systems")
-    parser.add_argument("--runs", type=named_file, nargs="*", default=[], metavar="SYSTEM=FILE", help="TREC runs")
+    add_qrels(parser)
+    add_candidates(parser)
+    add_runs(parser)
     parser.add_argument(
         "--measures",
         nargs="+",
@@ -21,9 +31,9 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
         help="measures in ir_measures' syntax, such as nDCG@10",
     )
     parser.add_argument(
-        "--relevance-level", type=int, default=1, metavar="GRADE", help="lowest relevant grade of binary measures"
+        "--relevance-level", type=whole(1), default=1, metavar="GRADE", help="lowest relevant grade of binary measures"
     )
-    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="TSV of per-query values")
+    parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="TSV of per-query values")
 
 
 def run_evaluate(options: argparse.Namespace) -> None:
@@ -43,11 +53,9 @@ def run_evaluate(options: argparse.Namespace) -> None:
 
 
 def add_aggregate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--evaluations", type=Path, nargs="+", required=True, metavar="FILE", help="files of `evaluate`"
-    )
+    add_evaluations(parser)
     add_resampling(parser)
-    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="TSV of means")
+    parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="TSV of means")
 
 
 def run_aggregate(options: argparse.Namespace) -> None:
@@ -60,12 +68,10 @@ def run_aggregate(options: argparse.Namespace) -> None:
 
 
 def add_compare(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--evaluations", type=Path, nargs="+", required=True, metavar="FILE", help="files of `evaluate`"
-    )
+    add_evaluations(parser)
     parser.add_argument("--baselines", nargs="+", required=True, metavar="SYSTEM", help="systems to test against")
     add_resampling(parser)
-    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="TSV of comparisons")
+    parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="TSV of comparisons")
 
 
 def run_compare(options: argparse.Namespace) -> None:
@@ -81,7 +87,7 @@ def run_compare(options: argparse.Namespace) -> None:
 def add_summarise_costs(parser: argparse.ArgumentParser) -> None:
     add_cell(parser)
     parser.add_argument("--costs", type=named_file, nargs="*", default=[], metavar="SYSTEM=FILE", help="costs of runs")
-    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="TSV, a row a system")
+    parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="TSV, a row a system")
 
 
 def run_summarise_costs(options: argparse.Namespace) -> None:
@@ -94,11 +100,9 @@ def run_summarise_costs(options: argparse.Namespace) -> None:
 
 
 def add_sensitivity(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--evaluations", type=Path, nargs="+", required=True, metavar="FILE", help="files of `evaluate`"
-    )
+    add_evaluations(parser)
     add_resampling(parser)
-    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="TSV of differences")
+    parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="TSV of differences")
 
 
 def run_sensitivity(options: argparse.Namespace) -> None:
@@ -112,14 +116,14 @@ def run_sensitivity(options: argparse.Namespace) -> None:
 
 def add_diagnose(parser: argparse.ArgumentParser) -> None:
     add_cell(parser)
-    parser.add_argument("--qrels", type=Path, required=True, metavar="FILE", help="judgements in TREC format")
-    parser.add_argument("--candidates", type=Path, required=True, metavar="FILE", help="candidates of all systems")
-    parser.add_argument("--signal", type=Path, nargs="+", required=True, metavar="FILE", help="their stored signal")
-    parser.add_argument("--runs", type=named_file, nargs="*", default=[], metavar="SYSTEM=FILE", help="TREC runs")
+    add_qrels(parser)
+    add_candidates(parser)
+    add_signal(parser)
+    add_runs(parser)
     add_resampling(parser)
-    parser.add_argument("--position", type=Path, required=True, metavar="FILE", help="TSV of score by place")
-    parser.add_argument("--length", type=Path, required=True, metavar="FILE", help="TSV of score by length")
-    parser.add_argument("--correlations", type=Path, required=True, metavar="FILE", help="TSV of rank correlations")
+    parser.add_argument("--position", type=new_file, required=True, metavar="FILE", help="TSV of score by place")
+    parser.add_argument("--length", type=new_file, required=True, metavar="FILE", help="TSV of score by length")
+    parser.add_argument("--correlations", type=new_file, required=True, metavar="FILE", help="TSV of rank correlations")
 
 
 def run_diagnose(options: argparse.Namespace) -> None:
@@ -131,7 +135,7 @@ def run_diagnose(options: argparse.Namespace) -> None:
     scored = diagnostics.standardised_scores(
         files.read_candidates(options.candidates),
         {system: files.read_run(path) for system, path in options.runs},
-        store.stored_lengths(options.signal),
+        store.read_signals(options.signal),
         files.read_qrels(options.qrels),
     )
     cell = (options.collection, options.model, options.variant)

@@ -5,20 +5,21 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from layerrank.commands.arguments import file, new_file
+
 
 def _add_figure(parser: argparse.ArgumentParser) -> None:
     """Add the output files, title and subtitle of a figure."""
     parser.add_argument(
-        "--output", type=Path, required=True, metavar="SVG", help="figure to write (.svg, .pdf or .png)"
+        "--output", type=new_file, required=True, metavar="SVG", help="figure to write (.svg, .pdf or .png)"
     )
-    parser.add_argument("--pdf", type=Path, metavar="PDF", help="the same figure as PDF")
+    parser.add_argument("--pdf", type=new_file, metavar="PDF", help="the same figure as PDF")
     parser.add_argument("--title", default="", help="first line of the figure")
-    parser.add_argument("--subtitle", default="", help="grey line below it, instead of the figure's own")
 
 
 def _add_means(parser: argparse.ArgumentParser) -> None:
     """Add the table of means and what to draw of it."""
-    parser.add_argument("--means", type=Path, required=True, metavar="FILE", help="TSV of aggregate")
+    parser.add_argument("--means", type=file, required=True, metavar="FILE", help="TSV of aggregate")
     parser.add_argument("--measure", help="measure to draw (the table's first)")
     parser.add_argument("--collections", nargs="*", default=[], metavar="NAME", help="only these, in this order")
     parser.add_argument("--models", nargs="*", default=[], metavar="NAME", help="only these, in this order")
@@ -31,19 +32,16 @@ def _outputs(options: argparse.Namespace) -> list[Path]:
 
 
 def add_plot_profile(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--profile", type=Path, required=True, help="TSV of layer-profile")
+    parser.add_argument("--profile", type=file, required=True, help="TSV of layer-profile")
     parser.add_argument("--measure", help="measure to draw, such as nDCG@10 (the profile's first)")
-    parser.add_argument("--evaluation", type=Path, help="TSV of evaluate, for the levels")
+    parser.add_argument("--evaluation", type=file, help="TSV of evaluate, for the levels")
     parser.add_argument("--first-stage", help="system whose mean is a level, such as bm25")
     parser.add_argument("--all-layers", help="system whose mean is a level, such as listwise-attention-all")
     parser.add_argument("--ceiling", help="system whose mean is the ideal re-ranking's level")
     parser.add_argument(
-        "--selections", type=Path, nargs="*", default=[], help="JSON of select-window, the headline first"
+        "--selections", type=file, nargs="*", default=[], help="JSON of select-window, the headline first"
     )
-    parser.add_argument("--shape", type=Path, metavar="FILE", help="TSV of layer-shape: draws the bell where it is one")
-    parser.add_argument(
-        "--confidence", type=float, default=95.0, help="per cent of the profile's interval (%(default)s)"
-    )
+    parser.add_argument("--shape", type=file, metavar="FILE", help="TSV of layer-shape: draws the bell where it is one")
     _add_figure(parser)
 
 
@@ -64,19 +62,17 @@ def run_plot_profile(options: argparse.Namespace) -> None:
         [windows.read_selection(path) for path in options.selections],
         inputs.read_shape(options.shape, measure) if options.shape else None,
         title=options.title,
-        subtitle=options.subtitle,
-        confidence=options.confidence,
     )
     save(figure, *_outputs(options))
 
 
 def add_plot_sweep(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--sweep", type=Path, required=True, help="TSV of sweep-windows")
+    parser.add_argument("--sweep", type=file, required=True, help="TSV of sweep-windows")
     parser.add_argument("--measure", help="measure to draw (the sweep's first)")
-    parser.add_argument("--evaluation", type=Path, help="TSV of evaluate, for the levels")
+    parser.add_argument("--evaluation", type=file, help="TSV of evaluate, for the levels")
     parser.add_argument("--first-stage", help="system whose mean is marked on the colour bar, such as bm25")
     parser.add_argument("--ceiling", help="system whose mean is the ideal re-ranking's level")
-    parser.add_argument("--selections", type=Path, nargs="*", default=[], help="JSON of select-window, to mark")
+    parser.add_argument("--selections", type=file, nargs="*", default=[], help="JSON of select-window, to mark")
     parser.add_argument(
         "--windows", nargs="*", default=[], metavar="WINDOW", help="fixed windows to mark, such as L10-13"
     )
@@ -101,7 +97,6 @@ def run_plot_sweep(options: argparse.Namespace) -> None:
         [read_selection(path) for path in options.selections],
         windows,
         title=options.title,
-        subtitle=options.subtitle,
     )
     save(figure, *_outputs(options))
 
@@ -110,7 +105,7 @@ def add_plot_pareto(parser: argparse.ArgumentParser) -> None:
     _add_means(parser)
     parser.add_argument(
         "--costs",
-        type=Path,
+        type=file,
         nargs="+",
         required=True,
         metavar="FILE",
@@ -130,15 +125,15 @@ def run_plot_pareto(options: argparse.Namespace) -> None:
 
     means = inputs.read_means(options.means, options.measure, options.collections, options.models, options.variant)
     table = inputs.join_costs(means, options.costs, options.cost)
-    save(draw_pareto(table, options.cost, title=options.title, subtitle=options.subtitle), *_outputs(options))
+    save(draw_pareto(table, options.cost, title=options.title), *_outputs(options))
 
 
 def add_plot_depth(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--profiles", type=Path, nargs="+", required=True, metavar="FILE", help="TSVs of layer-profile")
+    parser.add_argument("--profiles", type=file, nargs="+", required=True, metavar="FILE", help="TSVs of layer-profile")
     parser.add_argument("--collections", nargs="+", required=True, metavar="NAME", help="collection of each profile")
     parser.add_argument("--models", nargs="+", required=True, metavar="NAME", help="model of each profile")
     parser.add_argument("--measure", help="measure to draw (the first profile's first)")
-    parser.add_argument("--means", type=Path, metavar="FILE", help="TSV of aggregate: draws BM25's level")
+    parser.add_argument("--means", type=file, metavar="FILE", help="TSV of aggregate: draws BM25's level")
     parser.add_argument("--variant", default="base", help="variant of the level (%(default)s)")
     _add_figure(parser)
 
@@ -152,14 +147,13 @@ def run_plot_depth(options: argparse.Namespace) -> None:
     profiles = inputs.read_profiles(options.profiles, options.collections, options.models, options.measure)
     measure = str(profiles[0].rows["measure"].iloc[0])
     levels = inputs.read_first_stage(options.means, measure, options.variant) if options.means else {}
-    figure = draw_depth(profiles, levels, title=options.title, subtitle=options.subtitle)
+    figure = draw_depth(profiles, levels, title=options.title)
     save(figure, *_outputs(options))
 
 
 def add_plot_effectiveness(parser: argparse.ArgumentParser) -> None:
     _add_means(parser)
     parser.add_argument("--baseline", default="bm25", help="system at the vertical line (%(default)s)")
-    parser.add_argument("--confidence", type=float, default=95.0, help="per cent of the intervals (%(default)s)")
     _add_figure(parser)
 
 
@@ -174,36 +168,32 @@ def run_plot_effectiveness(options: argparse.Namespace) -> None:
         means,
         baseline=options.baseline,
         title=options.title,
-        subtitle=options.subtitle,
-        confidence=options.confidence,
     )
     save(figure, *_outputs(options))
 
 
 def add_plot_diagnostics(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--position", type=Path, metavar="FILE", help="TSV of system, position, mean, low, high")
-    parser.add_argument("--length", type=Path, metavar="FILE", help="TSV of system, tokens, mean, low, high")
-    parser.add_argument("--systems", nargs="*", default=[], metavar="NAME", help="only these, in this order")
+    parser.add_argument("--position", type=file, metavar="FILE", help="TSV of system, position, mean, low, high")
+    parser.add_argument("--length", type=file, metavar="FILE", help="TSV of system, tokens, mean, low, high")
     _add_figure(parser)
 
 
 def run_plot_diagnostics(options: argparse.Namespace) -> None:
     """Draw whether scores follow the place in the prompt or the length of the passage."""
     from layerrank.core import frames
-    from layerrank.report.figures import inputs
     from layerrank.report.figures.diagnostics import LENGTH, POSITION, draw_diagnostics
     from layerrank.report.figures.style import save
 
     tables = [
-        inputs.only_values(frames.read_frame(path, columns), "system", options.systems, path) if path else None
+        frames.read_frame(path, columns) if path else None
         for path, columns in ((options.position, POSITION), (options.length, LENGTH))
     ]
-    save(draw_diagnostics(*tables, title=options.title, subtitle=options.subtitle), *_outputs(options))
+    save(draw_diagnostics(*tables, title=options.title), *_outputs(options))
 
 
 def add_plot_latency(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--table", type=Path, required=True, metavar="FILE", help="TSV of system, stage, median, low, high"
+        "--table", type=file, required=True, metavar="FILE", help="TSV of system, stage, median, low, high"
     )
     _add_figure(parser)
 
@@ -215,12 +205,12 @@ def run_plot_latency(options: argparse.Namespace) -> None:
     from layerrank.report.figures.style import save
 
     table = frames.read_frame(options.table, COLUMNS)
-    save(draw_latency(table, title=options.title, subtitle=options.subtitle), *_outputs(options))
+    save(draw_latency(table, title=options.title), *_outputs(options))
 
 
 def add_plot_neighbours(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--table", type=Path, required=True, metavar="FILE", help="TSV of layer, mean, low, high, queries"
+        "--table", type=file, required=True, metavar="FILE", help="TSV of layer, mean, low, high, queries"
     )
     _add_figure(parser)
 
@@ -232,11 +222,11 @@ def run_plot_neighbours(options: argparse.Namespace) -> None:
     from layerrank.report.figures.style import save
 
     table = frames.read_frame(options.table, COLUMNS)
-    save(draw_neighbours(table, title=options.title, subtitle=options.subtitle), *_outputs(options))
+    save(draw_neighbours(table, title=options.title), *_outputs(options))
 
 
 def add_plot_transfer(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--table", type=Path, required=True, metavar="FILE", help="TSV of source, target, regret")
+    parser.add_argument("--table", type=file, required=True, metavar="FILE", help="TSV of source, target, regret")
     parser.add_argument("--measure", default="", help="measure of the regret, for the colour bar")
     _add_figure(parser)
 
@@ -248,5 +238,5 @@ def run_plot_transfer(options: argparse.Namespace) -> None:
     from layerrank.report.figures.transfer import COLUMNS, draw_transfer
 
     table = frames.read_frame(options.table, COLUMNS)
-    figure = draw_transfer(table, measure=options.measure, title=options.title, subtitle=options.subtitle)
+    figure = draw_transfer(table, measure=options.measure, title=options.title)
     save(figure, *_outputs(options))

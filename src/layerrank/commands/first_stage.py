@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import json
-from pathlib import Path
 
-from layerrank.core.errors import UserError
+from layerrank.commands.arguments import (
+    add_qrels,
+    add_threads,
+    file,
+    folder,
+    json_object,
+    new_file,
+    new_folder,
+    number,
+    whole,
+)
 
 
 def add_build_index(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--collection", required=True, type=Path, help="folder of prepare-collection")
-    parser.add_argument("--cache", required=True, type=Path, help="folder of downloads, shared between studies")
-    parser.add_argument("--threads", type=int, default=1, help="indexing threads")
-    parser.add_argument("--output", required=True, type=Path, help="folder to write to")
+    parser.add_argument("--collection", required=True, type=folder, help="folder of prepare-collection")
+    parser.add_argument("--cache", required=True, type=new_folder, help="folder of downloads, shared between studies")
+    add_threads(parser, "index")
+    parser.add_argument("--output", required=True, type=new_folder, help="folder to write to")
 
 
 def run_build_index(options: argparse.Namespace) -> None:
@@ -25,15 +33,17 @@ def run_build_index(options: argparse.Namespace) -> None:
 
 
 def add_retrieve(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--collection", required=True, type=Path, help="folder of prepare-collection")
-    parser.add_argument("--index", required=True, type=Path, help="folder of build-index")
-    parser.add_argument("--k1", type=float, default=0.9, help="BM25's saturation of term frequency")
-    parser.add_argument("--b", type=float, default=0.4, help="BM25's length normalisation")
-    parser.add_argument("--depth", required=True, type=int, help="candidates to keep for a query")
-    parser.add_argument("--threads", type=int, default=1, help="search threads")
-    parser.add_argument("--output", required=True, type=Path, help="the TREC run to write")
-    parser.add_argument("--passages", required=True, type=Path, help="the retrieved texts to write (JSON lines, .gz)")
-    parser.add_argument("--counts", type=Path, help="what was left out, to write as JSON")
+    parser.add_argument("--collection", required=True, type=folder, help="folder of prepare-collection")
+    parser.add_argument("--index", required=True, type=folder, help="folder of build-index")
+    parser.add_argument("--k1", type=number(0), default=0.9, help="BM25's saturation of term frequency")
+    parser.add_argument("--b", type=number(0, 1), default=0.4, help="BM25's length normalisation")
+    parser.add_argument("--depth", required=True, type=whole(1), help="candidates to keep for a query")
+    add_threads(parser, "search")
+    parser.add_argument("--output", required=True, type=new_file, help="the TREC run to write")
+    parser.add_argument(
+        "--passages", required=True, type=new_file, help="the retrieved texts to write (JSON lines, .gz)"
+    )
+    parser.add_argument("--counts", type=new_file, help="what was left out, to write as JSON")
 
 
 def run_retrieve(options: argparse.Namespace) -> None:
@@ -51,14 +61,16 @@ def run_retrieve(options: argparse.Namespace) -> None:
 
 
 def add_check_first_stage(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--run", required=True, type=Path, help="first-stage run")
-    parser.add_argument("--qrels", required=True, type=Path, help="qrels.txt of prepare-collection")
-    parser.add_argument("--entry", required=True, help="the collection's entry of the catalogue, as JSON")
-    parser.add_argument("--k1", required=True, type=float, help="BM25's k1 of the run")
-    parser.add_argument("--b", required=True, type=float, help="BM25's b of the run")
-    parser.add_argument("--depth", required=True, type=int, help="candidates of the run for a query")
+    parser.add_argument("--run", required=True, type=file, help="first-stage run")
+    add_qrels(parser)
+    parser.add_argument(
+        "--entry", required=True, type=json_object, metavar="JSON", help="the collection's entry of the catalogue"
+    )
+    parser.add_argument("--k1", required=True, type=number(0), help="BM25's k1 of the run")
+    parser.add_argument("--b", required=True, type=number(0, 1), help="BM25's b of the run")
+    parser.add_argument("--depth", required=True, type=whole(1), help="candidates of the run for a query")
     parser.add_argument("--policy", required=True, help="what a deviation is: error, warn or off")
-    parser.add_argument("--output", required=True, type=Path, help="the outcome, as JSON")
+    parser.add_argument("--output", required=True, type=new_file, help="the outcome, as JSON")
 
 
 def run_check_first_stage(options: argparse.Namespace) -> None:
@@ -66,34 +78,32 @@ def run_check_first_stage(options: argparse.Namespace) -> None:
     from layerrank.core import files
     from layerrank.first_stage import check
 
-    try:
-        entry = json.loads(options.entry)
-    except ValueError as error:
-        raise UserError(f"--entry: not valid JSON ({error})") from None
     settings = check.Settings(options.k1, options.b, options.depth)
-    outcome = check.check(options.run, options.qrels, entry, settings, options.policy)
+    outcome = check.check(options.run, options.qrels, options.entry, settings, options.policy)
     files.write_json(options.output, outcome)
 
 
 def add_make_candidates(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--topics", required=True, type=Path, help="topics.jsonl of prepare-collection")
-    parser.add_argument("--run", required=True, type=Path, help="first-stage run")
-    parser.add_argument("--passages", required=True, type=Path, help="texts of the run's passages")
-    parser.add_argument("--depth", required=True, type=int, help="candidates to keep for a query")
-    parser.add_argument("--words", required=True, type=int, help="words to keep of a text, its title not counted")
+    parser.add_argument("--topics", required=True, type=file, help="topics.jsonl of prepare-collection")
+    parser.add_argument("--run", required=True, type=file, help="first-stage run")
+    parser.add_argument("--passages", required=True, type=file, help="texts of the run's passages")
+    parser.add_argument("--depth", required=True, type=whole(1), help="candidates to keep for a query")
+    parser.add_argument("--words", required=True, type=whole(1), help="words to keep of a text, its title not counted")
     parser.add_argument("--order", required=True, help="input order: first-stage, reversed or shuffled")
-    parser.add_argument("--seed", required=True, type=int, help="seed of the shuffle")
+    parser.add_argument("--seed", required=True, type=whole(0), help="seed of the shuffle")
     parser.add_argument(
         "--titles",
         choices=["true", "false", "slug"],
         default="true",
         help="whether passages keep the titles that retrieve wrote",
     )
-    parser.add_argument("--query-limit", type=int, metavar="N", help="take a sample of so many queries (default: all)")
-    parser.add_argument("--query-seed", type=int, default=0, help="seed of that sample")
-    parser.add_argument("--output", required=True, type=Path, help="candidates to write (JSON lines, .gz)")
-    parser.add_argument("--qrels", type=Path, help="judgements, to be cut to the same queries")
-    parser.add_argument("--output-qrels", type=Path, help="where to write the cut judgements")
+    parser.add_argument(
+        "--query-limit", type=whole(1), metavar="N", help="take a sample of so many queries (default: all)"
+    )
+    parser.add_argument("--query-seed", type=whole(0), default=0, help="seed of that sample")
+    parser.add_argument("--output", required=True, type=new_file, help="candidates to write (JSON lines, .gz)")
+    parser.add_argument("--qrels", type=file, help="judgements, to be cut to the same queries")
+    parser.add_argument("--output-qrels", type=new_file, help="where to write the cut judgements")
 
 
 def run_make_candidates(options: argparse.Namespace) -> None:

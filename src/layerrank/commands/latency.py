@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from layerrank.commands.arguments import named_file
+from layerrank.commands.arguments import (
+    add_candidates,
+    add_computing,
+    add_model,
+    add_prompt,
+    named_file,
+    new_file,
+    whole,
+)
 
 
 def add_measure_latency(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--candidates", required=True, type=Path, metavar="FILE", help="candidates (.jsonl.gz)")
-    parser.add_argument("--model", required=True, type=Path, metavar="DIR", help="model folder")
-    parser.add_argument("--family", required=True, metavar="NAME", help="prompt family")
-    parser.add_argument("--instruction", default="IE", metavar="NAME", help="IE or QA (default: %(default)s)")
-    parser.add_argument("--query-span", metavar="SPAN", help="instruction_to_end or query_only; default: the family's")
-    parser.add_argument("--dtype", default="float32", metavar="TYPE", help="float32 or bfloat16 (default: %(default)s)")
-    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 or auto; default: a CUDA device if any")
+    add_candidates(parser)
+    add_model(parser)
+    add_prompt(parser)
+    add_computing(parser)
     parser.add_argument("--windows", nargs="*", default=[], metavar="WINDOW", help="all, L10-13, selected-RULE")
     parser.add_argument(
         "--selections", nargs="*", default=[], type=named_file, metavar="RULE=FILE", help="files of selected windows"
@@ -27,14 +31,18 @@ def add_measure_latency(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="likelihood, generation: time them too, each on the whole list in one prompt",
     )
-    parser.add_argument("--queries", type=int, default=3, metavar="N", help="queries sampled (default: %(default)s)")
-    parser.add_argument("--repeats", type=int, default=3, metavar="N", help="timed rounds (default: %(default)s)")
     parser.add_argument(
-        "--warmup", type=int, default=1, metavar="N", help="passes before a round's first timed one (default: 1)"
+        "--queries", type=whole(1), default=3, metavar="N", help="queries sampled (default: %(default)s)"
     )
-    parser.add_argument("--seed", type=int, default=42, metavar="N", help="seed of the sample (default: %(default)s)")
-    parser.add_argument("--output", required=True, type=Path, metavar="FILE", help="TSV, a row a system and stage")
-    parser.add_argument("--about", type=Path, metavar="FILE", help="JSON: hardware, versions, sample, every second")
+    parser.add_argument("--repeats", type=whole(1), default=3, metavar="N", help="timed rounds (default: %(default)s)")
+    parser.add_argument(
+        "--warmup", type=whole(0), default=1, metavar="N", help="passes before a round's first timed one (default: 1)"
+    )
+    parser.add_argument(
+        "--seed", type=whole(0), default=42, metavar="N", help="seed of the sample (default: %(default)s)"
+    )
+    parser.add_argument("--output", required=True, type=new_file, metavar="FILE", help="TSV, a row a system and stage")
+    parser.add_argument("--about", type=new_file, metavar="FILE", help="JSON: hardware, versions, sample, every second")
 
 
 def run_measure_latency(options: argparse.Namespace) -> None:

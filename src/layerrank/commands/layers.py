@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from layerrank.commands.arguments import json_object, named_file
+from layerrank.commands.arguments import (
+    add_collection,
+    add_qrels,
+    add_resampling,
+    add_signal,
+    add_strategy,
+    add_workers,
+    file,
+    json_object,
+    named_file,
+    new_file,
+)
 
 
 def add_layer_profile(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--signal", type=Path, nargs="+", required=True, metavar="FILE", help="stored signal, by shard")
-    parser.add_argument("--qrels", type=Path, required=True, metavar="FILE", help="judgements in TREC format")
+    add_signal(parser)
+    add_qrels(parser)
     parser.add_argument("--measures", nargs="+", required=True, metavar="MEASURE", help="in ir_measures' syntax")
-    parser.add_argument("--strategy", default="masked_NA_calibration", metavar="NAME", help="(default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=42, metavar="N", help="seed of resampling (default: %(default)s)")
-    parser.add_argument("--resamples", type=int, default=1000, metavar="N", help="(default: %(default)s)")
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default: %(default)s)")
-    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="TSV, a row a measure and layer")
+    add_strategy(parser)
+    add_resampling(parser, 1000)
+    add_workers(parser)
+    parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="TSV, a row a measure and layer")
 
 
 def run_layer_profile(options: argparse.Namespace) -> None:
@@ -37,13 +46,13 @@ def run_layer_profile(options: argparse.Namespace) -> None:
 
 
 def add_sweep_windows(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--signal", type=Path, nargs="+", required=True, metavar="FILE", help="stored signal, by shard")
-    parser.add_argument("--qrels", type=Path, required=True, metavar="FILE", help="judgements in TREC format")
+    add_signal(parser)
+    add_qrels(parser)
     parser.add_argument("--measure", required=True, metavar="MEASURE", help="in ir_measures' syntax, such as nDCG@10")
-    parser.add_argument("--strategy", default="masked_NA_calibration", metavar="NAME", help="(default: %(default)s)")
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default: %(default)s)")
-    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="Arrow file, a record a query")
-    parser.add_argument("--table", type=Path, required=True, metavar="FILE", help="TSV of means, a row a window")
+    add_strategy(parser)
+    add_workers(parser)
+    parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="Arrow file, a record a query")
+    parser.add_argument("--table", type=new_file, required=True, metavar="FILE", help="TSV of means, a row a window")
 
 
 def run_sweep_windows(options: argparse.Namespace) -> None:
@@ -65,8 +74,8 @@ def run_sweep_windows(options: argparse.Namespace) -> None:
 def add_select_window(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", required=True, metavar="NAME", help="the rule's name, as in the window selected-NAME")
     parser.add_argument("--rule", type=json_object, required=True, metavar="JSON", help="the rule and its settings")
-    parser.add_argument("--collection", required=True, metavar="NAME", help="collection whose queries are judged")
-    parser.add_argument("--sweep", type=Path, required=True, metavar="FILE", help="its sweep, from sweep-windows")
+    add_collection(parser)
+    parser.add_argument("--sweep", type=file, required=True, metavar="FILE", help="its sweep, from sweep-windows")
     parser.add_argument(
         "--others",
         type=named_file,
@@ -75,11 +84,9 @@ def add_select_window(parser: argparse.ArgumentParser) -> None:
         metavar="COLLECTION=FILE",
         help="sweeps of other collections",
     )
-    parser.add_argument(
-        "--signal", type=Path, nargs="*", default=[], metavar="FILE", help="its stored signal, for label-free rules"
-    )
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default: %(default)s)")
-    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="JSON that re-ranking reads")
+    add_signal(parser, required=False, use=", for label-free rules")
+    add_workers(parser)
+    parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="JSON that re-ranking reads")
 
 
 def run_select_window(options: argparse.Namespace) -> None:
@@ -91,32 +98,29 @@ def run_select_window(options: argparse.Namespace) -> None:
     "others" or a list of collections.
     """
     from layerrank.core.windows import write_selection
-    from layerrank.layers import labelfree
-    from layerrank.layers.rules import parse_rule
-    from layerrank.layers.selection import select
+    from layerrank.layers import labelfree, selection
     from layerrank.layers.sweep import read_sweep
 
-    rule = parse_rule(options.rule)
+    rule = selection.parse_rule(options.rule)
     own = read_sweep(options.sweep)
     others = {name: read_sweep(path) for name, path in options.others}
     values = None
-    if rule.kind.sees == "signals" and options.signal:
-        values = labelfree.criterion(options.signal, rule.settings["criterion"], own.strategy, workers=options.workers)
-    chosen = select(options.name, rule, options.collection, own, others, values)
+    if rule.rule == "label-free" and options.signal:
+        values = labelfree.criterion(options.signal, rule.criterion, own.strategy, workers=options.workers)
+    chosen = selection.select(options.name, rule, options.collection, own, others, values)
     write_selection(options.output, chosen)
 
 
 def add_layer_shape(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--profile", type=Path, required=True, metavar="FILE", help="TSV of layer-profile")
-    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="TSV, a row a measure")
+    parser.add_argument("--profile", type=file, required=True, metavar="FILE", help="TSV of layer-profile")
+    parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="TSV, a row a measure")
+    add_signal(parser, required=False, use=", for --neighbours")
     parser.add_argument(
-        "--signal", type=Path, nargs="*", default=[], metavar="FILE", help="stored signal, by shard, for --neighbours"
+        "--neighbours", type=new_file, metavar="FILE", help="TSV of Kendall's tau of neighbouring layers"
     )
-    parser.add_argument("--neighbours", type=Path, metavar="FILE", help="TSV of Kendall's tau of neighbouring layers")
-    parser.add_argument("--strategy", default="masked_NA_calibration", metavar="NAME", help="(default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=42, metavar="N", help="seed of resampling (default: %(default)s)")
-    parser.add_argument("--resamples", type=int, default=1000, metavar="N", help="(default: %(default)s)")
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default: %(default)s)")
+    add_strategy(parser)
+    add_resampling(parser, 1000)
+    add_workers(parser)
 
 
 def run_layer_shape(options: argparse.Namespace) -> None:
@@ -161,7 +165,7 @@ def add_transfer(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="the sweeps are of different models on one collection: choose on other folds of the queries",
     )
-    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="TSV, a row a source and target")
+    parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="TSV, a row a source and target")
 
 
 def run_transfer(options: argparse.Namespace) -> None:
@@ -169,14 +173,13 @@ def run_transfer(options: argparse.Namespace) -> None:
     from layerrank.core import frames
     from layerrank.core.errors import UserError
     from layerrank.core.windows import read_selection
-    from layerrank.layers.rules import RULES, parse_rule
+    from layerrank.layers.selection import parse_rule
     from layerrank.layers.sweep import read_sweep
     from layerrank.layers.transfer import transfer
 
     rule = parse_rule(options.rule)
-    if rule.kind.sees != "judgements":
-        able = " or ".join(name for name, kind in RULES.items() if kind.sees == "judgements")
-        raise UserError(f"--rule: rule is {rule.kind.name!r}; transfer chooses by {able}")
+    if rule.rule not in ("best", "peak"):
+        raise UserError(f"--rule: rule is {rule.rule!r}; transfer chooses by best or peak")
     sweeps = {name: read_sweep(path) for name, path in options.sweeps}
     selections = [(name, read_selection(path)) for name, path in options.selections]
     table = transfer(sweeps, rule, selections, same_collection=options.same_collection)

@@ -1,16 +1,17 @@
-"""Commands that obtain models."""
+"""The command that obtains models."""
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+
+from layerrank.commands.arguments import new_folder
 
 
 def add_fetch_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", required=True, metavar="NAME", help="model, as the catalogue names it")
     parser.add_argument("--entry", required=True, metavar="JSON", help="its catalogue entry")
-    parser.add_argument("--cache", required=True, type=Path, metavar="DIR", help="downloads lie below it")
-    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="the model folder to make")
+    parser.add_argument("--cache", required=True, type=new_folder, metavar="DIR", help="downloads lie below it")
+    parser.add_argument("--output", required=True, type=new_folder, metavar="DIR", help="the model folder to make")
 
 
 def run_fetch_model(options: argparse.Namespace) -> None:

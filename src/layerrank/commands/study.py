@@ -5,17 +5,23 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from layerrank.commands.arguments import json_object, named_file
+from layerrank.commands.arguments import file, json_object, named_file, named_folder, new_file, number
 
 
 def add_plan(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--configfile", type=Path, nargs="+", default=[], metavar="FILE", help="study files, later ones over earlier"
+        "--configfile", type=file, nargs="+", default=[], metavar="FILE", help="study files, later ones over earlier"
     )
     parser.add_argument("--all", action="store_true", help="count finished jobs as well")
-    parser.add_argument("--tflops", type=float, default=312.0, help="peak of one GPU in bfloat16, TFLOP/s")
-    parser.add_argument("--bandwidth", type=float, default=2.0, help="memory bandwidth of one GPU, TB/s")
-    parser.add_argument("--utilisation", type=float, default=0.4, help="share of the peak that long prompts reach")
+    parser.add_argument(
+        "--tflops", type=number(0, above=True), default=312.0, help="peak of one GPU in bfloat16, TFLOP/s"
+    )
+    parser.add_argument(
+        "--bandwidth", type=number(0, above=True), default=2.0, help="memory bandwidth of one GPU, TB/s"
+    )
+    parser.add_argument(
+        "--utilisation", type=number(0, 1, above=True), default=0.4, help="share of the peak that long prompts reach"
+    )
 
 
 def run_plan(options: argparse.Namespace) -> None:
@@ -44,12 +50,12 @@ def add_manifest(parser: argparse.ArgumentParser) -> None:
         "--first-stages", type=named_file, nargs="*", default=[], metavar="NAME=FILE", help="their counts of retrieve"
     )
     parser.add_argument(
-        "--models", type=named_file, nargs="*", default=[], metavar="NAME=FOLDER", help="folders of fetch-model"
+        "--models", type=named_folder, nargs="*", default=[], metavar="NAME=FOLDER", help="folders of fetch-model"
     )
-    parser.add_argument("--signals", type=Path, nargs="*", default=[], metavar="FILE", help="stored signals")
-    parser.add_argument("--files", type=Path, nargs="*", default=[], metavar="FILE", help="results to digest")
-    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="the manifest (JSON)")
-    parser.add_argument("--provenance", type=Path, metavar="FILE", help="the same for readers (TSV)")
+    parser.add_argument("--signals", type=file, nargs="*", default=[], metavar="FILE", help="stored signals")
+    parser.add_argument("--files", type=file, nargs="*", default=[], metavar="FILE", help="results to digest")
+    parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="the manifest (JSON)")
+    parser.add_argument("--provenance", type=new_file, metavar="FILE", help="the same for readers (TSV)")
 
 
 def run_manifest(options: argparse.Namespace) -> None:

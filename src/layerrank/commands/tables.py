@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layerrank.commands.arguments import named_file, split_cell
+from layerrank.commands.arguments import add_variant, cell_file, file, json_object, new_file, number
 
 if TYPE_CHECKING:
     from layerrank.report.tables.effectiveness import Results
@@ -17,20 +15,27 @@ if TYPE_CHECKING:
 def _add_outputs(parser: argparse.ArgumentParser) -> None:
     """Add --outputs: one table in the formats that the suffixes name."""
     parser.add_argument(
-        "--outputs", type=Path, nargs="+", required=True, metavar="FILE", help="the table as .tsv, .html, .tex or .md"
+        "--outputs",
+        type=new_file,
+        nargs="+",
+        required=True,
+        metavar="FILE",
+        help="the table as .tsv, .html, .tex or .md",
     )
 
 
 def _add_results(parser: argparse.ArgumentParser) -> None:
     """Add what a table of means needs: means, comparisons, and what marks significance."""
-    parser.add_argument("--means", type=Path, required=True, metavar="FILE", help="TSV of `aggregate`")
-    parser.add_argument("--comparisons", type=Path, required=True, metavar="FILE", help="TSV of `compare`")
-    parser.add_argument("--variant", default="base", metavar="NAME", help="variant of the study (default: %(default)s)")
+    parser.add_argument("--means", type=file, required=True, metavar="FILE", help="TSV of `aggregate`")
+    parser.add_argument("--comparisons", type=file, required=True, metavar="FILE", help="TSV of `compare`")
+    add_variant(parser)
     parser.add_argument("--baseline", default="bm25", metavar="SYSTEM", help="system that marks refer to")
     parser.add_argument(
         "--test", choices=["randomisation", "t-test"], default="randomisation", help="test of the marks"
     )
-    parser.add_argument("--alpha", type=float, default=0.05, metavar="A", help="level of the marks, after correction")
+    parser.add_argument(
+        "--alpha", type=number(0, 1), default=0.05, metavar="A", help="level of the marks, after correction"
+    )
 
 
 def _results(options: argparse.Namespace, measures: Sequence[str]) -> Results:
@@ -92,7 +97,7 @@ def run_grid_table(options: argparse.Namespace) -> None:
 
 
 def add_cost_table(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--costs", type=Path, nargs="+", required=True, metavar="FILE", help="files of summarise-costs")
+    parser.add_argument("--costs", type=file, nargs="+", required=True, metavar="FILE", help="files of summarise-costs")
     _add_outputs(parser)
 
 
@@ -107,7 +112,7 @@ def run_cost_table(options: argparse.Namespace) -> None:
 
 
 def add_outcome_table(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--costs", type=Path, nargs="+", required=True, metavar="FILE", help="files of summarise-costs")
+    parser.add_argument("--costs", type=file, nargs="+", required=True, metavar="FILE", help="files of summarise-costs")
     _add_outputs(parser)
 
 
@@ -122,7 +127,7 @@ def run_outcome_table(options: argparse.Namespace) -> None:
 
 
 def add_diagnostics_table(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--correlations", type=Path, nargs="+", required=True, metavar="FILE", help="from `diagnose`")
+    parser.add_argument("--correlations", type=file, nargs="+", required=True, metavar="FILE", help="from `diagnose`")
     _add_outputs(parser)
 
 
@@ -137,9 +142,9 @@ def run_diagnostics_table(options: argparse.Namespace) -> None:
 
 
 def add_sensitivity_table(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--differences", type=Path, required=True, metavar="FILE", help="TSV of `sensitivity`")
+    parser.add_argument("--differences", type=file, required=True, metavar="FILE", help="TSV of `sensitivity`")
     parser.add_argument("--measure", required=True, metavar="MEASURE", help="measure to show")
-    parser.add_argument("--variants", type=json.loads, required=True, metavar="JSON", help="settings by variant")
+    parser.add_argument("--variants", type=json_object, required=True, metavar="JSON", help="settings by variant")
     _add_outputs(parser)
 
 
@@ -154,16 +159,16 @@ def run_sensitivity_table(options: argparse.Namespace) -> None:
 
 
 def add_published_table(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--means", type=Path, required=True, metavar="FILE", help="TSV of `aggregate`")
+    parser.add_argument("--means", type=file, required=True, metavar="FILE", help="TSV of `aggregate`")
     parser.add_argument(
         "--profiles",
-        type=named_file,
+        type=cell_file,
         nargs="*",
         default=[],
         metavar="COLLECTION/MODEL=FILE",
         help="layer profiles, for figures of single layers",
     )
-    parser.add_argument("--variant", default="base", metavar="NAME", help="variant of the study (default: %(default)s)")
+    add_variant(parser)
     _add_outputs(parser)
 
 
@@ -174,14 +179,14 @@ def run_published_table(options: argparse.Namespace) -> None:
     from layerrank.report.tables.published import published_table
 
     columns = ("measure", "layer", "mean")
-    profiles = {split_cell(name): frames.read_frame(path, columns) for name, path in options.profiles}
+    profiles = {cell: frames.read_frame(path, columns) for cell, path in options.profiles}
     render.write(published_table(frames.read_means([options.means]), profiles, options.variant), options.outputs)
 
 
 def add_selection_table(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--selections",
-        type=named_file,
+        type=cell_file,
         nargs="+",
         required=True,
         metavar="COLLECTION/MODEL=FILE",
@@ -196,14 +201,14 @@ def run_selection_table(options: argparse.Namespace) -> None:
     from layerrank.report.tables import render
     from layerrank.report.tables.layers import selection_table
 
-    selections = [(split_cell(name), read_selection(path)) for name, path in options.selections]
+    selections = [(cell, read_selection(path)) for cell, path in options.selections]
     render.write(selection_table(selections), options.outputs)
 
 
 def add_shape_table(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--shapes",
-        type=named_file,
+        type=cell_file,
         nargs="+",
         required=True,
         metavar="COLLECTION/MODEL=FILE",
@@ -218,12 +223,12 @@ def run_shape_table(options: argparse.Namespace) -> None:
     from layerrank.report.tables import render
     from layerrank.report.tables.layers import shape_table
 
-    shapes = [(split_cell(name), frames.read_frame(path, ("measure", "verdict"))) for name, path in options.shapes]
+    shapes = [(cell, frames.read_frame(path, ("measure", "verdict"))) for cell, path in options.shapes]
     render.write(shape_table(shapes), options.outputs)
 
 
 def add_transfer_table(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--table", type=Path, required=True, metavar="FILE", help="TSV of `transfer`")
+    parser.add_argument("--table", type=file, required=True, metavar="FILE", help="TSV of `transfer`")
     parser.add_argument("--title", default="", help="what the matrix is of, such as a model: joins the title")
     _add_outputs(parser)
 

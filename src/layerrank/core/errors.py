@@ -1,4 +1,10 @@
-"""The one exception that a user can cause."""
+"""The one exception that a user can cause, and the name of the file in those of the system."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
 
 
 class UserError(Exception):
@@ -8,5 +14,12 @@ class UserError(Exception):
     """
 
 
-class InputError(UserError, ValueError):
-    """A `UserError` as the Python interface raises it: there it is a `ValueError` as well."""
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Put the file's name to an `OSError` raised within that has none: that of a full disk says only what is wrong."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
