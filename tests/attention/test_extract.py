@@ -47,9 +47,9 @@ def reads(monkeypatch):
     seen = []
     plain = Probe.read
 
-    def counted(self, prompts, last_layer=None):
+    def counted(self, prompts, last_layer=None, **options):
         seen.append([prompt.qid for prompt in prompts])
-        return plain(self, prompts, last_layer)
+        return plain(self, prompts, last_layer, **options)
 
     monkeypatch.setattr(Probe, "read", counted)
     return seen
@@ -74,11 +74,11 @@ def test_every_query_has_its_record(study, reads, caplog):
 def _die_after_two(candidates_file, folder, output):
     plain, done = Probe.read, []
 
-    def dying(self, prompts, last_layer=None):
+    def dying(self, prompts, last_layer=None, **options):
         if len(done) == 2:
             os.kill(os.getpid(), signals.SIGKILL)
         done.append(prompts)
-        return plain(self, prompts, last_layer)
+        return plain(self, prompts, last_layer, **options)
 
     Probe.read = dying
     extract(candidates_file, folder, output, SETTINGS)
@@ -141,15 +141,17 @@ def test_batches_share_a_pass(study, reads):
 def test_a_batch_too_large_for_the_device_is_halved(study, monkeypatch):
     plain = Probe.read
 
-    def small(self, prompts, last_layer=None):
+    def small(self, prompts, last_layer=None, **options):
         if len(prompts) > 1:
             raise torch.OutOfMemoryError("no room")
-        return plain(self, prompts, last_layer)
+        return plain(self, prompts, last_layer, **options)
 
     monkeypatch.setattr(Probe, "read", small)
     extract(*study, SETTINGS, batch_tokens=10000)
     assert len(list(read_signals(study[2]))) == 5
-    monkeypatch.setattr(Probe, "read", lambda *args: (_ for _ in ()).throw(torch.OutOfMemoryError("no room")))
+    monkeypatch.setattr(
+        Probe, "read", lambda *args, **options: (_ for _ in ()).throw(torch.OutOfMemoryError("no room"))
+    )
     with pytest.raises(UserError, match=r"query q\d: a prompt of \d+ tokens does not fit .* first_stage.depth"):
         extract(*study[:2], study[2].with_name("none.arrow"), SETTINGS)
 

@@ -11,6 +11,7 @@ from support.tiny import LAYERS, WINDOW, save_tiny
 from layerrank.attention import probe as probe_module
 from layerrank.attention.probe import Probe
 from layerrank.attention.signal import SUMS
+from layerrank.core.errors import UserError
 from layerrank.core.records import Passage, Query
 from layerrank.models.decoder import load_decoder
 from layerrank.prompts.icr import build_icr
@@ -66,8 +67,11 @@ def test_signal_is_eager_attentions(folders, architecture, family):
     decoder = load_decoder(folders(architecture))
     prompt = prompt_of(decoder, family)
     assert len(prompt.tree.prefix) > 3 * WINDOW  # windows close over most of the prompt
-    (signal,) = Probe(decoder).read([prompt])
-    close(signal, eager_signal(decoder.model, prompt), FLOAT32)
+    (signal,) = Probe(decoder).read([prompt], masked=True)
+    reference = eager_signal(decoder.model, prompt)
+    close(signal, reference, FLOAT32)
+    np.testing.assert_allclose(signal.masked, reference.masked, rtol=0, atol=FLOAT32)
+    assert (signal.masked != signal.sums["query"] - signal.sums["na"]).any()  # the mask drops something
     assert (signal.qid, signal.pids) == ("q", ("d0", "d1", "d2", "d3"))
 
 
@@ -127,15 +131,39 @@ def test_several_prompts_in_one_pass(folders, architecture, grouped, monkeypatch
         for count, query in [(3, "air?"), (1, "a longer question about bread"), (0, "nothing"), (5, "N/A"), (4, "wing")]
     ]
     probe = Probe(decoder)
-    alone = [probe.read([prompt])[0] for prompt in prompts]
+    alone = [probe.read([prompt], masked=True)[0] for prompt in prompts]
     if grouped:
         monkeypatch.setattr(probe_module, "_grouped", lambda places, device: [[3, 0, 4], [2, 1]])
-    together = probe.read(prompts)
+    together = probe.read(prompts, masked=True)
     for one, other in zip(alone, together, strict=True):
         assert (one.qid, one.pids, one.prompt_tokens) == (other.qid, other.pids, other.prompt_tokens)
         np.testing.assert_allclose(one.signal, other.signal, rtol=0, atol=FLOAT32)
+        np.testing.assert_allclose(one.masked, other.masked, rtol=0, atol=FLOAT32)
         for name in SUMS:
             np.testing.assert_allclose(one.sums[name], other.sums[name], rtol=0, atol=FLOAT32)
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen3", "gemma3"])
+def test_chosen_heads(folders, architecture):
+    """Every head is the window; one head is what its sums say; heads of one layer need no layer above it."""
+    decoder = load_decoder(folders(architecture))
+    probe, prompt = Probe(decoder), prompt_of(decoder)
+    (plain,) = probe.read([prompt])
+    every = [(layer, head) for layer in range(LAYERS) for head in range(decoder.heads)]
+    (whole,) = probe.read([prompt], heads=every)
+    np.testing.assert_array_equal(whole.signal, plain.signal)
+    ends = np.cumsum(plain.lengths)
+    for layer, head in [(0, 0), (2, 1), (3, decoder.heads - 1)]:
+        (one,) = probe.read([prompt], heads=[(layer, head)])
+        assert not np.delete(one.signal, layer, axis=0).any()
+        by_passage = np.stack([part.sum() for part in np.split(one.signal[layer], ends[:-1])])
+        linear = plain.sums["query"][layer, head] - plain.sums["na"][layer, head]
+        np.testing.assert_allclose(by_passage, linear, rtol=0, atol=FLOAT32)
+        short = Probe(load_decoder(folders(architecture), layers=layer + 1))
+        (cut,) = short.read([prompt], heads=[(layer, head)])
+        np.testing.assert_array_equal(cut.signal, one.signal[: layer + 1])
+    with pytest.raises(UserError, match="heads 0 to"):
+        probe.read([prompt], heads=[(0, decoder.heads)])
 
 
 def test_hidden_states_of_grouped_trees(folders, monkeypatch):

@@ -36,6 +36,7 @@ def linear_by_loop(signal: Signal, window: LayerWindow, strategy: str, heads=Non
         "query_last": ("query", None),
         "NA_only": ("na", None),
         "attention_sorting": ("query_last", None),
+        "NA_calibration": ("query", "na"),
         "NA_calibration_no_agg": ("query_last", "na_last"),
     }[strategy]
     scores = []
@@ -50,12 +51,13 @@ def linear_by_loop(signal: Signal, window: LayerWindow, strategy: str, heads=Non
     return scores
 
 
-def test_five_strategies():
+def test_the_strategies():
     assert list(STRATEGIES) == [
         "masked_NA_calibration",
         "query_last",
         "NA_only",
         "attention_sorting",
+        "NA_calibration",
         "NA_calibration_no_agg",
     ]
 

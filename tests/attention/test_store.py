@@ -5,11 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal as signals
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from support.signals import random_signal
 
+from layerrank.attention import store as store_module
+from layerrank.attention.scores import sweep_scores
 from layerrank.attention.signal import SUMS
 from layerrank.attention.store import SignalWriter, read_metadata, read_signals
 from layerrank.core.errors import UserError
@@ -29,6 +32,7 @@ def same(left, right):
     np.testing.assert_array_equal(left.signal, right.signal)
     for name in SUMS:
         np.testing.assert_array_equal(left.sums[name], right.sums[name])
+    np.testing.assert_array_equal(left.masked, right.masked)
 
 
 def write(path, records, metadata=METADATA, order=None, keep=False, **options):
@@ -52,6 +56,27 @@ def test_round_trip(tmp_path, records, compression):
     assert read_metadata(path)["model"] == "tiny"
     assert read_metadata(path)["qids"] == ["q0", "q1", "q2", "q3"]
     assert [path.name for path in path.parent.iterdir()] == ["base.arrow"]
+
+
+def test_a_store_of_format_1_gives_the_same_windows(tmp_path, records, monkeypatch):
+    path = tmp_path / "old.arrow"
+    with monkeypatch.context() as patch:
+        patch.setattr(store_module, "FORMAT", 1)
+        write(path, records)
+    assert read_metadata(path)["format"] == 1
+    for old, new in zip(read_signals(path), records, strict=True):
+        assert old.masked is None
+        same(replace(old, masked=new.masked), new)
+        np.testing.assert_array_equal(sweep_scores(old), sweep_scores(new))
+
+
+def test_heads_need_not_be_kept(tmp_path, records):
+    bare = [replace(record, masked=None) for record in records]
+    write(tmp_path / "bare.arrow", bare)
+    write(tmp_path / "full.arrow", records)
+    assert [signal.masked for signal in read_signals(tmp_path / "bare.arrow")] == [None] * 4
+    saved = (tmp_path / "full.arrow").stat().st_size - (tmp_path / "bare.arrow").stat().st_size
+    assert saved >= sum(4 * record.masked.size for record in records)
 
 
 def test_uncompressed_values_are_views_of_the_file(tmp_path, records):

@@ -38,6 +38,13 @@ def eager_signal(model: Any, prompt: IcrPrompt, layers: int | None = None) -> Si
         parts = [values[:, :, begin:end].sum(axis=2) for begin, end in prompt.spans]
         empty = np.zeros((*values.shape[:2], 0))
         sums[name] = (np.stack(parts, axis=2) if parts else empty).astype(np.float32)
+    masked = np.zeros((*means[0].shape[:2], len(prompt.spans)), dtype=np.float32)
+    for layer in range(masked.shape[0]):
+        for head in range(masked.shape[1]):
+            for passage, (begin, end) in enumerate(prompt.spans):
+                c = means[0][layer, head, begin:end] - means[1][layer, head, begin:end]
+                kept = c > c.mean() - 2 * c.std(ddof=1) if len(c) > 1 else np.ones(len(c), dtype=bool)
+                masked[layer, head, passage] = c[kept].sum()
     by_token = means[0].sum(axis=1)[:, tokens] - means[1].sum(axis=1)[:, tokens]
     return Signal(
         qid=prompt.qid,
@@ -47,4 +54,5 @@ def eager_signal(model: Any, prompt: IcrPrompt, layers: int | None = None) -> Si
         sums=sums,
         prompt_tokens=prompt.prompt_tokens,
         seconds=0.0,
+        masked=masked,
     )

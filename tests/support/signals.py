@@ -23,6 +23,7 @@ def random_signal(
         sums={name: random.random((layers, heads, passages)).astype(np.float32) for name in SUMS},
         prompt_tokens=int(np.sum(lengths)) + 20,
         seconds=0.25,
+        masked=random.normal(size=(layers, heads, passages)).astype(np.float32),
     )
 
 

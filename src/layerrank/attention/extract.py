@@ -61,6 +61,7 @@ def extract(
     shards: int = 1,
     device: str | None = None,
     batch_tokens: int | None = None,
+    masked: bool = True,
     code: str = "",
     keep: bool = False,
 ) -> None:
@@ -80,6 +81,7 @@ def extract(
         device: as for `load_decoder`.
         batch_tokens: tokens of prompts that may share a pass; None: `BATCH_TOKENS` on a device, and no sharing on the
             processor.
+        masked: keep each head's masked sum by passage (L · H · N float32 a query), which head detection needs.
         code: digest of the code that computes it; a finished store of other code is not taken.
         keep: leave the finished store under a second name; one that a former run left is taken.
 
@@ -97,7 +99,7 @@ def extract(
         metadata["model"],
         metadata["revision"],
     )
-    metadata |= {"device": name_of(place), "code": code}
+    metadata |= {"device": name_of(place), "code": code, "masked": masked}
     order = [row.query.qid for row in rows]
     with SignalWriter(output, metadata) as store:
         if keep and store.restore(order):
@@ -113,7 +115,7 @@ def extract(
                     new = [prompt.qid for prompt in prompts if prompt.qid not in store.finished]
                     if not new:
                         continue
-                    for signal in _read(probe, prompts):
+                    for signal in _read(probe, prompts, masked):
                         if signal.qid in new:
                             store.append(signal)
                             bar.update()
@@ -141,10 +143,10 @@ def _batches(prompts: Iterable[IcrPrompt], budget: int) -> Iterator[list[IcrProm
         yield batch
 
 
-def _read(probe: Probe, prompts: Sequence[IcrPrompt]) -> list[Any]:
+def _read(probe: Probe, prompts: Sequence[IcrPrompt], masked: bool) -> list[Any]:
     """Read a batch, in halves where the device's memory does not hold it."""
     try:
-        return list(probe.read(prompts))
+        return list(probe.read(prompts, masked=masked))
     except OutOfMemory:
         if len(prompts) == 1:
             raise UserError(
@@ -154,7 +156,7 @@ def _read(probe: Probe, prompts: Sequence[IcrPrompt]) -> list[Any]:
     release()
     half = len(prompts) // 2
     _log.warning("out of memory: a batch of %d prompts is halved", len(prompts))
-    return [*_read(probe, prompts[:half]), *_read(probe, prompts[half:])]
+    return [*_read(probe, prompts[:half], masked), *_read(probe, prompts[half:], masked)]
 
 
 def _check_length(prompt: IcrPrompt, context: int | None, where: str, passages: int) -> None:

@@ -12,7 +12,7 @@ import contextlib
 import contextvars
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,6 +66,8 @@ class _Reading:
         passages: int[N, longest], offsets into `tokens`; T stands for none.
         signal: float32[L, T], filled layer by layer.
         sums: float32[L, S, H, N], filled layer by layer.
+        masked: float32[L, H, N], likewise; None where it is not wanted.
+        chosen: bool[L, H], the heads that `signal` sums over; None for all.
     """
 
     weights: Tensor
@@ -73,6 +75,8 @@ class _Reading:
     passages: Tensor
     signal: Tensor
     sums: Tensor
+    masked: Tensor | None = None
+    chosen: Tensor | None = None
 
 
 @dataclass(eq=False)
@@ -203,17 +207,31 @@ class Probe:
         """True where prompts must not share a pass: rotary frequencies that depend on a sequence's whole length."""
         return bool(self._rotary)
 
-    def read(self, prompts: Sequence[IcrPrompt], last_layer: int | None = None) -> list[Signal]:
+    def read(
+        self,
+        prompts: Sequence[IcrPrompt],
+        last_layer: int | None = None,
+        *,
+        masked: bool = False,
+        heads: Collection[tuple[int, int]] | None = None,
+    ) -> list[Signal]:
         """Return each prompt's signal for layers 0 to `last_layer` (default: all loaded), read in one forward pass.
 
         The pass ends inside `last_layer`, as soon as its branch rows are read. Values are float32 whatever the model's
         dtype. `seconds` are those of the whole pass, shared by tokens.
+
+        Args:
+            prompts: to read together.
+            last_layer: where the pass ends.
+            masked: keep each head's masked sum by passage too.
+            heads: (layer, head) pairs that the signal per token sums over, all where None; sums by passage are of every
+                head in any case.
         """
         last = self.decoder.loaded_layers - 1 if last_layer is None else last_layer
         if not 0 <= last < self.decoder.loaded_layers:
             raise ValueError(f"last_layer {last_layer}: {self.decoder.loaded_layers} layers are loaded")
         if self.one_by_one and len(prompts) > 1:
-            return [signal for prompt in prompts for signal in self.read([prompt], last)]
+            return [signal for prompt in prompts for signal in self.read([prompt], last, masked=masked, heads=heads)]
         if not prompts:
             return []
         synchronise(self.decoder.device)
@@ -223,6 +241,10 @@ class Probe:
         groups = [_Group.of([packed.places[index] for index in indices], self.decoder.device) for indices in chosen]
         for group, indices in zip(groups, chosen, strict=True):
             group.reading = _reading(group, [prompts[index] for index in indices], last + 1, self.decoder.heads)
+            if masked:
+                group.reading.masked = torch.zeros_like(group.reading.sums[:, 0])
+            if heads is not None:
+                group.reading.chosen = _chosen(heads, last + 1, self.decoder.heads, self.decoder.device)
         self._forward(packed, _Pass(groups, last_layer=last))
         signals: dict[int, Signal] = {}
         for group, indices in zip(groups, chosen, strict=True):
@@ -381,9 +403,37 @@ def _keep(reading: _Reading, probabilities: Tensor, layer: int) -> None:
     attention = (weights @ probabilities).permute(2, 1, 0, 3).reshape(len(SUMS), heads, batch * length)
     tokens = functional.pad(attention.index_select(2, reading.tokens), (0, 1))  # [S, H, T + 1]
     query, na = SUMS.index("query"), SUMS.index("na")
-    reading.signal[layer] = (tokens[query, :, :-1] - tokens[na, :, :-1]).sum(dim=0)
-    chosen = tokens.index_select(2, reading.passages.reshape(-1))
-    reading.sums[layer] = chosen.view(len(SUMS), heads, *reading.passages.shape).sum(dim=-1)
+    calibrated = tokens[query, :, :-1] - tokens[na, :, :-1]
+    reading.signal[layer] = (calibrated if reading.chosen is None else calibrated[reading.chosen[layer]]).sum(dim=0)
+    of_passages = tokens.index_select(2, reading.passages.reshape(-1)).view(len(SUMS), heads, *reading.passages.shape)
+    reading.sums[layer] = of_passages.sum(dim=-1)
+    if reading.masked is not None:
+        reading.masked[layer] = _masked(of_passages[query] - of_passages[na], reading.passages < reading.tokens.numel())
+
+
+def _masked(c: Tensor, own: Tensor) -> Tensor:
+    """float32[H, N] from c[H, N, longest]: of each head and passage the sum over tokens above mean − 2 · std.
+
+    `own` bool[N, longest] tells a passage's tokens from padding, which is 0 in c. One token has no sample deviation: it
+    is kept (semantics.md §2, §7).
+    """
+    length = own.sum(dim=-1)
+    mean = c.sum(dim=-1, keepdim=True) / length[:, None].clamp(min=1)
+    squares = ((c - mean).square_() * own).sum(dim=-1)
+    bound = mean[..., 0] - 2 * (squares / (length - 1).clamp(min=1)).sqrt()
+    kept = torch.where(c > bound[..., None], c, 0).sum(dim=-1)
+    return torch.where(length > 1, kept, c.sum(dim=-1))
+
+
+def _chosen(heads: Collection[tuple[int, int]], layers: int, count: int, device: torch.device) -> Tensor:
+    """bool[L, H] of the (layer, head) pairs; those of layers that are not read count nothing."""
+    table = np.zeros((layers, count), dtype=bool)
+    for layer, head in heads:
+        if not (0 <= head < count and layer >= 0):
+            raise UserError(f"head {layer}-{head}: the model has heads 0 to {count - 1}")
+        if layer < layers:
+            table[layer, head] = True
+    return _to(table, device)
 
 
 def _reading(group: _Group, prompts: Sequence[IcrPrompt], layers: int, heads: int) -> _Reading:
@@ -419,6 +469,7 @@ def _reading(group: _Group, prompts: Sequence[IcrPrompt], layers: int, heads: in
 def _signals(prompts: Sequence[IcrPrompt], reading: _Reading) -> Iterator[Signal]:
     """Split what a group has read into its prompts' signals, on the processor."""
     values, sums = reading.signal.cpu().numpy(), reading.sums.cpu().numpy()
+    masked = None if reading.masked is None else reading.masked.cpu().numpy()
     token = passage = 0
     for prompt in prompts:
         lengths = (prompt.spans[:, 1] - prompt.spans[:, 0]).astype(np.int32)
@@ -432,6 +483,7 @@ def _signals(prompts: Sequence[IcrPrompt], reading: _Reading) -> Iterator[Signal
             sums={name: np.ascontiguousarray(sums[:, index, :, passages]) for index, name in enumerate(SUMS)},
             prompt_tokens=prompt.prompt_tokens,
             seconds=0.0,
+            masked=None if masked is None else np.ascontiguousarray(masked[:, :, passages]),
         )
 
 

@@ -135,6 +135,7 @@ STRATEGIES: Mapping[str, Callable[[Signal, Bounds, Heads | None], Scores]] = {
     "query_last": _linear(lambda sums: sums["query"].astype(np.float64)),
     "NA_only": _linear(lambda sums: sums["na"].astype(np.float64)),
     "attention_sorting": _linear(lambda sums: sums["query_last"].astype(np.float64)),
+    "NA_calibration": _linear(lambda sums: sums["query"].astype(np.float64) - sums["na"].astype(np.float64)),
     "NA_calibration_no_agg": _linear(
         lambda sums: sums["query_last"].astype(np.float64) - sums["na_last"].astype(np.float64)
     ),

@@ -28,6 +28,8 @@ class Signal:
         prompt_tokens: tokens of the whole prompt with the query (the branch for `N/A` not counted).
         seconds: wall-clock seconds of the forward pass, device synchronised; shared by tokens among prompts read
             together.
+        masked: float32[L, H, N], of each head by itself the sum of (q − n)[l, h, t] over the tokens that lie above
+            mean − 2 · std of that passage and head (semantics.md §7); None where it was not kept.
     """
 
     qid: str
@@ -37,6 +39,7 @@ class Signal:
     sums: Mapping[str, Floats]
     prompt_tokens: int
     seconds: float
+    masked: Floats | None = None
 
     def __post_init__(self) -> None:
         if self.lengths.shape != (len(self.pids),):
@@ -50,6 +53,8 @@ class Signal:
         for name, values in self.sums.items():
             if values.ndim != 3 or (values.shape[0], values.shape[2]) != (self.layers, len(self.pids)):
                 raise ValueError(f"query {self.qid}: sums[{name!r}] of shape {values.shape}")
+        if self.masked is not None and self.masked.shape != self.sums["query"].shape:
+            raise ValueError(f"query {self.qid}: masked of shape {self.masked.shape}")
 
     @property
     def layers(self) -> int:

@@ -29,8 +29,14 @@ from layerrank.core.errors import UserError
 from layerrank.core.files import WHOLE, replacing, text_digest
 from layerrank.core.locks import open_exclusive
 
-FORMAT = 1
-"""Version of the record's layout and of what its numbers mean; it goes up when either changes."""
+FORMAT = 2
+"""Version of the record's layout and of what its numbers mean; it goes up when either changes.
+
+1: signal and passage sums. 2: `masked` beside the sums, of each head by itself; empty where it is not kept.
+"""
+
+READ = (1, 2)
+"""Formats that can be read; a store of format 1 has no `masked`."""
 
 DTYPES = ("float32", "float16")
 COMPRESSIONS = ("none", "lz4", "zstd")
@@ -52,6 +58,7 @@ def _schema(metadata: Mapping[str, Any]) -> pa.Schema:
         pa.field("scale", pa.list_(pa.float32())),
         pa.field("signal", floats),
         *(pa.field(f"sums_{name}", pa.list_(pa.float32())) for name in SUMS),
+        *([pa.field("masked", pa.list_(pa.float32()))] if metadata["format"] > 1 else []),
         pa.field("prompt_tokens", pa.int32()),
         pa.field("seconds", pa.float64()),
         pa.field("digest", pa.binary(32)),
@@ -92,6 +99,7 @@ def _batch(signal: Signal, schema: pa.Schema) -> pa.RecordBatch:
         "scale": scale,
         "signal": values.reshape(-1),
         **{f"sums_{name}": signal.sums[name].reshape(-1) for name in SUMS},
+        "masked": np.zeros(0, dtype=np.float32) if signal.masked is None else signal.masked.reshape(-1),
         "prompt_tokens": signal.prompt_tokens,
         "seconds": signal.seconds,
         "digest": bytes(32),
@@ -318,6 +326,7 @@ def _signal(reader: Any, index: int, qid: str, path: Path) -> Signal:
     values = flat("signal").reshape(layers, -1) if layers else np.zeros((0, 0), dtype=np.float32)
     if values.dtype == np.float16:
         values = values.astype(np.float32) * flat("scale")[:, None]
+    masked = flat("masked") if "masked" in batch.schema.names else np.zeros(0, dtype=np.float32)
     return Signal(
         qid=qid,
         pids=pids,
@@ -326,6 +335,7 @@ def _signal(reader: Any, index: int, qid: str, path: Path) -> Signal:
         sums={name: flat(f"sums_{name}").reshape(layers, heads, len(pids)) for name in SUMS},
         prompt_tokens=batch.column("prompt_tokens")[0].as_py(),
         seconds=batch.column("seconds")[0].as_py(),
+        masked=masked.reshape(layers, heads, len(pids)) if len(masked) else None,
     )
 
 
@@ -348,8 +358,9 @@ def _metadata(schema: pa.Schema, path: Path) -> dict[str, Any]:
     if raw is None:
         raise UserError(f"{path}: an Arrow file, but not a signal store of layerrank")
     metadata: dict[str, Any] = json.loads(raw)
-    if metadata.get("format") != FORMAT:
-        raise UserError(f"{path}: signal format {metadata.get('format')!r}, this layerrank reads format {FORMAT}")
+    if metadata.get("format") not in READ:
+        known = " and ".join(map(str, READ))
+        raise UserError(f"{path}: signal format {metadata.get('format')!r}, this layerrank reads formats {known}")
     return metadata
 
 
