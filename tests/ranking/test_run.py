@@ -1,5 +1,6 @@
 """One cell from files to files: resume, digests, failures, TREC runs, the command line and the Python interface."""
 
+import dataclasses
 import gzip
 import json
 import logging
@@ -20,7 +21,8 @@ from layerrank.models.decoder import load_tokenizer
 from layerrank.prompts.icr import fitting_family
 from layerrank.ranking import engine as engines
 from layerrank.ranking.cells import Cell, cut_tokens, make_cell
-from layerrank.ranking.run import Progress, join_shards, rerank
+from layerrank.ranking.journal import Journal
+from layerrank.ranking.run import join_shards, rerank
 
 TEXTS = ["wings make lift", "bread rises", "", "air flows over the wing", "yeast turns sugar", "layers grow"]
 
@@ -179,12 +181,47 @@ def test_defect_9_what_was_begun_with_other_settings_is_set_aside(tmp_path, mode
     assert (tmp_path / ".run.txt.partial.jsonl.stale").exists()
 
 
-def test_progress_keeps_every_field(tmp_path):
-    cost = Cost("q", 3, 1, 4, 50, 6, 0.25, 2, {"answers": 3})
-    with Progress(tmp_path / "p", "digest") as progress:
-        progress.add(Ranking("q", ("a", "b"), (0.1, -2.5e-7)), cost)
-    with Progress(tmp_path / "p", "digest") as progress:
-        assert progress.finished == {"q": (Ranking("q", ("a", "b"), (0.1, -2.5e-7)), cost)}
+COST = Cost("q", 3, 1, 4, 50, 6, 0.25, 2, {"answers": 3})
+
+
+def test_the_journal_keeps_every_field(tmp_path):
+    ranking = Ranking("q", ("a", "b"), (0.1, -2.5e-7))
+    with Journal(tmp_path / "p", "digest") as journal:
+        journal.add(ranking, COST)
+    with Journal(tmp_path / "p", "digest") as journal:
+        assert journal.finished == {"q": (ranking, COST)}
+
+
+def test_a_damaged_line_of_the_journal_is_ranked_again_and_the_others_are_not(tmp_path, caplog):
+    path = tmp_path / "p"
+    with Journal(path, "digest") as journal:
+        for qid in ("q1", "q2", "q3"):
+            journal.add(Ranking(qid, ("a", "b"), (0.75, 0.5)), dataclasses.replace(COST, qid=qid))
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([*lines[:2], lines[2].replace("0.75", "0.25"), lines[3]]))
+    with Journal(path, "digest") as journal:
+        assert list(journal.finished) == ["q1", "q3"]
+        assert "1 lines are damaged" in caplog.text
+        journal.add(Ranking("q2", ("a", "b"), (0.75, 0.5)), COST)
+    with Journal(path, "digest") as journal:
+        assert sorted(journal.finished) == ["q1", "q2", "q3"]
+
+
+def test_two_jobs_on_one_output_lock_each_other_out_and_neither_loses_work(tmp_path, model, monkeypatch):
+    whole = engines.Engine.rank
+    refused = []
+
+    def rank(self, rows):
+        for ranked in whole(self, rows):
+            yield ranked
+            with pytest.raises(UserError, match=r"\.run\.txt\.partial\.jsonl: another process is writing this run"):
+                run(tmp_path, model)
+            refused.append(ranked)
+
+    expected = run(tmp_path / "alone", model)[0].read_bytes()
+    monkeypatch.setattr(engines.Engine, "rank", rank)
+    assert run(tmp_path, model, keep=True)[0].read_bytes() == expected
+    assert len(refused) == 4
 
 
 def test_too_many_bad_answers_name_the_cell_and_lose_no_work(tmp_path, model, monkeypatch):

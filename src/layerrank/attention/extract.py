@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
-
-from tqdm import tqdm
 
 from layerrank.attention.probe import Probe
 from layerrank.attention.store import SignalWriter
 from layerrank.core import versions
 from layerrank.core.errors import UserError
 from layerrank.core.files import MODEL_RECORD, file_digest, read_candidates, read_json
+from layerrank.core.progress import counted, progress
 from layerrank.core.records import Candidates
 from layerrank.core.sampling import shard_of
 from layerrank.models.decoder import context_length, load_config, load_decoder, load_tokenizer
@@ -40,7 +38,7 @@ def check_prompts(candidates: Path, folder: Path, settings: PromptSettings, coll
     tokenizer = load_tokenizer(folder)
     longest, total, qid = 0, 0, None
     rows = read_candidates(candidates)
-    for row in tqdm(rows, desc="prompts", disable=not sys.stderr.isatty()):
+    for row in counted(rows, "prompts", total=len(rows)):
         prompt = settings.build(tokenizer, row)
         _check_length(prompt, context, f"collection {collection!r}, ", len(row))
         total += prompt.prompt_tokens
@@ -110,7 +108,7 @@ def extract(
             probe = Probe(load_decoder(folder, dtype=dtype, device=device))
             alone = probe.decoder.device.type == "cpu" or probe.one_by_one
             budget = (0 if alone else BATCH_TOKENS) if batch_tokens is None else batch_tokens
-            with tqdm(total=len(rows), initial=len(rows) - len(waiting), disable=not sys.stderr.isatty()) as bar:
+            with progress(len(rows), "attention", done=len(rows) - len(waiting)) as shown:
                 for prompts in _batches(_prompts(rows, probe, settings), budget):
                     new = [prompt.qid for prompt in prompts if prompt.qid not in store.finished]
                     if not new:
@@ -118,7 +116,7 @@ def extract(
                     for signal in _read(probe, prompts, masked):
                         if signal.qid in new:
                             store.append(signal)
-                            bar.update()
+                            shown.update()
         store.close(order, keep=keep)
     _log.info("%d queries in %s", len(rows), output)
 

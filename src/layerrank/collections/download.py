@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from layerrank.core.errors import UserError
 from layerrank.core.files import write_text
 from layerrank.core.locks import locked, open_exclusive, plain
+from layerrank.core.progress import progress
 
 ATTEMPTS = 4
 PAUSE = 0.5
@@ -159,14 +158,14 @@ def _append(response: Any, partial: Path, have: int, length: int | None, what: s
     total = None if length is None else have + length
     with (
         open_exclusive(partial, "this file") as stream,
-        tqdm(total=total, initial=have, desc=what, unit="B", unit_scale=True, disable=None) as bar,
+        progress(total, what, "B", done=have) as shown,
     ):
         stream.truncate(have)
         stream.seek(have)
         while block := response.read(BLOCK):
             stream.write(block)
             wrote += len(block)
-            bar.update(len(block))
+            shown.update(len(block))
         stream.flush()
         os.fsync(stream.fileno())
     return wrote

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
 
 MASK = "***"
 
@@ -19,14 +17,3 @@ _QUERY = re.compile(
 def masked(text: str) -> str:
     """The text, with user and password of each address in it, and the values of its secret parameters, as `***`."""
     return _QUERY.sub(rf"\g<key>{MASK}", _USER.sub(rf"\g<scheme>{MASK}@", text))
-
-
-def masked_within(value: Any) -> Any:
-    """A document of mappings and lists with every text masked; keys stay."""
-    if isinstance(value, str):
-        return masked(value)
-    if isinstance(value, Mapping):
-        return {key: masked_within(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [masked_within(each) for each in value]
-    return value

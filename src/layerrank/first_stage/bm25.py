@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from layerrank.collections.java import documents_of, java_class, new_index
 from layerrank.collections.prebuilt import fetch_index
 from layerrank.collections.prepared import FEW, Collection, check_inputs
@@ -24,6 +22,7 @@ from layerrank.collections.source import with_slug
 from layerrank.core import files
 from layerrank.core.errors import UserError
 from layerrank.core.locks import part_folder
+from layerrank.core.progress import counted
 from layerrank.core.records import Passage, Query, Ranking
 
 BATCH = 1000
@@ -98,7 +97,7 @@ def write_lucene(passages: Iterable[Passage], folder: Path, threads: int) -> int
     """
     indexer = new_index(folder, threads)
     total = indexed = 0
-    rows = iter(tqdm(passages, desc="index", unit=" passages", disable=None))
+    rows = iter(counted(passages, "index", "passages"))
     while batch := list(itertools.islice(rows, BATCH)):
         total += len(batch)
         stored = [_stored(passage) for passage in batch if passage.content]
@@ -250,7 +249,7 @@ class _Searcher:
         """Return by query id at most `hits` (passage id, score), best first; Anserini breaks ties by id."""
         array = java_class("java.util.ArrayList")
         found: dict[str, list[tuple[str, float]]] = {}
-        rest = iter(tqdm(queries, desc="search", unit=" queries", disable=None))
+        rest = iter(counted(queries, "search", total=len(queries)))
         while batch := list(itertools.islice(rest, max(1, HELD // hits))):
             texts, qids = array(), array()
             for query in batch:

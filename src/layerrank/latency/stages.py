@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import statistics
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,13 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from tqdm import tqdm
 
 from layerrank.attention.probe import Probe
 from layerrank.attention.scores import passage_scores, rank
 from layerrank.core import versions
 from layerrank.core.errors import UserError
 from layerrank.core.files import file_digest, read_candidates
+from layerrank.core.progress import progress
 from layerrank.core.records import Candidates
 from layerrank.core.sampling import sample
 from layerrank.core.windows import LayerWindow, rule_of, windows_for
@@ -163,12 +162,12 @@ def measure(
         raise UserError("latency.windows: no window and no mechanism is named, so there is nothing to time")
     load = os.getloadavg()[0]
     rounds: dict[str, list[Round]] = {system.name: [] for system in systems}
-    with tqdm(total=sampled.repeats * len(systems), desc="rounds", disable=not sys.stderr.isatty()) as bar:
+    with progress(sampled.repeats * len(systems), "latency", "rounds") as shown:
         for turn in range(sampled.repeats):
             first = turn % len(systems)
             for system in [*systems[first:], *systems[:first]]:
                 rounds[system.name].append(_round(system, model, dtype, device, rows, sampled.warmup, turn == 0))
-                bar.update()
+                shown.update()
     about = {
         "candidates": file_digest(candidates),
         **rounds[systems[0].name][0].facts,

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from layerrank.attention.scores import window_scores
 from layerrank.attention.signal import Signal
 from layerrank.attention.store import read_signals, stored_layers, stored_qids
 from layerrank.core.errors import UserError
+from layerrank.core.progress import progress
 from layerrank.core.windows import LayerWindow
 
 Values = NDArray[np.float64]
@@ -109,18 +109,18 @@ def _all_blocks(
 ) -> dict[str, Values]:
     """What `task` gives for all blocks, in processes where `sums` token sums are worth starting them."""
     found: dict[str, Values] = {}
-    with tqdm(total=queries, desc=what, unit="query", disable=None) as bar:
+    with progress(queries, what) as shown:
         if workers > 1 and len(blocks) > 1 and sums > SERIAL_WORK:
             context = multiprocessing.get_context("spawn")
             with ProcessPoolExecutor(min(workers, len(blocks)), mp_context=context) as pool:
                 for values in pool.map(task, blocks):
                     found |= values
-                    bar.update(len(values))
+                    shown.update(len(values))
         else:
             for block in blocks:
                 values = task(block)
                 found |= values
-                bar.update(len(values))
+                shown.update(len(values))
     return found
 
 

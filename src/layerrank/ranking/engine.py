@@ -129,6 +129,8 @@ class Engine:
         self.cut = cut
         self.batches = 0
         """Batches run so far."""
+        self.after_batch: Callable[[], object] = lambda: None
+        """Called when a batch has run: many may before a first query is done."""
 
     def check(self, candidates: Iterable[Candidates]) -> None:
         """Raise `UserError` where a query's longest possible group does not fit the model's context; nothing is run."""
@@ -173,6 +175,7 @@ class Engine:
             while pool:
                 batch, pool = self._take(pool)
                 answers, seconds = self._run([work for work, _, _ in batch])
+                self.after_batch()
                 total = sum(work.tokens for work, _, _ in batch)
                 for (work, sort, group), answer in zip(batch, answers, strict=True):
                     sort.receive(group, answer, seconds * work.tokens / total)

@@ -2,87 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any
-
-from tqdm import tqdm
 
 from layerrank.core import files, sampling, versions
 from layerrank.core.errors import UserError
-from layerrank.core.records import Candidates, Cost, Ranking
+from layerrank.core.progress import progress
+from layerrank.core.records import Candidates, Cost
 from layerrank.ranking.cells import Cell
 from layerrank.ranking.engine import Engine, check_failures, failure_rate
+from layerrank.ranking.journal import Journal
 
 log = logging.getLogger(__name__)
-
-
-class Progress:
-    """The queries of one run that are finished, in a file that grows beside the run until the run is whole.
-
-    Args:
-        path: JSON lines: a head with the digest, then one finished query each.
-        digest: Of everything that the results depend on; a file with another one is set aside (`.stale`).
-    """
-
-    def __init__(self, path: Path, digest: str) -> None:
-        self.path = path
-        self.finished: dict[str, tuple[Ranking, Cost]] = {}
-        whole = 0
-        if path.exists():
-            whole = self._read(digest)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._stream = path.open("ab")
-        self._stream.truncate(whole)
-        if not whole:
-            self._write({"digest": digest})
-
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._stream.close()
-
-    def add(self, ranking: Ranking, cost: Cost) -> None:
-        """Keep a finished query, on disk when this returns."""
-        self._write({"ranking": dataclasses.asdict(ranking), "cost": dataclasses.asdict(cost)})
-        self.finished[ranking.qid] = (ranking, cost)
-
-    def _write(self, row: Mapping[str, Any]) -> None:
-        self._stream.write(json.dumps(row, sort_keys=True).encode() + b"\n")
-        self._stream.flush()
-        os.fsync(self._stream.fileno())
-
-    def _read(self, digest: str) -> int:
-        """Take over what is whole; return its length in bytes. A line that was cut off is dropped."""
-        length = 0
-        with self.path.open("rb") as lines:
-            for number, line in enumerate(lines):
-                if not line.endswith(b"\n"):
-                    break
-                try:
-                    row = json.loads(line)
-                except ValueError:
-                    break
-                if number == 0 and row.get("digest") != digest:
-                    stale = self.path.with_name(self.path.name + ".stale")
-                    log.warning("%s was begun with other settings: set aside as %s", self.path, stale)
-                    self.path.replace(stale)
-                    return 0
-                if number:
-                    ranking = Ranking(
-                        row["ranking"]["qid"], *(tuple(row["ranking"][key]) for key in ("pids", "scores"))
-                    )
-                    self.finished[ranking.qid] = (ranking, Cost(**row["cost"]))
-                length += len(line)
-        return length
 
 
 def rerank(
@@ -104,7 +37,11 @@ def rerank(
 
     Finished queries are kept beside `output` until both files are written; a run that was ended goes on from them,
     unless settings, candidates, model or `code` have changed. The model is loaded once, and only if a query is left.
-    With `keep` they are kept afterwards too, under another name.
+    With `keep` they are kept afterwards too, under another name. One process at a time ranks for an `output`.
+
+    Raises:
+        UserError: A query comes twice, another process is at work on `output`, a prompt is longer than the model's
+            context, or more answers failed than allowed.
     """
     qids = [row.query.qid for row in rows]
     if len(set(qids)) != len(qids):
@@ -112,22 +49,22 @@ def rerank(
     partial, whole = (output.with_name(f".{output.name}.{name}") for name in ("partial.jsonl", f"jsonl{files.WHOLE}"))
     if whole.exists() and not partial.exists():
         whole.replace(partial)
-    with Progress(partial, _digest(rows, cell, model, dtype, code)) as progress:
-        left = [row for row in rows if row.query.qid not in progress.finished]
+    with Journal(partial, _digest(rows, cell, model, dtype, code)) as journal:
+        left = [row for row in rows if row.query.qid not in journal.finished]
         if len(left) < len(rows):
             log.info("%s: %d of %d queries are finished already", tag, len(rows) - len(left), len(rows))
         if left:
-            _rank(left, cell, model, progress, dtype, device, batch_tokens, queries_at_once)
-        done = [progress.finished[qid] for qid in qids]
-    spent = [cost for _, cost in done]
-    _report(tag, spent)
-    check_failures(tag, spent, cell.mechanism_settings.get("max_failure_rate", 1.0))
-    files.write_costs(costs, spent)
-    files.write_run(output, (ranking for ranking, _ in done), tag)
-    if keep:
-        partial.replace(whole)
-    else:
-        partial.unlink()
+            _rank(left, len(rows), cell, model, journal, dtype, device, batch_tokens, queries_at_once)
+        done = [journal.finished[qid] for qid in qids]
+        spent = [cost for _, cost in done]
+        _report(tag, spent)
+        check_failures(tag, spent, cell.mechanism_settings.get("max_failure_rate", 1.0))
+        files.write_costs(costs, spent)
+        files.write_run(output, (ranking for ranking, _ in done), tag)
+        if keep:
+            partial.replace(whole)
+        else:
+            partial.unlink()
 
 
 def join_shards(
@@ -154,9 +91,10 @@ def join_shards(
 
 def _rank(
     rows: Sequence[Candidates],
+    queries: int,
     cell: Cell,
     model: Path,
-    progress: Progress,
+    journal: Journal,
     dtype: str,
     device: str | None,
     batch_tokens: int,
@@ -179,10 +117,11 @@ def _rank(
         cut=cell.cut(decoder),
     )
     engine.check(rows)
-    with tqdm(total=len(rows), desc=cell.name, unit="query", disable=None) as bar:
+    with progress(queries, cell.name, done=queries - len(rows)) as shown:
+        engine.after_batch = lambda: shown.update(0, f"{engine.batches:,} batches")
         for ranked in engine.rank(rows):
-            progress.add(ranked.ranking, ranked.cost)
-            bar.update()
+            journal.add(ranked.ranking, ranked.cost)
+            shown.update()
     log.info("%s: %d batches", cell.name, engine.batches)
 
 

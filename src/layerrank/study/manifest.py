@@ -17,6 +17,7 @@ from typing import Any
 
 from layerrank.core import files, versions
 from layerrank.core.errors import UserError
+from layerrank.core.secrets import masked
 
 FORMAT = 1
 OUTSIDE = "(outside)"
@@ -47,7 +48,8 @@ def manifest(
     Returns:
         Keys format, layerrank, code (commit and whether the checkout differs from it, None outside a checkout), python,
         platform, packages (versions of what layerrank depends on), study, collections, models, signals, files (SHA-256
-        and bytes, by name). Absolute paths anywhere in it are made relative to `root`, or end in their name alone.
+        and bytes, by name). Absolute paths anywhere in it are made relative to `root`, or end in their name alone;
+        passwords in addresses are masked.
     """
     document = {
         "format": FORMAT,
@@ -160,7 +162,7 @@ def _without_machine(value: Any, root: Path) -> Any:
         return [_without_machine(inner, root) for inner in value]
     if isinstance(value, str) and (PurePosixPath(value).is_absolute() or PureWindowsPath(value).is_absolute()):
         return relative(Path(value), root)
-    return value
+    return masked(value) if isinstance(value, str) else value
 
 
 def _brief(digest: Any) -> str:
