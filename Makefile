@@ -26,6 +26,7 @@ lint: $(STAMP)  ## formats, types, the walls between packages, and Snakemake's o
 	$(VENV)/bin/lint-imports --no-cache --no-logo
 	$(VENV)/bin/snakefmt --check Snakefile workflow/Snakefile rules
 	$(VENV)/bin/snakemake --lint
+	$(VENV)/bin/snakemake -s workflow/Snakefile --lint
 
 fetch: $(STAMP)  ## all models, indexes and data of a study, on a connected node: make fetch CONFIG=config/paper.yaml
 	$(VENV)/bin/snakemake --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG)) fetch

@@ -20,6 +20,7 @@ include: "rules/layers.smk"
 include: "rules/ranking.smk"
 include: "rules/evaluation.smk"
 include: "rules/latency.smk"
+include: "rules/report/explorer.smk"
 include: "rules/report/effectiveness.smk"
 include: "rules/report/emergence.smk"
 include: "rules/report/windows.smk"
@@ -39,6 +40,7 @@ onsuccess:
 rule all:
     default_target: True
     input:
+        PATHS.explorers,
         PATHS.answers,
         PATHS.figures,
         PATHS.tables,

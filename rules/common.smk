@@ -5,6 +5,13 @@ import shlex
 import sys
 from pathlib import Path
 
+from snakemake.exceptions import WorkflowError
+from snakemake.sourcecache import LocalSourceFile
+
+if not isinstance(workflow.current_basedir, LocalSourceFile):
+    raise WorkflowError(
+        "layerrank runs from a checkout: clone it, and name its workflow/Snakefile as the module's"
+    )
 BASE = Path(workflow.current_basedir).parent
 sys.path.insert(0, str(BASE / "src"))
 os.environ.update(LAYERRANK_BASE=str(BASE))
@@ -15,7 +22,6 @@ from layerrank.study import slurm
 from layerrank.study.code import code_digest
 from layerrank.study.load import load_study
 from layerrank.study.paths import Paths, as_json
-from snakemake.exceptions import WorkflowError
 
 slurm.steady()
 
@@ -31,6 +37,7 @@ GRID = CONFIG["systems"]["variant"]
 every, figure, table, answer = PATHS.every, PATHS.figure, PATHS.table, PATHS.answer
 
 # The report's categories.
+EXPLORER = "0. Explorer"
 EFFECTIVENESS = "1. Effectiveness"
 EMERGENCE = "2. Where relevance emerges"
 WINDOWS = "3. Window choice"

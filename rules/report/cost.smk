@@ -3,7 +3,8 @@
 
 rule answer_windows:
     input:
-        evaluations=every("<results>/{collection}/{model}/evaluation/base.tsv"),
+        means="<results>/tables/means.tsv",
+        comparisons="<results>/tables/comparisons.tsv",
         costs=every("<results>/{collection}/{model}/evaluation/base.costs.tsv"),
         latencies=(
             every("<results>/{collection}/{model}/latency.tsv")
@@ -23,8 +24,8 @@ rule answer_windows:
         measure=LEAD_MEASURE,
         code=code_digest("answer-windows"),
     shell:
-        "python -m layerrank answer-windows --evaluations {input.evaluations:q} --costs {input.costs:q}"
-        " --latencies {params.latencies:q} --measure {params.measure:q} {params.tests:q}"
+        "python -m layerrank answer-windows --means {input.means:q} --comparisons {input.comparisons:q}"
+        " --costs {input.costs:q} --latencies {params.latencies:q} --measure {params.measure:q} {params.tests:q}"
         " --figure {input.figure:q} --output {output:q} 2> {log:q}"
 
 

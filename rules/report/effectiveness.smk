@@ -3,9 +3,8 @@
 
 rule answer_mechanisms:
     input:
-        evaluations=every(
-            "<results>/{collection}/{model}/evaluation/{variant}.tsv", [GRID]
-        ),
+        means="<results>/tables/means.tsv",
+        comparisons="<results>/tables/comparisons.tsv",
         costs=every(
             "<results>/{collection}/{model}/evaluation/{variant}.costs.tsv", [GRID]
         ),
@@ -19,10 +18,12 @@ rule answer_mechanisms:
     params:
         tests=PATHS.answer_tests,
         measure=LEAD_MEASURE,
+        variant=GRID,
         code=code_digest("answer-mechanisms"),
     shell:
-        "python -m layerrank answer-mechanisms --evaluations {input.evaluations:q} --costs {input.costs:q}"
-        " --measure {params.measure:q} {params.tests:q} --figure {input.figure:q} --output {output:q} 2> {log:q}"
+        "python -m layerrank answer-mechanisms --means {input.means:q} --comparisons {input.comparisons:q}"
+        " --costs {input.costs:q} --measure {params.measure:q} --variant {params.variant} {params.tests:q}"
+        " --figure {input.figure:q} --output {output:q} 2> {log:q}"
 
 
 rule plot_effectiveness:

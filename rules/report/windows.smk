@@ -15,11 +15,7 @@ rule plot_sweep:
     params:
         title=PATHS.title,
         measure=CONFIG["layers"]["measure"],
-        windows=[
-            window
-            for window in CONFIG["systems"]["cached_windows"]
-            if window.startswith("L")
-        ],
+        windows=PATHS.fixed_windows,
         code=code_digest("plot-sweep"),
     shell:
         "python -m layerrank plot-sweep --sweep {input.sweep:q} --evaluation {input.evaluation:q} --measure {params.measure:q}"

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from layerrank.core import versions
+from layerrank.core.errors import UserError
 
 if TYPE_CHECKING:
     from layerrank.ranking.reranker import Reranker as Reranker
 
 __version__ = versions.LAYERRANK
-__all__ = ["Reranker", "__version__"]
+__all__ = ["Reranker", "UserError", "__version__"]
 
 
 def __getattr__(name: str) -> Any:

@@ -87,8 +87,50 @@ SYSTEMS = {
 }
 
 
+def against(table, family=frames.AGAINST_BASELINE):
+    return table[table["family"] == family].reset_index(drop=True)
+
+
+def test_every_family_names_itself_and_is_corrected_by_itself():
+    systems = {
+        "bm25": BASE,
+        "listwise-attention-selected-peak": BASE + DIFFERENCES / 2,
+        "listwise-attention-L1-2": BASE - DIFFERENCES / 3,
+        "listwise-attention-all": BASE + DIFFERENCES,
+        "listwise-attention-selected-oracle": BASE + 0.5,
+        "listwise-generation": BASE + 0.1,
+        "setwise-attention-selected-peak": BASE,
+        "setwise-likelihood": BASE + DIFFERENCES**2,
+        "pairwise-generation": BASE,
+        "ceiling": np.ones(8),
+    }
+    table = compare.compare(values(systems), ["bm25"], seed=1, resamples=99)
+    pairs = {
+        name: list(zip(part["baseline"], part["system"], strict=True))
+        for name, part in table.groupby("family", sort=False)
+    }
+    assert pairs.keys() == {"baseline", "mechanisms", "windows"} and len(pairs["baseline"]) == 7
+    assert pairs["mechanisms"] == [
+        ("setwise-likelihood", "setwise-attention-selected-peak"),
+        ("listwise-generation", "listwise-attention-all"),
+    ]
+    assert pairs["windows"] == [
+        ("listwise-attention-all", "listwise-attention-selected-peak"),
+        ("listwise-attention-all", "listwise-attention-L1-2"),
+    ]
+    assert {name: set(part["tests"]) for name, part in table.groupby("family")} == {
+        "baseline": {7},
+        "mechanisms": {2},
+        "windows": {2},
+    }
+    windows = against(table, frames.OF_WINDOWS)
+    assert list(windows["p_t_holm"]) == pytest.approx(compare.holm(list(windows["p_t"])))
+    shift = -DIFFERENCES / 2
+    assert windows["p_t"].iloc[0] == pytest.approx(stats.ttest_1samp(shift, 0).pvalue)
+
+
 def test_comparison_counts_means_and_family():
-    table = compare.compare(values(SYSTEMS), ["bm25"], seed=1, resamples=999).set_index("system")
+    table = against(compare.compare(values(SYSTEMS), ["bm25"], seed=1, resamples=999)).set_index("system")
     assert list(table.index) == ["listwise-attention-all", "setwise-generation", "same-likelihood"]
     better = table.loc["listwise-attention-all"]
     assert (better["wins"], better["ties"], better["losses"]) == (5, 1, 2)
@@ -116,7 +158,7 @@ def test_families_do_not_reach_over_collections_or_measures():
 
 
 def test_two_baselines_share_a_family_and_no_pair_is_tested_twice():
-    table = compare.compare(values(SYSTEMS), ["bm25", "listwise-attention-all"], seed=1, resamples=99)
+    table = against(compare.compare(values(SYSTEMS), ["bm25", "listwise-attention-all"], seed=1, resamples=99))
     pairs = set(zip(table["baseline"], table["system"], strict=True))
     assert ("bm25", "listwise-attention-all") in pairs and ("listwise-attention-all", "bm25") not in pairs
     assert set(table["tests"]) == {5} and len(table) == 5
@@ -124,8 +166,9 @@ def test_two_baselines_share_a_family_and_no_pair_is_tested_twice():
 
 def test_order_of_systems_does_not_change_a_result():
     turned = dict(reversed(SYSTEMS.items()))
-    first = compare.compare(values(SYSTEMS), ["bm25"], seed=1, resamples=99).set_index("system")
-    second = compare.compare(values(turned), ["bm25"], seed=1, resamples=99).set_index("system").loc[first.index]
+    key = ["family", "system"]
+    first = compare.compare(values(SYSTEMS), ["bm25"], seed=1, resamples=99).set_index(key)
+    second = compare.compare(values(turned), ["bm25"], seed=1, resamples=99).set_index(key).loc[first.index]
     pd.testing.assert_frame_equal(first, second)
 
 

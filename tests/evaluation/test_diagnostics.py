@@ -37,7 +37,12 @@ def study():
     return candidates, runs, signals, {qid: {"p0": 1} for qid in ("q0", "q1")}
 
 
-STUDY = study()
+def lengths_of(signals):
+    return {each.qid: dict(zip(each.pids, each.lengths.tolist(), strict=True)) for each in signals}
+
+
+CANDIDATES, RUNS, SIGNALS, QRELS = study()
+STUDY = CANDIDATES, RUNS, lengths_of(SIGNALS), QRELS
 SCORED = diagnostics.standardised_scores(*STUDY)
 
 
@@ -74,9 +79,8 @@ def test_points_by_place_and_by_length():
 
 
 def test_equal_lengths_are_one_group_without_correlation():
-    candidates, runs, _, qrels = STUDY
     alike = diagnostics.standardised_scores(
-        candidates, runs, [signal(row.query.qid, [20] * N) for row in candidates], qrels
+        CANDIDATES, RUNS, {row.query.qid: dict.fromkeys(PIDS, 20) for row in CANDIDATES}, QRELS
     )
     lengths = diagnostics.by_length(alike, seed=1, resamples=100)
     assert len(lengths) == 4 and set(lengths["tokens"]) == {20.0}
@@ -85,27 +89,24 @@ def test_equal_lengths_are_one_group_without_correlation():
 
 
 def test_query_whose_scores_are_alike_is_left_out():
-    candidates, _, signals, qrels = STUDY
     flat = {"flat": [Ranking("q0", tuple(PIDS), (1.0,) * N)]}
-    scored = diagnostics.standardised_scores(candidates, flat, signals, qrels)
+    scored = diagnostics.standardised_scores(CANDIDATES, flat, STUDY[2], QRELS)
     assert set(scored["system"]) == {"bm25"}
 
 
 def test_candidate_without_a_length_is_named():
-    candidates, runs, signals, qrels = STUDY
-    with pytest.raises(UserError, match="query q9 has no stored length of its candidate p0"):
-        diagnostics.standardised_scores(candidates, runs, signals[:-1], qrels)
+    with pytest.raises(UserError, match="query q9: no length is known of its candidate p0"):
+        diagnostics.standardised_scores(CANDIDATES, RUNS, lengths_of(SIGNALS[:-1]), QRELS)
 
 
 def test_command_line(tmp_path):
-    candidates, runs, signals, qrels = STUDY
-    files.write_candidates(tmp_path / "c.jsonl.gz", candidates)
-    files.write_qrels(tmp_path / "qrels.txt", qrels)
-    files.write_run(tmp_path / "run.txt", runs["by-place"], "by-place")
+    files.write_candidates(tmp_path / "c.jsonl.gz", CANDIDATES)
+    files.write_qrels(tmp_path / "qrels.txt", QRELS)
+    files.write_run(tmp_path / "run.txt", RUNS["by-place"], "by-place")
     with SignalWriter(tmp_path / "signal.arrow", {"layers": 1}) as store:
-        for each in signals:
+        for each in SIGNALS:
             store.append(each)
-        store.close([each.qid for each in signals])
+        store.close([each.qid for each in SIGNALS])
     outputs = {name: tmp_path / f"{name}.tsv" for name in ("position", "length", "correlations")}
     flags = ["--qrels", f"{tmp_path}/qrels.txt", "--candidates", f"{tmp_path}/c.jsonl.gz"]
     flags += ["--signal", f"{tmp_path}/signal.arrow", "--runs", f"by-place={tmp_path}/run.txt", "--resamples", "100"]

@@ -6,7 +6,8 @@ from layerrank.attention.scores import all_windows
 from layerrank.core import frames
 from layerrank.core.errors import UserError
 from layerrank.core.windows import LayerWindow, write_selection
-from layerrank.layers.selection import Rule, parse_rule, select
+from layerrank.layers.rules import parse_rule
+from layerrank.layers.selection import select
 from layerrank.layers.sweep import Sweep, write_sweep
 from layerrank.layers.transfer import COLUMNS, at_depth, transfer
 
@@ -18,6 +19,7 @@ def constant(scores, layers, measure="nDCG@10"):
     return Sweep(tuple(f"q{i}" for i in range(6)), values, measure, "query_last", layers, 6)
 
 
+BEST = parse_rule({"rule": "best"})
 SWEEPS = {
     "news/small": constant({(1, 2): 0.50, (0, 1): 0.40, (0, 2): 0.25}, 3),
     "web/small": constant({(0, 1): 0.75, (1, 2): 0.50, (0, 2): 0.25}, 3),
@@ -46,7 +48,7 @@ def test_relative_depth(window, layers, other, expected):
 
 
 def test_the_matrix_by_hand():
-    table = transfer(SWEEPS, Rule("best"))
+    table = transfer(SWEEPS, BEST)
     assert list(table.columns) == list(COLUMNS)
     assert cell(table, "news/small", "web/small")["regret"] == pytest.approx(0.25)
     assert cell(table, "web/small", "news/small")["regret"] == pytest.approx(0.10)
@@ -67,7 +69,7 @@ def test_selections_stand_below_without_upper_bounds():
     criterion = np.arange(6.0)
     free = select("free", parse_rule({"rule": "label-free"}), "web", own, criterion=criterion)
     oracle = select("oracle", parse_rule({"rule": "oracle"}), "web", own)
-    table = transfer(SWEEPS, Rule("best"), [("web/small", selection) for selection in (fixed, free, oracle)])
+    table = transfer(SWEEPS, BEST, [("web/small", selection) for selection in (fixed, free, oracle)])
     assert cell(table, "early", "web/small")["regret"] == pytest.approx(0.25)
     assert cell(table, "free", "web/small")["window"] == "L2-2"
     assert cell(table, "free", "web/small")["regret"] == pytest.approx(0.75)
@@ -82,7 +84,7 @@ def swept(values):
 def test_between_models_of_a_collection_no_window_is_chosen_on_the_query_it_is_used_on():
     small = swept([[0.6, 0.0, 0.9], [0.6, 0.0, 0.0], [0.6, 0.0, 0.8]])
     large = swept([[0.1, 0.2, 1.0], [0.3, 0.2, 0.5], [0.5, 0.2, 0.0]])
-    table = transfer({"small": small, "large": large}, Rule("best", folds=3), same_collection=True)
+    table = transfer({"small": small, "large": large}, parse_rule({"rule": "best", "folds": 3}), same_collection=True)
     # small, without q0: .6 .4 -> L0-0; without q1: .6 .85 -> L1-1; without q2: .6 .45 -> L0-0.
     over = cell(table, "small", "large")
     assert over["value"] == pytest.approx((0.1 + 0.5 + 0.5) / 3)
@@ -91,21 +93,21 @@ def test_between_models_of_a_collection_no_window_is_chosen_on_the_query_it_is_u
     assert cell(table, "small", "small")["value"] == pytest.approx((0.6 + 0.0 + 0.6) / 3)
     assert cell(table, "all layers", "large")["value"] == pytest.approx(0.2)
     assert not table["same_queries"].any()
-    apart = transfer({"small": small, "large": large}, Rule("best", folds=3))
+    apart = transfer({"small": small, "large": large}, parse_rule({"rule": "best", "folds": 3}))
     assert cell(apart, "small", "large")["value"] == pytest.approx(0.3)  # small's mean: .6 .57
 
 
 def test_the_diagonal_is_the_selection_by_the_same_rule():
     rng = np.random.default_rng(0)
     own = Sweep(tuple(f"q{i}" for i in range(12)), rng.random((12, 10), dtype=np.float32), "AP", "query_last", 4, 12)
-    rule = Rule("best", folds=4, seed=7)
+    rule = parse_rule({"rule": "best", "folds": 4, "seed": 7})
     selection = select("best", rule, "web", own)
     assert cell(transfer({"web": own}, rule), "web", "web")["value"] == pytest.approx(selection.selected)
 
 
 def test_a_single_query_is_marked():
     one = swept([[0.1, 0.2, 0.3]])
-    own = cell(transfer({"web": one}, Rule("best")), "web", "web")
+    own = cell(transfer({"web": one}, BEST), "web", "web")
     assert own["same_queries"] == 1 and own["regret"] == 0
 
 
@@ -114,16 +116,16 @@ def test_what_cannot_be_compared_is_refused():
     with pytest.raises(UserError, match="different queries: news/small, web/small, other"):
         transfer(
             {**{name: SWEEPS[name] for name in ("news/small", "web/small")}, "other": other},
-            Rule("best"),
+            BEST,
             same_collection=True,
         )
     with pytest.raises(UserError, match="AP"):
-        transfer({**SWEEPS, "x": constant({}, 3, "AP")}, Rule("best"))
+        transfer({**SWEEPS, "x": constant({}, 3, "AP")}, BEST)
     selection = select("early", parse_rule({"rule": "fixed", "window": "1-2"}), "x", constant({}, 3, "AP"))
     with pytest.raises(UserError, match="AP"):
-        transfer(SWEEPS, Rule("best"), [("web/small", selection)])
+        transfer(SWEEPS, BEST, [("web/small", selection)])
     with pytest.raises(UserError, match="elsewhere"):
-        transfer(SWEEPS, Rule("best"), [("elsewhere", selection)])
+        transfer(SWEEPS, BEST, [("elsewhere", selection)])
 
 
 def test_command(tmp_path):

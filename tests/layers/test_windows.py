@@ -14,12 +14,14 @@ from layerrank.core.errors import UserError
 from layerrank.core.records import Candidates, Passage, Query
 from layerrank.core.windows import LayerWindow, read_selection, windows_for, write_selection
 from layerrank.layers import labelfree
-from layerrank.layers.selection import Rule, best_window, folds_of, parse_rule, select
+from layerrank.layers.rules import parse_rule
+from layerrank.layers.selection import best_window, folds_of, select
 from layerrank.layers.sweep import Sweep, read_sweep, write_sweep
 from layerrank.ranking.cached import check_settings, rerank_cached
 
 LAYERS = 4
 COUNT = LAYERS * (LAYERS + 1) // 2
+BEST = parse_rule({"rule": "best"})
 
 
 def swept(values, layers=LAYERS, measure="nDCG@10"):
@@ -77,17 +79,15 @@ def test_columns_follow_the_windows(layers):
 
 
 def test_best_takes_the_highest_mean_and_ties_go_to_the_smaller_end_then_the_narrower():
-    assert best_window(constant({(1, 2): 0.5, (0, 3): 0.6}), Rule("best")) == LayerWindow(0, 3)
-    assert best_window(constant({(0, 3): 0.6, (1, 2): 0.6, (0, 2): 0.6, (2, 3): 0.6}), Rule("best")) == LayerWindow(
-        1, 2
-    )
+    assert best_window(constant({(1, 2): 0.5, (0, 3): 0.6}), BEST) == LayerWindow(0, 3)
+    assert best_window(constant({(0, 3): 0.6, (1, 2): 0.6, (0, 2): 0.6, (2, 3): 0.6}), BEST) == LayerWindow(1, 2)
 
 
 def test_best_within_its_bounds():
     sweep = constant({(0, 3): 0.9, (2, 3): 0.8, (0, 1): 0.7, (1, 1): 0.6})
-    assert best_window(sweep, Rule("best", max_width=2)) == LayerWindow(2, 3)
-    assert best_window(sweep, Rule("best", last_layer=2)) == LayerWindow(0, 1)
-    assert best_window(sweep, Rule("best", last_layer=2, max_width=1)) == LayerWindow(1, 1)
+    assert best_window(sweep, parse_rule({"rule": "best", "max_width": 2})) == LayerWindow(2, 3)
+    assert best_window(sweep, parse_rule({"rule": "best", "last_layer": 2})) == LayerWindow(0, 1)
+    assert best_window(sweep, parse_rule({"rule": "best", "last_layer": 2, "max_width": 1})) == LayerWindow(1, 1)
 
 
 def test_standard_errors_buy_an_earlier_end_only_where_the_difference_is_noise():
@@ -97,11 +97,11 @@ def test_standard_errors_buy_an_earlier_end_only_where_the_difference_is_noise()
     values[:, late] = 0.5 + noise
     values[:, early] = 0.48
     # The paired difference is 0.02 ± 0.3078 / sqrt(20) = 0.0688.
-    assert best_window(swept(values), Rule("best")) == LayerWindow(3, 3)
-    assert best_window(swept(values), Rule("best", standard_errors=0.25)) == LayerWindow(3, 3)
-    assert best_window(swept(values), Rule("best", standard_errors=0.35)) == LayerWindow(0, 1)
+    assert best_window(swept(values), BEST) == LayerWindow(3, 3)
+    assert best_window(swept(values), parse_rule({"rule": "best", "standard_errors": 0.25})) == LayerWindow(3, 3)
+    assert best_window(swept(values), parse_rule({"rule": "best", "standard_errors": 0.35})) == LayerWindow(0, 1)
     values[:, late] = 0.5
-    assert best_window(swept(values), Rule("best", standard_errors=5)) == LayerWindow(3, 3)
+    assert best_window(swept(values), parse_rule({"rule": "best", "standard_errors": 5})) == LayerWindow(3, 3)
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ def test_windows_by_name(tmp_path):
     assert windows_for("L10-13", ["a", "b"], 30) == {"a": LayerWindow(10, 13), "b": LayerWindow(10, 13)}
     path = tmp_path / "base.best.json"
     sweep = random_sweep(2)
-    selection = select("best", parse_rule({"rule": "best"}), "own", sweep)
+    selection = select("best", BEST, "own", sweep)
     write_selection(path, selection)
     assert read_selection(path) == selection
     found = windows_for("selected-best", [*sweep.qids, "unjudged"], LAYERS, path)
@@ -292,7 +292,7 @@ def test_windows_by_name(tmp_path):
 
 def test_windows_that_do_not_fit_are_named(tmp_path):
     path = tmp_path / "s.json"
-    write_selection(path, select("best", parse_rule({"rule": "best"}), "own", random_sweep(2)))
+    write_selection(path, select("best", BEST, "own", random_sweep(2)))
     for spec, layers, selection, message in [
         ("L3-4", 4, None, "layers 0 to 3"),
         ("top", 4, None, "top"),

@@ -5,20 +5,24 @@ import pandas as pd
 import pytest
 
 from layerrank.core import frames
+from layerrank.evaluation.compare import compare
+from layerrank.evaluation.values import aggregate
 from layerrank.report import answers
 from layerrank.report.tables.effectiveness import Marks
 
-TESTS = answers.Tests(Marks("", "randomisation", 0.05), seed=1, resamples=500)
+MARKS = Marks("", "randomisation", 0.05)
 QUERIES = 40
 
 
-def values_of(systems, collection="c", model="m", variant="base"):
+def results_of(systems, collection="c", model="m", variant="base"):
+    """Means and comparisons of these systems, {name: value of each query}."""
     rows = [
         (collection, model, variant, system, f"q{number}", "nDCG@10", value, True)
         for system, values in systems.items()
         for number, value in enumerate(values)
     ]
-    return pd.DataFrame(rows, columns=list(frames.VALUES))
+    values = pd.DataFrame(rows, columns=list(frames.VALUES))
+    return aggregate(values, seed=1, resamples=100), compare(values, ["bm25"], seed=1, resamples=500)
 
 
 def costs_of(layer_tokens, **more):
@@ -55,7 +59,9 @@ def test_mechanisms_are_compared_within_each_framework(noise):
         "ceiling": base + 1,
     }
     written = {"setwise_generation": {"answers": 100, "failure_rate": 0.25}}
-    answer = answers.mechanisms(values_of(systems), costs_of(dict.fromkeys(systems, 1.0), **written), "nDCG@10", TESTS)
+    answer = answers.mechanisms(
+        *results_of(systems), costs_of(dict.fromkeys(systems, 1.0), **written), "nDCG@10", "base", MARKS
+    )
     said = " ".join(answer.statements)
     assert (
         "Attention (all layers) is better than another mechanism in 1 of 3 comparisons: setwise against likelihood."
@@ -95,7 +101,7 @@ def test_a_window_is_judged_by_what_it_saves_and_loses(noise):
         ],
         columns=["system", "stage", "median"],
     )
-    answer = answers.windows(values_of(systems), costs, {("c", "m"): latency}, "nDCG@10", TESTS)
+    answer = answers.windows(*results_of(systems), costs, {("c", "m"): latency}, "nDCG@10", "base", MARKS)
     fixed = cells(answer, "layers 1–2")
     assert fixed.cells[2].marks == "↓"
     assert (fixed.cells[4].value, fixed.cells[5].value) == (40.0, 50.0)

@@ -5,7 +5,8 @@ import pytest
 from layerrank.__main__ import main
 from layerrank.core import frames
 from layerrank.core.windows import LayerWindow, write_selection
-from layerrank.layers.selection import Rule, select
+from layerrank.layers.rules import parse_rule
+from layerrank.layers.selection import select
 from layerrank.layers.sweep import Sweep
 from layerrank.report.tables.layers import selection_table, shape_table, transfer_table
 
@@ -18,9 +19,9 @@ def selections():
     values = rng.random((10, len(WINDOWS))).astype(np.float32)
     own = Sweep(tuple(f"q{n}" for n in range(10)), values, "nDCG@10", "masked_NA_calibration", layers=3, stored=10)
     rules = {
-        "oracle": Rule("oracle"),
-        "best": Rule("best", folds=2),
-        "mid": Rule("fixed", window="1-2"),
+        "oracle": parse_rule({"rule": "oracle"}),
+        "best": parse_rule({"rule": "best", "folds": 2}),
+        "mid": parse_rule({"rule": "fixed", "window": "1-2"}),
     }
     return {name: select(name, rule, "pocket", own) for name, rule in rules.items()}
 

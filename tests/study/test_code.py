@@ -138,8 +138,8 @@ def test_subcommands_of_one_file_have_digests_of_their_own(copy):
     before = {name: digest(name) for name in ("transfer", "sweep-windows")}
     edit(
         folder / "commands/layers.py",
-        "    rule = parse_rule(options.rule)\n",
-        "    rule = parse_rule(dict(options.rule))\n",
+        "    table = transfer(sweeps, rule, selections, same_collection=options.same_collection)\n",
+        "    table = transfer(sweeps, rule, [*selections], same_collection=options.same_collection)\n",
     )
     assert digest("transfer") != before["transfer"]
     assert digest("sweep-windows") == before["sweep-windows"]

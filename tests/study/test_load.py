@@ -48,7 +48,11 @@ def test_defaults_are_filled_at_any_depth():
         ({"systems": {"cells": {"setwise-atention": False}}}, ["systems.cells", "did you mean 'setwise-attention'"]),
         ({"evaluation": {"baseline": "bm26"}}, ["evaluation.baseline", "did you mean 'bm25'"]),
         ({"evaluation": {"measures": ["nDGC@10"]}}, ["evaluation.measures", "nDGC@10"]),
-        ({"layers": {"selection": {"given": {"rule": "fixed"}}}}, ["layers.selection.given", "needs a window"]),
+        ({"layers": {"selection": {"given": {"rule": "fixed"}}}}, ["layers.selection.given", "'window' is missing"]),
+        ({"layers": {"selection": {"x": {"rule": "peak", "folds": 1}}}}, ["selection.x.folds", "1", "minimum of 2"]),
+        ({"layers": {"selection": {"x": {"rule": "peak", "windth": 1}}}}, ["selection.x.windth", "mean 'width'"]),
+        ({"layers": {"selection": {"x": {"rule": "best", "criterion": "y"}}}}, ["selection.x.criterion", "folds"]),
+        ({"layers": {"selection": {"x": {"rule": "peek"}}}}, ["selection.x.rule", "'peek'", "label-free"]),
         (
             {"layers": {"selection": {"away": {"rule": "best", "chosen_on": "others"}}}},
             ["selection.away.chosen_on", "two collections"],

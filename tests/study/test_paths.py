@@ -1,10 +1,10 @@
 """Input functions and flags, on a study of two collections and two models of which one pair is left out."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import yaml
 
 from layerrank.study.load import load_study
 from layerrank.study.paths import Paths, as_json, flags, named
@@ -210,6 +210,14 @@ def test_report_items_carry_their_caption_and_wildcards(two):
     assert two.answer("where", "2").flags["report"].caption.endswith("answer_where.rst")
 
 
-def test_groups_and_partitions_of_the_cluster_are_those_of_rules():
-    profile = yaml.safe_load((BASE / "profiles/slurm/profile.yaml").read_text())
-    assert set(profile["group-components"]) <= set(profile["groups"].values())
+def test_the_explorer_shows_orders_of_the_same_candidates(two):
+    changed = {"reordered": {"order": "reversed"}, "order-shuffled": {"order": "shuffled", "seed": 3, "queries": 5}}
+    config = two.study.config | {
+        "variants": {**changed, "shorter": {"order": "reversed", "words": 5}, "scored": {"strategy": "query_last"}},
+        "explorer": {"queries": 2, "chosen": "changed"},
+    }
+    paths = Paths(replace(two.study, config=config), BASE)
+    assert paths.explored_orders == {"base": "first-stage", "reordered": "reordered", "order-shuffled": "shuffled"}
+    assert paths.explorers == two.every("<results>/explorer/{collection}/{model}.html")
+    off = replace(two.study, config=config | {"explorer": {"queries": 0, "chosen": "changed"}})
+    assert Paths(off, BASE).explorers == []

@@ -1,1 +1,1 @@
-
+"""One forward pass that reads the attention of every layer, its store on disk, and scores under any window."""

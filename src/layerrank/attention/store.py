@@ -394,3 +394,8 @@ def stored_layers(paths: Sequence[Path]) -> int:
     for signal in read_signals(paths):
         return signal.layers
     raise UserError(f"{', '.join(map(str, paths))}: no query has a signal")
+
+
+def stored_lengths(paths: Sequence[Path]) -> dict[str, dict[str, int]]:
+    """Tokens of every stored query's passages: {qid: {pid: tokens}}."""
+    return {signal.qid: dict(zip(signal.pids, signal.lengths.tolist(), strict=True)) for signal in read_signals(paths)}

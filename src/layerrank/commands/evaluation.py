@@ -135,7 +135,7 @@ def run_diagnose(options: argparse.Namespace) -> None:
     scored = diagnostics.standardised_scores(
         files.read_candidates(options.candidates),
         {system: files.read_run(path) for system, path in options.runs},
-        store.read_signals(options.signal),
+        store.stored_lengths(options.signal),
         files.read_qrels(options.qrels),
     )
     cell = (options.collection, options.model, options.variant)

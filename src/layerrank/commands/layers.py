@@ -98,16 +98,18 @@ def run_select_window(options: argparse.Namespace) -> None:
     "others" or a list of collections.
     """
     from layerrank.core.windows import write_selection
-    from layerrank.layers import labelfree, selection
+    from layerrank.layers import labelfree
+    from layerrank.layers.rules import parse_rule
+    from layerrank.layers.selection import select
     from layerrank.layers.sweep import read_sweep
 
-    rule = selection.parse_rule(options.rule)
+    rule = parse_rule(options.rule)
     own = read_sweep(options.sweep)
     others = {name: read_sweep(path) for name, path in options.others}
     values = None
-    if rule.rule == "label-free" and options.signal:
-        values = labelfree.criterion(options.signal, rule.criterion, own.strategy, workers=options.workers)
-    chosen = selection.select(options.name, rule, options.collection, own, others, values)
+    if rule.kind.sees == "signals" and options.signal:
+        values = labelfree.criterion(options.signal, rule.settings["criterion"], own.strategy, workers=options.workers)
+    chosen = select(options.name, rule, options.collection, own, others, values)
     write_selection(options.output, chosen)
 
 
@@ -173,13 +175,14 @@ def run_transfer(options: argparse.Namespace) -> None:
     from layerrank.core import frames
     from layerrank.core.errors import UserError
     from layerrank.core.windows import read_selection
-    from layerrank.layers.selection import parse_rule
+    from layerrank.layers.rules import RULES, parse_rule
     from layerrank.layers.sweep import read_sweep
     from layerrank.layers.transfer import transfer
 
     rule = parse_rule(options.rule)
-    if rule.rule not in ("best", "peak"):
-        raise UserError(f"--rule: rule is {rule.rule!r}; transfer chooses by best or peak")
+    if rule.kind.sees != "judgements":
+        able = " or ".join(name for name, kind in RULES.items() if kind.sees == "judgements")
+        raise UserError(f"--rule: rule is {rule.kind.name!r}; transfer chooses by {able}")
     sweeps = {name: read_sweep(path) for name, path in options.sweeps}
     selections = [(name, read_selection(path)) for name, path in options.selections]
     table = transfer(sweeps, rule, selections, same_collection=options.same_collection)

@@ -23,3 +23,7 @@ def naming(path: Path) -> Iterator[None]:
         if error.filename is None:
             error.filename = str(path)
         raise
+
+
+class InputError(UserError, ValueError):
+    """A `UserError` as the Python interface raises it: there it is a `ValueError` as well."""

@@ -26,7 +26,10 @@ MEANS = (
     "queries_with_relevant_candidate",
     "ceiling",
 )
-FAMILY = (*CELL, "measure")
+FAMILY = (*CELL, "measure", "family")
+"""What a family of tests has in common, which a correction covers."""
+AGAINST_BASELINE, OF_MECHANISMS, OF_WINDOWS = "baseline", "mechanisms", "windows"
+"""Families: every system against a baseline; attention against other mechanisms; windows against all layers."""
 COMPARISON = (
     *FAMILY,
     "baseline",
@@ -50,7 +53,7 @@ COMPARISON = (
 CORRELATION = (*CELL, "system", "diagnostic", "passages", "mean", "low", "high", "queries")
 TEXT = frozenset(
     {
-        *(*CELL, "system", "baseline", "measure", "qid", "diagnostic", "passages"),
+        *(*CELL, "system", "baseline", "measure", "family", "qid", "diagnostic", "passages"),
         *("kind", "source", "target", "window", "oracle_window", "verdict", "reason"),
     }
 )

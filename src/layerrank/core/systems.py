@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from layerrank.core.windows import is_upper_bound, window_label
+from layerrank.core.windows import ALL, is_upper_bound, window_label
 
 FIRST_STAGE = "bm25"
 CEILING = "ceiling"
+FRAMEWORKS = ("pointwise", "pairwise", "setwise", "listwise")
+MECHANISMS = ("attention", "likelihood", "generation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,36 @@ class System:
         return words[:1].upper() + words[1:] + (f", {window_label(self.window)}" if self.window else "")
 
 
+WHOLE_LIST = System("listwise-attention", "listwise", "attention")
+"""Attention that reads all candidates in one prompt; each of its windows is a system."""
+ALL_LAYERS = f"{WHOLE_LIST.name}-{ALL}"
+"""Whole-list attention of all layers, against which windows are held."""
+
+
 def parse_system(name: str) -> System:
     """Take a system's name apart at its first two dashes."""
     return System(name, *name.split("-", 2))
+
+
+def by_mechanism(names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """The system that stands for each mechanism of each framework: {framework: {mechanism: name}}.
+
+    Attention is stood for by all layers, else by the first window that no oracle chose. Frameworks come in the order
+    of `FRAMEWORKS`, then those of other names.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for name in names:
+        system = parse_system(name)
+        if system.mechanism not in MECHANISMS or system.upper_bound:
+            continue
+        ways = found.setdefault(system.framework, {})
+        if system.mechanism not in ways or system.window == ALL:
+            ways[system.mechanism] = name
+    known = [name for name in FRAMEWORKS if name in found]
+    return {name: found[name] for name in [*known, *(name for name in found if name not in FRAMEWORKS)]}
+
+
+def whole_list_windows(names: Iterable[str]) -> list[str]:
+    """The systems of whole-list attention with a window of layers, in their order; all layers are not among them."""
+    own = (name for name in names if name.startswith(f"{WHOLE_LIST.name}-"))
+    return [name for name in own if name != ALL_LAYERS]

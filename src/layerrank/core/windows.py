@@ -72,6 +72,11 @@ def rule_of(name: str) -> str | None:
     return name.removeprefix(SELECTED) if name.startswith(SELECTED) else None
 
 
+def selected_by(rule: str) -> str:
+    """The name of the window that a rule chooses."""
+    return SELECTED + rule
+
+
 def is_upper_bound(name: str) -> bool:
     """Whether an oracle chooses the window, on the judgements of the test queries."""
     return (rule_of(name) or "").startswith(ORACLE)

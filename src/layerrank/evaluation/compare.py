@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from layerrank.core.errors import UserError
-from layerrank.core.frames import COMPARISON, FAMILY
-from layerrank.core.systems import parse_system
+from layerrank.core.frames import AGAINST_BASELINE, COMPARISON, FAMILY, OF_MECHANISMS, OF_WINDOWS
+from layerrank.core.systems import ALL_LAYERS, MECHANISMS, by_mechanism, parse_system, whole_list_windows
 from layerrank.evaluation import intervals
 
 TIE = 1e-9
@@ -26,11 +26,42 @@ DRAWS_PER_TEST = 400
 Values = NDArray[np.float64]
 
 
-def compare(values: pd.DataFrame, baselines: Sequence[str], seed: int, resamples: int = 2000) -> pd.DataFrame:
-    """Every system against each baseline that its collection, model and variant has.
+Pair = tuple[str, str]  # baseline, system
 
-    A family of tests is all comparisons of one collection, model, variant and measure: Holm's correction covers it.
-    Upper bounds (the ceiling, oracle windows) have seen the test queries' judgements and are not tested.
+
+def against_baselines(names: Sequence[str], baselines: Sequence[str]) -> list[Pair]:
+    """Every system against each baseline that is among them; two baselines are held against each other once."""
+    return [
+        (baseline, system)
+        for place, baseline in enumerate(baselines)
+        if baseline in names
+        for system in names
+        if system not in baselines[: place + 1] and not parse_system(system).upper_bound
+    ]
+
+
+def of_mechanisms(names: Sequence[str]) -> list[Pair]:
+    """Attention against likelihood and against generation, in each framework that has both (`by_mechanism`)."""
+    return [
+        (ways[other], ways["attention"])
+        for ways in by_mechanism(names).values()
+        for other in MECHANISMS[1:]
+        if "attention" in ways and other in ways
+    ]
+
+
+def of_windows(names: Sequence[str]) -> list[Pair]:
+    """Whole-list attention with each window of layers against that with all layers."""
+    fair = [name for name in whole_list_windows(names) if not parse_system(name).upper_bound]
+    return [(ALL_LAYERS, name) for name in fair] if ALL_LAYERS in names else []
+
+
+def compare(values: pd.DataFrame, baselines: Sequence[str], seed: int, resamples: int = 2000) -> pd.DataFrame:
+    """Every family of tests of each collection, model, variant and measure.
+
+    Families are those of `frames`: systems against `baselines`, mechanisms within a framework, windows against all
+    layers. Holm's correction covers a family. Upper bounds (the ceiling, oracle windows) have seen the test queries'
+    judgements and are not tested.
 
     Args:
         values: per-query values, columns `frames.VALUES`.
@@ -52,19 +83,20 @@ def compare(values: pd.DataFrame, baselines: Sequence[str], seed: int, resamples
         if baseline not in known:
             raise UserError(f"baseline {baseline!r}: not a system of this study; known: {', '.join(known)}")
     rows: list[dict[str, Any]] = []
-    for names, group in values.groupby(list(FAMILY), sort=False):
+    for names, group in values.groupby(list(FAMILY[:-1]), sort=False):
         wide = group.pivot(index="qid", columns="system", values="value")
         if wide.isna().any(axis=None):
             lacking = wide.columns[wide.isna().any()][0]
             raise UserError(f"{', '.join(map(str, names))}: {lacking} lacks queries that other systems have")
-        pairs = [
-            (baseline, system)
-            for place, baseline in enumerate(baselines)
-            if baseline in wide.columns
-            for system in dict.fromkeys(group["system"])
-            if system not in baselines[: place + 1] and not parse_system(system).upper_bound
-        ]
-        rows += [dict(zip(FAMILY, names, strict=True)) | row for row in family(wide, pairs, seed, resamples)]
+        own = list(dict.fromkeys(group["system"]))
+        families = {
+            AGAINST_BASELINE: against_baselines(own, baselines),
+            OF_MECHANISMS: of_mechanisms(own),
+            OF_WINDOWS: of_windows(own),
+        }
+        for name, pairs in families.items():
+            key = dict(zip(FAMILY, (*names, name), strict=True))
+            rows += [key | row for row in family(wide, pairs, seed, resamples)]
     return pd.DataFrame(rows, columns=list(COMPARISON))
 
 

@@ -7,14 +7,13 @@ counted by themselves too, and a variant of shuffled order is the clean test.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from layerrank.attention.signal import Signal
 from layerrank.core.errors import UserError
 from layerrank.core.files import Qrels
 from layerrank.core.frames import CELL, CORRELATION, POINTS
@@ -32,7 +31,7 @@ Floats = NDArray[np.float64]
 def standardised_scores(
     candidates: Sequence[Candidates],
     runs: Mapping[str, Sequence[Ranking]],
-    signals: Iterable[Signal],
+    lengths: Mapping[str, Mapping[str, int]],
     qrels: Qrels,
 ) -> pd.DataFrame:
     """One row a system, query and ranked passage.
@@ -40,7 +39,7 @@ def standardised_scores(
     Args:
         candidates: in input order; whole-list attention shows it reversed, so the first one's place is the last.
         runs: each system's rankings; the first stage's own scores are the system `bm25`.
-        signals: stored signals of these candidates, for their lengths in tokens.
+        lengths: tokens of each candidate as shown, by query and passage: {qid: {pid: tokens}}.
         qrels: judgements, by which a passage is relevant (grade above 0).
 
     Returns:
@@ -49,15 +48,14 @@ def standardised_scores(
         left out, since nothing can follow anything there.
 
     Raises:
-        UserError: a candidate has no stored length.
+        UserError: a candidate has no length.
     """
-    lengths = {signal.qid: dict(zip(signal.pids, signal.lengths.tolist(), strict=True)) for signal in signals}
     frames = []
     for row in candidates:
         qid, pids = row.query.qid, [passage.pid for passage in row.passages]
         known = lengths.get(qid, {})
         if missing := next((pid for pid in pids if pid not in known), None):
-            raise UserError(f"signal: query {qid} has no stored length of its candidate {missing}")
+            raise UserError(f"query {qid}: no length is known of its candidate {missing}")
         frames.append(
             pd.DataFrame(
                 {

@@ -43,21 +43,35 @@ def parse(text: str) -> Any:
     return measure
 
 
-def check(texts: Sequence[str]) -> None:
-    """Raise `UserError` unless there are texts, and each names a measure that can be computed, once."""
+def at_level(text: str, level: int) -> Any:
+    """The measure with grades from `level` as relevant, where it is binary and does not say so itself."""
+    measure = parse(text)
+    if level == 1 or "rel" not in measure.SUPPORTED_PARAMS or "rel" in measure.params:
+        return measure
+    return measure(rel=level)
+
+
+def check(texts: Sequence[str], level: int = 1) -> None:
+    """Raise `UserError` unless there are texts, and each names a measure that can be computed, once.
+
+    Grades from `level` are relevant for binary measures that name no `rel` of their own.
+    """
     if not texts:
         raise UserError("measures: none is named; expected at least one, such as nDCG@10")
     seen: dict[Any, str] = {}
     for text in texts:
-        measure = parse(text)
+        measure = at_level(text, level)
         if measure in seen:
             raise UserError(f"measures: {seen[measure]!r} and {text!r} are the same measure; name it once")
         seen[measure] = text
 
 
-def per_query(texts: Sequence[str], qrels: Qrels, rankings: Iterable[Ranking]) -> dict[str, dict[str, float]]:
+def per_query(
+    texts: Sequence[str], qrels: Qrels, rankings: Iterable[Ranking], level: int = 1
+) -> dict[str, dict[str, float]]:
     """Each measure's value for every judged query: {measure text: {qid: value}}, queries in the order of `qrels`.
 
+    Grades from `level` are relevant for binary measures that name no `rel` of their own.
     A judged query without a ranking gets what an empty ranking gets, which is 0 for every measure of effectiveness
     (semantics.md §5). A ranked query without judgements is left out.
     Raises `UserError` where a measure is undefined for a query.
@@ -68,7 +82,7 @@ def per_query(texts: Sequence[str], qrels: Qrels, rankings: Iterable[Ranking]) -
         numbers[ranking.qid]: _falling(ranking.pids) for ranking in rankings if ranking.qid in numbers and ranking.pids
     }
     judged = {numbers[qid]: dict(judgements) for qid, judgements in qrels.items()}
-    return {text: dict(zip(qrels, _calculate(text, judged, run), strict=True)) for text in texts}
+    return {text: dict(zip(qrels, _calculate(str(at_level(text, level)), judged, run), strict=True)) for text in texts}
 
 
 def means(values: Mapping[str, Mapping[str, float]], qids: Sequence[str] | None = None) -> dict[str, float]:

@@ -45,8 +45,7 @@ def evaluate(
         UserError: a measure is unknown; no query is judged; a run has a reserved name, or ranks a
             query or a passage that is not among the candidates.
     """
-    measures.check([at_level(name, relevance_level) for name in measure_names])
-    levelled = {at_level(name, relevance_level): name for name in measure_names}
+    measures.check(measure_names, relevance_level)
     if not qrels:
         raise UserError("evaluate: no query is judged")
     rows = {row.query.qid: row for row in candidates}
@@ -64,9 +63,9 @@ def evaluate(
     systems[CEILING] = [ideal(row, grades.get(row.query.qid, {})) for row in candidates]
     values = pd.DataFrame(
         [
-            (system, qid, levelled[measure], value)
+            (system, qid, measure, value)
             for system, rankings in systems.items()
-            for measure, by_query in measures.per_query(list(levelled), grades, rankings).items()
+            for measure, by_query in measures.per_query(measure_names, grades, rankings, relevance_level).items()
             for qid, value in by_query.items()
         ],
         columns=["system", "qid", "measure", "value"],
@@ -78,14 +77,6 @@ def evaluate(
     }
     values["has_relevant_candidate"] = values["qid"].isin(reachable).astype(int)
     return values
-
-
-def at_level(name: str, level: int) -> str:
-    """The measure with grades from `level` as relevant, where it is binary and does not say so itself."""
-    measure = measures.parse(name)
-    if level == 1 or "rel" not in measure.SUPPORTED_PARAMS or "rel" in measure.params:
-        return name
-    return str(measure(rel=level))
 
 
 def first_stage(row: Candidates) -> Ranking:

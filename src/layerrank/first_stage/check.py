@@ -10,6 +10,7 @@ from typing import Any
 
 from layerrank.core import files
 from layerrank.core.errors import UserError
+from layerrank.evaluation import measures
 
 POLICIES = ("error", "warn", "off")
 TOLERANCE = 0.0005
@@ -44,7 +45,8 @@ def check(run: Path, qrels: Path, entry: Mapping[str, Any], settings: Settings, 
         logger.info("First stage not compared with the expected figures: %s", reason)
         return {"status": "not compared", "reason": reason}
     wanted = {name: value for name, value in expected["measures"].items() if _cutoff(name) <= settings.depth}
-    found = _means(run, judgements, list(wanted), entry.get("relevance_level", 1))
+    level = entry.get("relevance_level", 1)
+    found = measures.means(measures.per_query(list(wanted), judgements, files.read_run(run), level))
     tolerance = expected.get("tolerance", TOLERANCE)
     wrong = [name for name in wanted if abs(found[name] - wanted[name]) > tolerance]
     if wrong:
@@ -75,21 +77,3 @@ def _incomparable(expected: Mapping[str, Any], settings: Settings, queries: int)
 
 def _cutoff(measure: str) -> int:
     return int(measure.rpartition("@")[2]) if "@" in measure else 0
-
-
-def _means(run: Path, qrels: files.Qrels, names: list[str], level: int) -> dict[str, float]:
-    """Mean of each measure over all judged queries; binary measures count grades from `level` as relevant."""
-    import ir_measures
-
-    measures = {name: ir_measures.parse_measure(name) for name in names}
-    measures = {
-        name: measure(rel=level) if "rel" in measure.SUPPORTED_PARAMS and level > 1 else measure
-        for name, measure in measures.items()
-    }
-    scores = {
-        ranking.qid: dict(zip(ranking.pids, ranking.scores, strict=True))
-        for ranking in files.read_run(run)
-        if ranking.qid in qrels
-    }
-    means = ir_measures.calc_aggregate(list(measures.values()), qrels, scores)
-    return {name: float(means[measure]) for name, measure in measures.items()}

@@ -1,4 +1,4 @@
-"""Choosing a layer window: fixed, by the best layer, by the sweep, without labels; and the oracle that bounds them.
+"""Choosing a layer window by a rule, and what the choice lost against the best single window.
 
 A rule never sees the judgements that it is judged on: it is chosen by cross-validation over queries, or on other
 collections. Ties between windows go to the smaller end (fewer layers to run), then to the narrower window.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -16,74 +15,10 @@ from numpy.typing import NDArray
 
 from layerrank.core.errors import UserError
 from layerrank.core.windows import ORACLE, Chosen, LayerWindow, Selection
+from layerrank.layers.rules import Rule, Seen, parse_rule
 from layerrank.layers.sweep import Sweep
 
-TIE = 1e-7
-"""Means closer than this are ties: sweeps store float32."""
-
 Means = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """How a window is chosen.
-
-    Attributes:
-        rule: `fixed`, `peak`, `best`, `label-free` or `oracle`.
-        window: for `fixed`, START-END, `all` or a layer.
-        width: for `peak`, layers on either side of the best one; cut at the ends of the model.
-        max_width: for `best` and `oracle`, the widest window allowed, in layers.
-        last_layer: the last layer that a window may end at (not for `fixed`).
-        standard_errors: for `best`, how far below the best mean a window may lie, in standard errors of the paired
-            difference over queries, to be taken because it ends earlier. 0 takes the best mean.
-        chosen_on: for `peak` and `best`: `folds`, `others`, or names of collections.
-        folds, seed: of the cross-validation.
-        criterion: for `label-free`, a name in `labelfree.CRITERIA`.
-    """
-
-    rule: str
-    window: str | None = None
-    width: int = 0
-    max_width: int | None = None
-    last_layer: int | None = None
-    standard_errors: float = 0.0
-    chosen_on: str | tuple[str, ...] = "folds"
-    folds: int = 5
-    seed: int = 42
-    criterion: str = "agreement"
-
-
-_KEYS: Mapping[str, frozenset[str]] = {
-    "fixed": frozenset({"window"}),
-    "peak": frozenset({"width", "last_layer", "chosen_on", "folds", "seed"}),
-    "best": frozenset({"max_width", "last_layer", "standard_errors", "chosen_on", "folds", "seed"}),
-    "label-free": frozenset({"max_width", "last_layer", "criterion"}),
-    "oracle": frozenset({"max_width", "last_layer"}),
-}
-
-
-def parse_rule(settings: Mapping[str, Any]) -> Rule:
-    """Check a rule's settings. Raises `UserError` that names the key, the value and what is allowed."""
-    name = str(settings.get("rule"))
-    if name not in _KEYS:
-        raise UserError(f"selection rule {name!r}: one of {', '.join(_KEYS)}")
-    if stranger := sorted(settings.keys() - _KEYS[name] - {"rule"}):
-        raise UserError(f"selection rule {name!r}: no key {stranger[0]!r}; its keys: {', '.join(sorted(_KEYS[name]))}")
-    if name == "fixed" and "window" not in settings:
-        raise UserError("selection rule 'fixed': needs a window, such as 10-13")
-    for key, least in (("width", 0), ("max_width", 1), ("last_layer", 0), ("standard_errors", 0), ("folds", 2)):
-        value = settings.get(key)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value < least):
-            raise UserError(f"selection rule {name!r}: {key} is {value!r}, must be a number of at least {least}")
-    on = settings.get("chosen_on", "folds")
-    if isinstance(on, str):
-        if on not in ("folds", "others"):
-            raise UserError(
-                f"selection rule {name!r}: chosen_on is {on!r}, must be 'folds', 'others' or a list of collections"
-            )
-    else:
-        on = tuple(on)
-    return Rule(**{**settings, "chosen_on": on})
 
 
 def select(
@@ -108,21 +43,21 @@ def select(
         UserError: settings that the sweeps cannot meet.
     """
     entries, default, how, where = _choose(rule, collection, own, others or {}, criterion)
-    oracle = best_window(own, Rule(ORACLE))
+    oracle = best_window(own, parse_rule({"rule": ORACLE}))
     column = {qid: own.column(entry.window) for entry in entries for qid in entry.qids}
     rows = range(len(own.qids))
     selected = float(np.mean([own.values[row, column[own.qids[row]]] for row in rows], dtype=np.float64))
     return Selection(
         rule=name,
-        family=rule.rule,
-        settings=_settings(rule),
+        family=rule.kind.name,
+        settings={"rule": rule.kind.name, **rule.settings},
         chosen_by=how,
-        upper_bound=rule.rule == ORACLE,
+        upper_bound=rule.kind.sees == "test judgements",
         measure=own.measure,
         strategy=own.strategy,
         layers=own.layers,
-        folds=rule.folds if how == "cross-validation" else None,
-        seed=rule.seed if how == "cross-validation" else None,
+        folds=rule.settings["folds"] if how == "cross-validation" else None,
+        seed=rule.settings["seed"] if how == "cross-validation" else None,
         collection=collection,
         collections=tuple(where),
         windows=tuple(entries),
@@ -147,28 +82,14 @@ def folds_of(qids: Sequence[str], folds: int, seed: int) -> dict[str, int]:
 
 
 def best_window(swept: Sweep, rule: Rule, rows: NDArray[np.integer[Any]] | None = None) -> LayerWindow:
-    """The window that `rule` (peak, best or oracle) takes from one sweep, of all its queries or of those at `rows`."""
-    return _from_sweeps(rule, [swept.values if rows is None else swept.values[rows]], swept.windows, swept.layers)
+    """The window that a rule takes from one sweep, by the judgements of all its queries or of those at `rows`."""
+    return _pick(rule, swept, [swept.values if rows is None else swept.values[rows]])
 
 
-def first_of_best(means: Means, windows: Sequence[LayerWindow], allowed: NDArray[np.bool_]) -> int:
-    """Position of the highest mean among the allowed; of ties the smallest end, then the narrowest window."""
-    if not allowed.any():
-        raise UserError("selection: max_width and last_layer allow no window")
-    top = means[allowed].max()
-    tied = np.flatnonzero(allowed & (means >= top - TIE)).tolist()
-    return int(min(tied, key=lambda i: (windows[i].end, windows[i].width)))
-
-
-def allowed_windows(rule: Rule, windows: Sequence[LayerWindow]) -> NDArray[np.bool_]:
-    """bool[W]: windows no wider than `max_width` that end at `last_layer` or before."""
-    return np.array(
-        [
-            (rule.max_width is None or window.width <= rule.max_width)
-            and (rule.last_layer is None or window.end <= rule.last_layer)
-            for window in windows
-        ]
-    )
+def _pick(
+    rule: Rule, own: Sweep, values: Sequence[NDArray[np.float32]] = (), criterion: Means | None = None
+) -> LayerWindow:
+    return rule.kind.pick(Seen(own.windows, own.layers, values, criterion), rule.settings)
 
 
 def _choose(
@@ -176,40 +97,36 @@ def _choose(
 ) -> tuple[list[Chosen], LayerWindow, str, list[str]]:
     """Entries that name each query once, the default window, how it was chosen, and on which collections."""
     every = tuple(own.qids)
-    if rule.rule == "fixed":
-        window = LayerWindow.parse(str(rule.window), own.layers)
+    if rule.kind.sees == "nothing":
+        window = _pick(rule, own)
         return [Chosen(window, every, None, "given in the configuration")], window, "none", []
-    if rule.rule == "label-free":
+    if rule.kind.sees == "signals":
         if criterion is None:
-            raise UserError("selection rule 'label-free': needs the signal (--signal)")
-        best = first_of_best(criterion, own.windows, allowed_windows(rule, own.windows))
-        window = own.windows[best]
-        seen = f"signals of {collection}, no judgements"
-        return [Chosen(window, every, float(criterion[best]), seen)], window, "none", [collection]
-    if rule.rule == "oracle":
+            raise UserError(f"selection rule {rule.kind.name!r}: needs the signal (--signal)")
+        window = _pick(rule, own, criterion=criterion)
+        value, seen = float(criterion[own.column(window)]), f"signals of {collection}, no judgements"
+        return [Chosen(window, every, value, seen)], window, "none", [collection]
+    if rule.kind.sees == "test judgements":
         window = best_window(own, rule)
-        return (
-            [Chosen(window, every, _value([own], window), f"{collection}: the test queries")],
-            window,
-            "test queries",
-            [collection],
-        )
-    if rule.chosen_on == "folds":
+        entry = Chosen(window, every, _value([own], window), f"{collection}: the test queries")
+        return [entry], window, "test queries", [collection]
+    on = rule.settings["chosen_on"]
+    if on == "folds":
         return _cross_validated(rule, collection, own)
-    listed = sorted(others) if rule.chosen_on == "others" else rule.chosen_on
-    names = [name for name in listed if name != collection]
+    names = [name for name in (sorted(others) if on == "others" else on) if name != collection]
     sweeps = [_other(name, collection, own, others) for name in names]
     if not sweeps:
-        raise UserError(f"selection rule {rule.rule!r}: chosen_on names no collection other than {collection}")
-    window = _from_sweeps(rule, [swept.values for swept in sweeps], own.windows, own.layers)
+        raise UserError(f"selection rule {rule.kind.name!r}: chosen_on names no collection other than {collection}")
+    window = _pick(rule, own, [swept.values for swept in sweeps])
     return [Chosen(window, every, _value(sweeps, window), ", ".join(names))], window, "other-collections", names
 
 
 def _cross_validated(rule: Rule, collection: str, own: Sweep) -> tuple[list[Chosen], LayerWindow, str, list[str]]:
-    fold = folds_of(own.qids, rule.folds, rule.seed)
+    folds = rule.settings["folds"]
+    fold = folds_of(own.qids, folds, rule.settings["seed"])
     places = np.array([fold[qid] for qid in own.qids])
     entries = []
-    for number in range(rule.folds):
+    for number in range(folds):
         chosen_on = np.flatnonzero(places != number)
         window = best_window(own, rule, chosen_on)
         value = float(own.means(chosen_on)[own.column(window)])
@@ -233,42 +150,5 @@ def _other(name: str, collection: str, own: Sweep, others: Mapping[str, Sweep]) 
     return other
 
 
-def _from_sweeps(
-    rule: Rule, sweeps: Sequence[NDArray[np.float32]], windows: Sequence[LayerWindow], layers: int
-) -> LayerWindow:
-    """Choose by the mean over collections of their means over queries; `sweeps` are float32[Q, W] each."""
-    means = np.mean([values.mean(axis=0, dtype=np.float64) for values in sweeps], axis=0)
-    allowed = allowed_windows(rule, windows)
-    if rule.rule == "peak":
-        single = np.array([window.width == 1 for window in windows])
-        peak = windows[first_of_best(means, windows, allowed & single)].start
-        last = layers - 1 if rule.last_layer is None else min(rule.last_layer, layers - 1)
-        return LayerWindow(max(0, peak - rule.width), min(last, peak + rule.width))
-    best = first_of_best(means, windows, allowed)
-    if rule.standard_errors:
-        # The best mean of many is in part luck: take an earlier end where the difference does not speak against it.
-        variance = sum(
-            (values - values[:, [best]]).var(axis=0, ddof=1, dtype=np.float64) / len(values)
-            for values in sweeps
-            if len(values) > 1
-        )
-        slack = rule.standard_errors * np.sqrt(variance) / len(sweeps)
-        near = allowed & (means >= means[best] - slack - TIE)
-        first_end = min(window.end for window, good in zip(windows, near, strict=True) if good)
-        near &= np.array([window.end == first_end for window in windows])
-        best = first_of_best(means, windows, near)
-    return windows[best]
-
-
 def _value(sweeps: Sequence[Sweep], window: LayerWindow) -> float:
     return float(np.mean([swept.means()[swept.column(window)] for swept in sweeps]))
-
-
-def _settings(rule: Rule) -> dict[str, Any]:
-    """The settings that belong to a rule's kind and are set."""
-    keys = {"rule"} | _KEYS[rule.rule]
-    return {
-        field.name: asdict(rule)[field.name]
-        for field in fields(rule)
-        if field.name in keys and asdict(rule)[field.name] is not None
-    }

@@ -11,7 +11,8 @@ import pandas as pd
 
 from layerrank.core.errors import UserError
 from layerrank.core.windows import ORACLE, LayerWindow, Selection
-from layerrank.layers.selection import Rule, best_window, folds_of
+from layerrank.layers.rules import Rule, parse_rule
+from layerrank.layers.selection import best_window, folds_of
 from layerrank.layers.sweep import Sweep
 
 COLUMNS = (
@@ -55,9 +56,9 @@ def transfer(
 
     Args:
         sweeps: by name of collection or model; each is a source and a target.
-        rule: `peak` or `best`: how a source's window is chosen; its `folds` (at most one a query) and `seed` are those
-            of the cross-validation. On a target with another number of layers the window at the same relative depth is
-            used (`relative_depth` is 1).
+        rule: one that sees judgements: how a source's window is chosen; its `folds` (at most one a query) and `seed`
+            are those of the cross-validation. On a target with another number of layers the window at the same relative
+            depth is used (`relative_depth` is 1).
         selections: what select-window chose, by name of the sweep that they belong to. Their windows, label-free
             ones among them, come below the matrix; upper bounds are left out.
         same_collection: the sweeps are of different models on one collection.
@@ -75,7 +76,8 @@ def transfer(
     _alike({name: (swept.measure, swept.strategy) for name, swept in sweeps.items()})
     if same_collection and len({frozenset(swept.qids) for swept in sweeps.values()}) > 1:
         raise UserError(f"transfer: sweeps of one collection with different queries: {', '.join(sweeps)}")
-    oracles = {name: best_window(swept, Rule(ORACLE)) for name, swept in sweeps.items()}
+    oracle = parse_rule({"rule": ORACLE})
+    oracles = {name: best_window(swept, oracle) for name, swept in sweeps.items()}
     rows = []
     for source, chosen_on in sweeps.items():
         for target, used_on in sweeps.items():
@@ -105,8 +107,8 @@ def transfer(
 
 def _folds(rule: Rule, qids: Sequence[str]) -> dict[str, int] | None:
     """The fold of each query, no more folds than queries; None where one query is all there is."""
-    folds = min(rule.folds, len(qids))
-    return folds_of(qids, folds, rule.seed) if folds > 1 else None
+    folds = min(rule.settings["folds"], len(qids))
+    return folds_of(qids, folds, rule.settings["seed"]) if folds > 1 else None
 
 
 def _carried(rule: Rule, source: Sweep, target: Sweep, folds: Mapping[str, int] | None) -> list[LayerWindow]:

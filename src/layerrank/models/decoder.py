@@ -18,7 +18,12 @@ from layerrank.core.errors import UserError
 from layerrank.core.files import MODEL_RECORD, read_json
 from layerrank.models.heap import keep_freed_memory
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPE_NAMES = {
+    **{name: name for name in DTYPES},
+    **{"fp32": "float32", "float": "float32", "bf16": "bfloat16", "fp16": "float16", "half": "float16"},
+}
+"""What a dtype may be called → its name here."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +39,7 @@ class Decoder:
         layers: layers of the whole model, L.
         loaded_layers: how many of them are in memory, layers 0 to `loaded_layers` − 1.
         device: where the embeddings lie.
-        dtype: "float32" or "bfloat16".
+        dtype: "float32", "bfloat16" or "float16".
         context: tokens that the model can read, or None where its configuration does not say.
         name: the model's name in the study, or the folder's.
         revision: pinned revision of the source, or None.
@@ -95,7 +100,7 @@ def load_decoder(
     *,
     layers: int | None = None,
     head: bool = False,
-    dtype: str = "float32",
+    dtype: str | torch.dtype = "float32",
     device: str | torch.device | None = None,
 ) -> Decoder:
     """Load a model folder.
@@ -104,23 +109,22 @@ def load_decoder(
         folder: with config.json, safetensors and a tokenizer.
         layers: load only layers 0 to `layers` − 1; weights above are not read. None: all.
         head: load the language-model head as well.
-        dtype: "float32" or "bfloat16".
+        dtype: as `dtype_named` has it.
         device: "cpu", "cuda", "cuda:1", …, or "auto" to spread a large model over several devices (needs accelerate);
             None: the first CUDA device, else the processor.
 
     Raises:
-        UserError: not a usable model folder, an unknown dtype, or more layers than there are.
+        UserError: not a usable model folder, an unknown dtype or device, or more layers than there are.
     """
     folder = Path(folder)
-    if dtype not in DTYPES:
-        raise UserError(f"dtype {dtype!r}: one of {', '.join(DTYPES)}")
+    place = device_named(device)
+    dtype = dtype_named(dtype, place)
     keep_freed_memory()
     config = load_config(folder)
     total = int(config.num_hidden_layers)
     wanted = total if layers is None else layers
     if not 1 <= wanted <= total:
         raise UserError(f"{folder}: {wanted} layers asked for, the model has {total}")
-    place = str(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     loader = transformers.AutoModelForCausalLM if head else transformers.AutoModel
     with _quiet():
         try:
@@ -148,7 +152,7 @@ def load_decoder(
     record = _record(folder)
     return Decoder(
         model=base,
-        head=_head(loaded) if head else None,
+        head=_head(loaded, str(folder), dtype) if head else None,
         causal=loaded if head else None,
         tokenizer=load_tokenizer(folder),
         config=base.config,
@@ -160,6 +164,41 @@ def load_decoder(
         name=record.get("name") or folder.resolve().name,
         revision=record.get("revision"),
     )
+
+
+def device_named(device: Any = None) -> str:
+    """The device of that name, or "auto"; None: the first CUDA device, else the processor. `UserError` without it."""
+    if device is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "auto":
+        return "auto"
+    allowed = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    allowed += ["mps"] if torch.backends.mps.is_available() else []
+    try:
+        found = torch.device(device) if isinstance(device, (str, torch.device)) else None
+    except RuntimeError:
+        found = None
+    if found is None or not {f"{found.type}:{found.index or 0}", found.type} & set(allowed):
+        raise UserError(f"device: {device!r}: expected one of {', '.join([*allowed, 'auto'])}")
+    return str(found)
+
+
+def dtype_named(dtype: Any, device: str) -> str:
+    """The name of a dtype on a device: float32, bfloat16, float16 under any name in use, or torch's own.
+
+    "auto" (or None) is bfloat16 on a CUDA device that has it, else float32. float16 needs a CUDA device: its range is
+    narrow, so a model that leaves it is refused when it is tried (`load_decoder`), and on a processor it saves nothing.
+    Raises `UserError` for any other.
+    """
+    cuda = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+    if dtype is None or dtype == "auto":
+        return "bfloat16" if cuda and torch.cuda.is_bf16_supported() else "float32"
+    name = DTYPE_NAMES.get(str(dtype).removeprefix("torch.")) if isinstance(dtype, (str, torch.dtype)) else None
+    if name is None:
+        raise UserError(f"dtype: {dtype!r}: expected auto or one of {', '.join(DTYPE_NAMES)}")
+    if name == "float16" and not cuda:
+        raise UserError(f"dtype: {dtype!r} on {device}: expected float32 or bfloat16; float16 needs a CUDA device")
+    return name
 
 
 def _cut(config: Any, layers: int) -> Any:
@@ -180,7 +219,7 @@ def _in_one_piece(module: Any, arguments: tuple[Tensor, ...]) -> tuple[Tensor, .
     return (arguments[0].contiguous(), *arguments[1:])
 
 
-def _head(causal: Any) -> Callable[[Tensor], Tensor]:
+def _head(causal: Any, name: str, dtype: str) -> Callable[[Tensor], Tensor]:
     """Hidden states → logits as the model itself makes them: projection, scaling, soft-capping."""
     config, project = causal.config, causal.get_output_embeddings()
     multiplier = float(getattr(config, "logit_scale", None) or 1.0) / float(
@@ -196,6 +235,8 @@ def _head(causal: Any) -> Callable[[Tensor], Tensor]:
         ids = torch.tensor([[1, 2, 3]], device=causal.get_input_embeddings().weight.device)
         plain = causal(input_ids=ids, use_cache=False).logits
         ours = logits(causal.base_model(input_ids=ids, use_cache=False).last_hidden_state)
+    if not plain.isfinite().all():
+        raise UserError(f"{name}: its logits are not finite in {dtype}: damaged weights, or numbers beyond this dtype")
     if plain.shape != ours.shape or not torch.allclose(plain, ours, rtol=1e-2, atol=1e-2 * float(plain.abs().max())):
         raise UserError(f"{type(causal).__name__}: its logits are not a projection of the last hidden state")
     return logits

@@ -1,1 +1,1 @@
-
+"""Texts to tokens with exact spans: prompt families, framework prompts, chat templates."""

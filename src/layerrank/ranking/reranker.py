@@ -2,41 +2,59 @@
 
     from layerrank import Reranker
 
-    reranker = Reranker("resources/models/smollm2-135m-instruct", "listwise", "attention", window="10-13")
+    reranker = Reranker("resources/models/smollm2-135m-instruct")
     for result in reranker.rank("how do wings make lift", ["Bread rises in the oven.", "Air flows over a wing."]):
-        print(f"{result.score:8.4f}  {result.passage}")
+        print(result.rank, result.score, result.text)
 
 A model is a folder of transformers: safetensors, configuration, tokenizer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import functools
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from layerrank.core.errors import UserError
-from layerrank.core.records import Candidates, Cost, Passage, Query
-from layerrank.core.windows import LayerWindow
-from layerrank.models.decoder import load_config, load_decoder, load_tokenizer
-from layerrank.prompts.icr import fitting_family
-from layerrank.ranking.cells import Cell
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+from tqdm import tqdm
+
+from layerrank.core.errors import InputError, UserError
+from layerrank.core.records import Candidates, Cost, Query
+from layerrank.core.windows import LayerWindow, window_label
+from layerrank.models.decoder import device_named, dtype_named, load_config, load_decoder, load_tokenizer
+from layerrank.prompts.icr import INSTRUCTIONS, QUERY_SPANS, family_named, fitting_family
+from layerrank.ranking.cells import MECHANISMS, Cell
 from layerrank.ranking.engine import Engine, check_failures
-from layerrank.ranking.frameworks import WHOLE
+from layerrank.ranking.frameworks import KINDS, WHOLE
+from layerrank.ranking.passages import Given, read_passages, read_text, whole_number
+from layerrank.ranking.results import Result, Results
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """One passage of a ranking.
+def _raises_value_errors(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """What a user brought wrongly is a `ValueError` to those who call from Python."""
 
-    index: its place among the passages given, from 0.
-    score: higher is better; n, n - 1, … where only an order is known (sorts to a top k, written permutations).
-    """
+    @functools.wraps(function)
+    def wrapped(*arguments: _P.args, **named: _P.kwargs) -> _R:
+        try:
+            return function(*arguments, **named)
+        except InputError:
+            raise
+        except UserError as error:
+            raise InputError(str(error)) from None
 
-    passage: str | Passage
-    index: int
-    score: float
+    return wrapped
 
 
 class Reranker:
@@ -46,44 +64,66 @@ class Reranker:
         model: Model folder.
         framework: `pointwise`, `pairwise`, `setwise` or `listwise`.
         mechanism: `generation`, `likelihood` or `attention`.
-        window: Attention: layers, `all` or `10-13`, 0-based, both ends included; layers above are not loaded.
+        window: Attention: layers, `all`, `"10-13"`, `(10, 13)` or `12`; 0-based, both ends included. Layers above are
+            not loaded.
+        orders: In how many orders the model reads the passages of a query. 1: the order given, best first. From 2 on
+            the order given plays no part: orders are drawn from the texts themselves, every second one the reverse of
+            the one before, and a passage's score is the mean of its standardised scores (semantics.md §8). Costs so
+            many times as much, which is in the results' cost.
         framework_settings: Such as `{"c": 3, "k": 10}`; listwise attention takes the whole list at once by default.
         mechanism_settings: Such as `{"strategy": "query_last"}` or `{"prompt": "qlm"}`.
         family: Attention: prompt family; by default the first one that fits the model's chat template.
         instruction: Attention: `IE` or `QA`.
         query_span: Attention: overrides the family's.
-        dtype: `float32` or `bfloat16`.
-        device: By default the first CUDA device, else the processor.
+        dtype: `float32`, `bfloat16` or `float16` by any name in use (`fp32`, `bf16`, `half`, torch's own). `auto`:
+            bfloat16 on a CUDA device that has it, else float32.
+        device: Such as `cpu`, `cuda:1`, or `auto` to spread a model over several; by default the first CUDA device,
+            else the processor.
         batch_tokens: Tokens of one batch.
         queries_at_once: Queries side by side in `rank_many`.
 
     Raises:
-        UserError: A setting is unknown or does not fit the model.
+        UserError: A setting is unknown or does not fit the model. All errors of this class that a user can cause are
+            of this kind, say so in one line, and are a `ValueError` too.
     """
 
+    @_raises_value_errors
     def __init__(
         self,
-        model: str | Path,
+        model: str | os.PathLike[str],
         framework: str = "listwise",
         mechanism: str = "attention",
-        window: str = "all",
+        window: str | int | LayerWindow | Sequence[int] = "all",
         *,
+        orders: int = 1,
         framework_settings: Mapping[str, Any] | None = None,
         mechanism_settings: Mapping[str, Any] | None = None,
         family: str | None = None,
         instruction: str = "IE",
         query_span: str | None = None,
-        dtype: str = "float32",
-        device: str | None = None,
+        dtype: Any = "auto",
+        device: Any = None,
         batch_tokens: int = 8192,
         queries_at_once: int = 64,
     ) -> None:
+        if not isinstance(model, (str, os.PathLike)):
+            raise UserError(f"model: {model!r}: expected a model folder")
         folder = Path(model)
-        own = dict(framework_settings or {})
+        _one_of("framework", framework, KINDS)
+        _one_of("mechanism", mechanism, MECHANISMS)
+        _one_of("instruction", instruction, INSTRUCTIONS)
+        self.orders = whole_number(orders, "orders")
+        if framework == "pointwise" and self.orders > 1:
+            raise UserError(f"orders: {orders!r}: pointwise shows one passage at a time, expected 1")
+        place = device_named(device)
+        dtype = dtype_named(dtype, place)
+        own = _settings("framework_settings", framework_settings)
         attention: dict[str, Any] = {}
         if mechanism == "attention":
-            attention["windows"] = LayerWindow.parse(window, int(load_config(folder).num_hidden_layers))
-            attention["family"] = family or fitting_family(load_tokenizer(folder))
+            attention["windows"] = _window(window, int(load_config(folder).num_hidden_layers))
+            attention["family"] = fitting_family(load_tokenizer(folder)) if family is None else _family(family)
+            if query_span is not None:
+                _one_of("query_span", query_span, QUERY_SPANS)
             if framework == "listwise":
                 own = {"size": WHOLE, **own}
         elif window != "all":
@@ -92,53 +132,285 @@ class Reranker:
             framework,
             mechanism,
             own,
-            mechanism_settings or {},
+            _settings("mechanism_settings", mechanism_settings),
             instruction=instruction,
             query_span=query_span,
             **attention,
         )
-        self.decoder = load_decoder(folder, layers=self.cell.layers, head=self.cell.head, dtype=dtype, device=device)
+        budget = whole_number(batch_tokens, "batch_tokens"), whole_number(queries_at_once, "queries_at_once")
+        self.decoder = load_decoder(folder, layers=self.cell.layers, head=self.cell.head, dtype=dtype, device=place)
         self._engine = Engine(
             self.cell.sorter,
             self.cell.build(self.decoder),
             name=self.cell.name,
-            batch_tokens=batch_tokens,
-            queries_at_once=queries_at_once,
+            batch_tokens=budget[0],
+            queries_at_once=budget[1],
             cut=self.cell.cut(self.decoder),
         )
         self.costs: list[Cost] = []
         """What the last call of `rank` or `rank_many` cost, query by query; a query's `qid` is its place."""
 
-    def rank(self, query: str, passages: Sequence[str | Passage]) -> list[Result]:
-        """The passages, best first. They come in the order of the first stage, best first, or in any other."""
-        return self.rank_many([(query, passages)])[0]
+    def __repr__(self) -> str:
+        parts = [f"{self.cell.framework} {self.cell.mechanism}"]
+        if isinstance(self.cell.windows, LayerWindow):
+            window = self.cell.windows
+            whole = window == LayerWindow(0, self.decoder.layers - 1)
+            parts.append(f"{window_label('all' if whole else str(window))} of {self.decoder.layers}")
+        parts += [] if self.orders == 1 else [f"{self.orders} orders"]
+        parts.append(f"{self.decoder.dtype} on {self.decoder.device}")
+        return f"Reranker({self.decoder.name!r}, {', '.join(parts)})"
 
-    def rank_many(self, queries: Sequence[tuple[str, Sequence[str | Passage]]]) -> list[list[Result]]:
-        """Rank every (query, passages), in the order given, many of them side by side.
+    @_raises_value_errors
+    def rank(
+        self,
+        query: str,
+        passages: Any,
+        *,
+        ids: Iterable[str | int] | None = None,
+        top_k: int | None = None,
+    ) -> Results:
+        """The passages, best first.
+
+        Args:
+            passages: An iterable of texts, of records with a text (mappings, named tuples, data classes) or of
+                (id, text) pairs; a mapping id → passage; a pandas Series or DataFrame; or earlier `Results`. In the
+                order of the first stage, best first, or in any other. A record's text is in `text`, `contents`,
+                `content`, `segment`, `body`, `passage` or `abstract`, its title in `title`; ids and all other fields
+                come back with the results. The same passage or id twice is two passages.
+            ids: One a passage, in place of their own.
+            top_k: Only so many of the best come back; all passages are read.
 
         Raises:
-            UserError: A prompt is longer than the model's context (before anything is run), or more answers were not
-                well-formed than `max_failure_rate` allows.
+            UserError: No text to rank by, no texts to rank (empty ones included), or a prompt longer than the model's
+                context.
         """
-        rows = [_candidates(place, query, passages) for place, (query, passages) in enumerate(queries)]
-        self._engine.check(rows)
-        done = {ranked.ranking.qid: ranked for ranked in self._engine.rank(rows)}
-        ordered = [done[row.query.qid] for row in rows]
-        self.costs = [ranked.cost for ranked in ordered]
-        check_failures(self.cell.name, self.costs, self.cell.mechanism_settings.get("max_failure_rate", 1.0))
-        return [
-            [
-                Result(passages[index], index, score)
-                for index, score in zip(ranked.order.indices, ranked.ranking.scores, strict=True)
-            ]
-            for (_, passages), ranked in zip(queries, ordered, strict=True)
+        return self._rank([(_query(query, "query"), read_passages(passages, ids))], top_k, progress=False)[0]
+
+    @_raises_value_errors
+    def rank_many(
+        self, queries: Iterable[tuple[str, Any]], *, top_k: int | None = None, progress: bool | None = None
+    ) -> list[Results]:
+        """Rank every (query, passages), in the order given, many of them side by side.
+
+        Args:
+            queries: Pairs; passages as for `rank`.
+            top_k: As for `rank`.
+            progress: Show a bar; None: on a terminal, for more than one query.
+
+        Raises:
+            UserError: As `rank`, before anything is run; or more answers were not well-formed than `max_failure_rate`
+                allows.
+        """
+        return self._rank(list(_pairs(queries)), top_k, progress)
+
+    @_raises_value_errors
+    def transform(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Re-rank a table of many queries' candidates, as PyTerrier's transformers do.
+
+        Args:
+            frame: Columns qid, query, docno, text, and title where there is one; a row a candidate, best first.
+
+        Returns:
+            The same rows, each query's by rank, with `score` and `rank` (from 0) of this ranking; other columns stay.
+        """
+        needed = ("qid", "query", "docno", "text")
+        columns = list(getattr(frame, "columns", ()))
+        if missing := [name for name in needed if name not in columns]:
+            raise UserError(f"frame: no column {', '.join(missing)}: expected a DataFrame with {', '.join(needed)}")
+        parts = [part for _, part in frame.groupby("qid", sort=False)]
+        shown = ["docno", "text", *(["title"] if "title" in columns else [])]
+        found = self.rank_many([(part["query"].iloc[0], part[shown]) for part in parts])
+        pieces = [
+            part.iloc[[result.index for result in results]].assign(
+                score=[result.score for result in results], rank=range(len(results))
+            )
+            for part, results in zip(parts, found, strict=True)
         ]
+        import pandas as pd
+
+        return pd.concat(pieces, ignore_index=True) if pieces else frame.assign(score=0.0, rank=0)
+
+    def _rank(
+        self, queries: Sequence[tuple[str, Sequence[Given]]], top_k: int | None, progress: bool | None
+    ) -> list[Results]:
+        most = None if top_k is None else whole_number(top_k, "top_k")
+        orders = [_orders(query, given, self.orders) for query, given in queries]
+        rows = [
+            _candidates(place, number, query, [given[index] for index in order])
+            for place, (query, given) in enumerate(queries)
+            for number, order in enumerate(orders[place])
+        ]
+        self._engine.check(rows)
+        hidden = None if progress is None and len(queries) > 1 else not progress
+        ranked = {}
+        with tqdm(
+            total=len(rows), desc=self.cell.name, unit="order" if self.orders > 1 else "query", disable=hidden
+        ) as bar:
+            for each in self._engine.rank(rows):
+                ranked[each.ranking.qid] = each
+                bar.update()
+        found = iter(rows)
+        results = []
+        for place, (query, given) in enumerate(queries):
+            done = [ranked[next(found).query.qid] for _ in orders[place]]
+            scores = np.zeros((len(done), len(given)))  # [orders, passages as that order shows them]
+            for number, each in enumerate(done):
+                scores[number, list(each.order.indices)] = each.ranking.scores
+            if len(done) == 1:
+                ranking, final = list(done[0].order.indices), scores[0]
+            else:
+                final = _unshuffled(_standardised(scores), orders[place]).mean(axis=0)
+                scores = _unshuffled(scores, orders[place])
+                ranking = _by_score(final, scores.mean(axis=0), orders[place][0])
+            cost = _total(str(place), [each.cost for each in done])
+            results.append(
+                Results(
+                    query,
+                    tuple(
+                        _result(rank, index, given[index], float(final[index]))
+                        for rank, index in enumerate(ranking[:most], 1)
+                    ),
+                    cost,
+                    len(done),
+                    _agreement(scores),
+                )
+            )
+        self.costs = [each.cost for each in results]
+        check_failures(self.cell.name, self.costs, self.cell.mechanism_settings.get("max_failure_rate", 1.0))
+        return results
 
 
-def _candidates(place: int, query: str, passages: Sequence[str | Passage]) -> Candidates:
+def _result(rank: int, index: int, given: Given, score: float) -> Result:
+    return Result(rank, index, given.id, score, given.text, given.title, given.fields, given.passage)
+
+
+def _query(query: Any, where: str) -> str:
+    return read_text(query.text if isinstance(query, Query) else query, where)
+
+
+def _pairs(queries: Any) -> Iterator[tuple[str, list[Given]]]:
+    """The (query, passages) of many, read; an error names the query's place."""
+    if isinstance(queries, (str, bytes, Mapping)) or not isinstance(queries, Iterable):
+        raise UserError(f"queries: {type(queries).__name__}: expected a list of (query, passages)")
+    for place, pair in enumerate(queries):
+        if isinstance(pair, Candidates):
+            pair = pair.query, pair.passages
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise UserError(f"queries[{place}]: {type(pair).__name__}: expected (query, passages)")
+        query, passages = pair
+        try:
+            yield _query(query, "query"), read_passages(passages)
+        except UserError as error:
+            raise UserError(f"queries[{place}]: {error}") from None
+
+
+def _candidates(place: int, number: int, query: str, given: Sequence[Given]) -> Candidates:
     """Passages by their places, so that one that is given twice stays two."""
-    shown = tuple(
-        Passage(str(index), passage) if isinstance(passage, str) else Passage(str(index), passage.text, passage.title)
-        for index, passage in enumerate(passages)
+    name = f"{place}" if number == 0 else f"{place} (order {number + 1})"
+    return Candidates(
+        Query(name, query),
+        tuple(each.shown for each in given),
+        tuple(float(len(given) - index) for index in range(len(given))),
     )
-    return Candidates(Query(str(place), query), shown, tuple(float(len(shown) - index) for index in range(len(shown))))
+
+
+def _orders(query: str, given: Sequence[Given], count: int) -> list[list[int]]:
+    """Orders of the passages: the one given, or several that do not depend on it, each second one a reverse.
+
+    A shuffle is the order of digests of seed, query and passage, so the same passages come in the same orders however
+    they are brought.
+    """
+    if count == 1:
+        return [list(range(len(given)))]
+    orders: list[list[int]] = []
+    for seed in range((count + 1) // 2):
+        keys = [
+            hashlib.sha256("\0".join((str(seed), query, each.title, each.text)).encode()).digest() for each in given
+        ]
+        order = sorted(range(len(given)), key=keys.__getitem__)
+        orders += [order, order[::-1]]
+    return orders[:count]
+
+
+def _standardised(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """float64[orders, passages]: mean 0 and deviation 1 within each order; 0 where all scores are equal."""
+    centred = scores - scores.mean(axis=1, keepdims=True) if scores.size else scores
+    deviation = centred.std(axis=1, keepdims=True) if scores.size else np.ones((len(scores), 1))
+    return np.divide(centred, deviation, out=np.zeros_like(centred), where=deviation > 0)
+
+
+def _unshuffled(scores: npt.NDArray[np.float64], orders: Sequence[Sequence[int]]) -> npt.NDArray[np.float64]:
+    """float64[orders, passages]: from the order that each row is of to the order given."""
+    found = np.empty_like(scores)
+    np.put_along_axis(found, np.array(orders, dtype=np.int64).reshape(scores.shape), scores, axis=1)
+    return found
+
+
+def _by_score(final: npt.NDArray[np.float64], raw: npt.NDArray[np.float64], order: Sequence[int]) -> list[int]:
+    """Passages by falling score; equal ones by the mean of the raw scores, then by their place in the first order.
+
+    Of two passages standardised scores are ±1 whatever they were: where the orders disagree, raw scores decide.
+    """
+    return sorted(order, key=lambda index: (-round(float(final[index]), 12), -float(raw[index])))
+
+
+def _agreement(scores: npt.NDArray[np.float64]) -> float | None:
+    """Mean Kendall τ between the rankings of all pairs of orders; None where there are no two, or no two passages."""
+    if len(scores) < 2 or scores.shape[1] < 2:
+        return None
+    pairs = [
+        float(stats.kendalltau(one, other).statistic) for place, one in enumerate(scores) for other in scores[:place]
+    ]
+    return float(np.mean(pairs)) if np.isfinite(pairs).all() else 0.0
+
+
+def _total(qid: str, costs: Sequence[Cost]) -> Cost:
+    """The cost of one query over its orders; passages cut are those of one order."""
+    outcomes: Counter[str] = Counter()
+    for cost in costs:
+        outcomes.update(cost.outcomes)
+    names = ("groups", "memo_hits", "forward_passes", "prompt_tokens", "generated_tokens", "layer_tokens")
+    return Cost(
+        qid,
+        seconds=sum(cost.seconds for cost in costs),
+        truncated_passages=costs[0].truncated_passages,
+        outcomes={name: outcomes[name] for name in sorted(outcomes)},
+        **{name: sum(getattr(cost, name) for cost in costs) for name in names},
+    )
+
+
+def _one_of(name: str, value: Any, allowed: Iterable[str]) -> None:
+    if not isinstance(value, str) or value not in allowed:
+        raise UserError(f"{name}: {value!r}: expected one of {', '.join(allowed)}")
+
+
+def _family(family: Any) -> str:
+    if not isinstance(family, str):
+        raise UserError(f"family: {family!r}: expected the name of a prompt family")
+    return family_named(family).name
+
+
+def _settings(name: str, settings: Any) -> dict[str, Any]:
+    if settings is None:
+        return {}
+    if not isinstance(settings, Mapping) or not all(isinstance(key, str) for key in settings):
+        raise UserError(f"{name}: {settings!r}: expected a mapping of names")
+    return dict(settings)
+
+
+def _window(window: Any, layers: int) -> LayerWindow:
+    """The layers that a window names, as text, as one layer or as (start, end)."""
+    parts = [window.start, window.end] if isinstance(window, LayerWindow) else window
+    if isinstance(parts, (tuple, list)) and len(parts) == 2:
+        text = "-".join(_layer(part, window) for part in parts)
+    elif isinstance(parts, str):
+        text = parts
+    else:
+        text = _layer(parts, window)
+    return LayerWindow.parse(text, layers)
+
+
+def _layer(value: Any, window: Any) -> str:
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 0:
+        raise UserError(f"window: {window!r}: expected 'all', '10-13', (10, 13) or a layer from 0")
+    return str(int(value))

@@ -6,23 +6,28 @@ Words follow from the numbers: what a corrected test does not show is said not t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from layerrank.core import files
-from layerrank.core.systems import CEILING, FIRST_STAGE, parse_system
-from layerrank.core.windows import ALL as ALL_LAYERS
+from layerrank.core import files, frames
+from layerrank.core.systems import (
+    ALL_LAYERS,
+    CEILING,
+    FIRST_STAGE,
+    MECHANISMS,
+    by_mechanism,
+    parse_system,
+    whole_list_windows,
+)
 from layerrank.core.windows import rule_of, window_label
-from layerrank.evaluation import compare
 from layerrank.report.tables.describe import P_VALUE, Cell, Column, Section, Table, Value, interval, row
-from layerrank.report.tables.effectiveness import FRAMEWORKS, MECHANISMS, TESTS, Marks
+from layerrank.report.tables.effectiveness import TESTS, Marks
 from layerrank.report.tables.render import answer_page
 
-ALL = "listwise-attention-all"
 SIGNED = "+.3f"
 Name = tuple[str, str]  # collection, model
 
@@ -34,15 +39,6 @@ class Answer:
     question: str
     statements: tuple[str, ...]
     table: Table
-
-
-@dataclass(frozen=True)
-class Tests:
-    """How differences are tested: as `Marks`, with the seed and number of resamples."""
-
-    marks: Marks
-    seed: int
-    resamples: int
 
 
 def write(path: Path, answer: Answer, figure: Path) -> None:
@@ -82,7 +78,7 @@ def where(
             & (means["variant"] == "base")
             & (means["measure"] == measure)
         ].set_index("system")["mean"]
-        known = {name: float(base[name]) if name in base else math.nan for name in (ALL, FIRST_STAGE)}
+        known = {name: float(base[name]) if name in base else math.nan for name in (ALL_LAYERS, FIRST_STAGE)}
         found.append((f"{model} on {collection}", shape, best))
         values: list[Value | Cell] = [
             f"{model} on {collection}",
@@ -92,7 +88,7 @@ def where(
             int(shape["best_layer"]),
             float(best["relative_depth"]),
             Cell(float(best["mean"]), detail=interval(float(best["low"]), float(best["high"]), ".3f")),
-            known[ALL],
+            known[ALL_LAYERS],
             known[FIRST_STAGE],
         ]
         rows.append(row(values))
@@ -118,15 +114,17 @@ def where(
     )
 
 
-def mechanisms(values: pd.DataFrame, costs: pd.DataFrame, measure: str, tests: Tests) -> Answer:
+def mechanisms(
+    means: pd.DataFrame, comparisons: pd.DataFrame, costs: pd.DataFrame, measure: str, variant: str, marks: Marks
+) -> Answer:
     """How attention compares with likelihood and generation in each framework, on the same candidates.
 
-    Attention reads all layers, or the first window that is no oracle's. A family of tests is all of these comparisons
-    of one collection and model.
+    Attention reads all layers, or the first window that is no oracle's (`systems.by_mechanism`).
 
     Args:
-        values: per-query values of the grid's variant, columns `frames.VALUES`.
-        costs: of `summarise-costs`, for the passes of each cell.
+        means: of `aggregate`, columns `frames.MEANS`; `variant` is the grid's.
+        comparisons: of `compare`, columns `frames.COMPARISON`.
+        costs: of `summarise-costs`, columns `frames.SUMMARY`, for the passes of each cell.
     """
     columns = (
         Column("Framework"),
@@ -136,44 +134,38 @@ def mechanisms(values: pd.DataFrame, costs: pd.DataFrame, measure: str, tests: T
     )
     sections = []
     counts: dict[str, list[str]] = {"better": [], "worse": [], "not shown to differ": []}
-    sizes: set[int] = set()
-    several = len(values[["collection", "model"]].drop_duplicates()) > 1
-    for (collection, model), group in values[values["measure"] == measure].groupby(["collection", "model"], sort=False):
-        wide = group.pivot(index="qid", columns="system", values="value")
-        cells = _cells(dict.fromkeys(group["system"]))
-        pairs = [
-            (ways[other], ways["attention"])
-            for ways in cells.values()
-            for other in ("likelihood", "generation")
-            if "attention" in ways and other in ways
-        ]
-        tested = {(one["baseline"], one["system"]): one for one in _tested(wide, pairs, tests)}
-        sizes |= {len(pairs)} if pairs else set()
-        passes = costs[(costs["collection"] == collection) & (costs["model"] == model)].set_index("system")
+    tests = _tests(comparisons, frames.OF_MECHANISMS, measure, variant)
+    passes = _by_system(costs, "forward_passes")
+    means = _of(means, measure, variant)
+    found = _means(means)
+    for (collection, model), own in found.items():
         rows = []
-        for framework, ways in cells.items():
+        for framework, ways in by_mechanism(own).items():
             shown: list[Value | Cell] = [framework]
             for way in MECHANISMS:
                 name = ways.get(way, "")
-                detail = format(float(passes["forward_passes"][name]), ".1f") if name in passes.index else ""
-                shown.append(Cell(float(wide[name].mean()), detail=detail) if name else Cell())
-            for other in ("likelihood", "generation"):
-                one = tested.get((ways.get(other, ""), ways.get("attention", "")))
+                number = passes.get((collection, model, name))
+                detail = "" if number is None else format(number, ".1f")
+                shown.append(Cell(own[name], detail=detail) if name else Cell())
+            for other in MECHANISMS[1:]:
+                one = tests.get((collection, model, ways.get(other, ""), ways.get("attention", "")))
                 if one is None:
                     shown.append(Cell())
                     continue
-                mark = tests.marks.of(one)
+                mark = marks.of(one)
                 kind = {"↑": "better", "↓": "worse", "": "not shown to differ"}[mark]
-                where = f" ({model} on {collection})" if several else ""
+                where = f" ({model} on {collection})" if len(found) > 1 else ""
                 counts[kind].append(f"{framework} against {other}{where}")
                 shown.append(Cell(one["difference"], marks=mark, detail=interval(one["low"], one["high"], SIGNED)))
             rows.append(row(shown))
-        first = f"BM25 {wide[FIRST_STAGE].mean():.3f}" if FIRST_STAGE in wide else ""
-        ceiling = f", ceiling {wide[CEILING].mean():.3f}" if CEILING in wide else ""
-        sections.append(Section(f"{model} on {collection} · {len(wide)} queries · {first}{ceiling}", tuple(rows)))
+        first = f"BM25 {own[FIRST_STAGE]:.3f}" if FIRST_STAGE in own else ""
+        ceiling = f", ceiling {own[CEILING]:.3f}" if CEILING in own else ""
+        queries = _queries(means, collection)
+        sections.append(Section(f"{model} on {collection} · {queries} queries · {first}{ceiling}", tuple(rows)))
     total = sum(map(len, counts.values()))
-    read = (ways["attention"] for ways in _cells(dict.fromkeys(values["system"])).values() if "attention" in ways)
+    read = {ways["attention"] for own in found.values() for ways in by_mechanism(own).values() if "attention" in ways}
     windows = {window_label(parse_system(name).window) for name in read}
+    every = sum(_queries(means, collection) for collection in {name for name, _ in found})
     statements = (
         f"Attention ({_listed(sorted(windows))}) is better than another mechanism in "
         f"{_counted(counts['better'], total)}.",
@@ -181,12 +173,10 @@ def mechanisms(values: pd.DataFrame, costs: pd.DataFrame, measure: str, tests: T
         f"No difference is shown in {_counted(counts['not shown to differ'], total, name=False)}: "
         "the intervals say how large one could still be.",
         *_failures(costs),
-        f"Same candidates, texts and cuts everywhere; "
-        f"{len(values[['collection', 'qid']].drop_duplicates())} queries in all. "
-        "Against BM25: the table “all systems”.",
+        f"Same candidates, texts and cuts everywhere; {every} queries in all. Against BM25: the table “all systems”.",
     )
     notes = (
-        f"↑ ↓: attention better or worse; {_said(tests)} over {_sizes(sizes)} comparisons of a collection and model.",
+        f"↑ ↓: attention better or worse; {_said(marks)} over {_sizes(tests)} comparisons of a collection and model.",
         "Below a mean: forward passes a query. A dash: a cell that this study leaves out.",
     )
     return Answer(
@@ -197,13 +187,20 @@ def mechanisms(values: pd.DataFrame, costs: pd.DataFrame, measure: str, tests: T
 
 
 def windows(
-    values: pd.DataFrame, costs: pd.DataFrame, latencies: Mapping[Name, pd.DataFrame], measure: str, tests: Tests
+    means: pd.DataFrame,
+    comparisons: pd.DataFrame,
+    costs: pd.DataFrame,
+    latencies: Mapping[Name, pd.DataFrame],
+    measure: str,
+    variant: str,
+    marks: Marks,
 ) -> Answer:
     """What a window of layers saves against all layers, and what it loses.
 
     Args:
-        values: per-query values of the base variant, columns `frames.VALUES`.
-        costs: of `summarise-costs`.
+        means: of `aggregate`, columns `frames.MEANS`.
+        comparisons: of `compare`, columns `frames.COMPARISON`.
+        costs: of `summarise-costs`, columns `frames.SUMMARY`.
         latencies: of `measure-latency`, for pairs that were timed.
     """
     columns = (
@@ -215,44 +212,39 @@ def windows(
         Column("seconds, %", ".0f", group="Of all layers"),
     )
     sections, statements = [], []
-    sizes: set[int] = set()
-    for (collection, model), group in values[values["measure"] == measure].groupby(["collection", "model"], sort=False):
-        wide = group.pivot(index="qid", columns="system", values="value")
-        names = [name for name in dict.fromkeys(group["system"]) if name.startswith("listwise-attention-")]
-        if ALL not in names:
+    tests = _tests(comparisons, frames.OF_WINDOWS, measure, variant)
+    work = _by_system(costs, "layer_tokens")
+    means = _of(means, measure, variant)
+    for (collection, model), own in _means(means).items():
+        if ALL_LAYERS not in own:
             continue
-        chosen = [name for name in names if name != ALL]
-        fair = [name for name in chosen if not parse_system(name).upper_bound]
-        tested = {one["system"]: one for one in _tested(wide, [(ALL, name) for name in fair], tests)}
-        sizes |= {len(fair)} if fair else set()
-        work = costs[(costs["collection"] == collection) & (costs["model"] == model)].set_index("system")[
-            "layer_tokens"
-        ]
-        timed = _prefill(latencies.get((str(collection), str(model))))
-        rows = [row(["all layers", float(wide[ALL].mean()), Cell(), Cell(), 100.0, 100.0 if ALL in timed else None])]
-        for name in chosen:
-            one = tested.get(name)
-            difference = wide[name] - wide[ALL]
-            share = 100 * float(work[name] / work[ALL])
-            seconds = 100 * timed[name] / timed[ALL] if name in timed and ALL in timed else None
+        timed = _prefill(latencies.get((collection, model)))
+        every = own[ALL_LAYERS]
+        rows = [row(["all layers", every, Cell(), Cell(), 100.0, 100.0 if ALL_LAYERS in timed else None])]
+        for name in whole_list_windows(own):
+            one = tests.get((collection, model, ALL_LAYERS, name))
+            share = 100 * work[collection, model, name] / work[collection, model, ALL_LAYERS]
+            seconds = 100 * timed[name] / timed[ALL_LAYERS] if name in timed and ALL_LAYERS in timed else None
             changed = (
-                Cell(one["difference"], marks=tests.marks.of(one), detail=interval(one["low"], one["high"], SIGNED))
+                Cell(one["difference"], marks=marks.of(one), detail=interval(one["low"], one["high"], SIGNED))
                 if one
-                else Cell(float(difference.mean()))
+                else Cell(own[name] - every)
             )
-            p = Cell(one[TESTS[tests.marks.test][0]]) if one else Cell()
+            p = Cell(one[TESTS[marks.test][0]]) if one else Cell()
             label = window_label(parse_system(name).window)
-            rows.append(row([label, float(wide[name].mean()), changed, p, share, seconds], aside=one is None))
+            rows.append(row([label, own[name], changed, p, share, seconds], aside=one is None))
             if one and rule_of(parse_system(name).window):
-                statements.append(_saved(f"{model} on {collection}: the {label}", share, one, tests))
-        extra = [name for name in timed if name not in names]
-        for name in extra:
+                statements.append(_saved(f"{model} on {collection}: the {label}", share, one, marks))
+        for name in (name for name in timed if name not in own):
             label = f"{window_label(parse_system(name).window)} (timed only)"
-            rows.append(row([label, None, None, None, None, 100 * timed[name] / timed[ALL] if ALL in timed else None]))
-        first = f"BM25 {wide[FIRST_STAGE].mean():.3f}" if FIRST_STAGE in wide else ""
-        sections.append(Section(f"{model} on {collection} · {len(wide)} queries · {first}", tuple(rows)))
+            seconds = 100 * timed[name] / timed[ALL_LAYERS] if ALL_LAYERS in timed else None
+            rows.append(row([label, None, None, None, None, seconds]))
+        first = f"BM25 {own[FIRST_STAGE]:.3f}" if FIRST_STAGE in own else ""
+        sections.append(
+            Section(f"{model} on {collection} · {_queries(means, collection)} queries · {first}", tuple(rows))
+        )
     notes = (
-        f"↑ ↓: better or worse than all layers; {_said(tests)} over the {_sizes(sizes)} windows. "
+        f"↑ ↓: better or worse than all layers; {_said(marks)} over the {_sizes(tests)} windows. "
         "That no loss is shown does not show that there is none.",
         "A window ends the forward pass at its last layer: those above are neither loaded nor run. "
         "Work is tokens × layers; seconds are those of the windows that the study times, from text to scores.",
@@ -266,22 +258,36 @@ def windows(
     )
 
 
-def _cells(systems: Iterable[str]) -> dict[str, dict[str, str]]:
-    """The system of each mechanism by framework; attention's is that of all layers, else of its first fair window."""
-    found: dict[str, dict[str, str]] = {}
-    for name in systems:
-        system = parse_system(name)
-        if not system.mechanism or system.upper_bound or system.mechanism not in MECHANISMS:
-            continue
-        ways = found.setdefault(system.framework, {})
-        if system.mechanism not in ways or system.window == ALL_LAYERS:
-            ways[system.mechanism] = name
-    known = [name for name in FRAMEWORKS if name in found]
-    return {name: found[name] for name in [*known, *(name for name in found if name not in FRAMEWORKS)]}
+def _of(frame: pd.DataFrame, measure: str, variant: str) -> pd.DataFrame:
+    return frame[(frame["measure"] == measure) & (frame["variant"] == variant)]
 
 
-def _tested(wide: pd.DataFrame, pairs: Sequence[tuple[str, str]], tests: Tests) -> list[dict[str, Any]]:
-    return compare.family(wide, pairs, tests.seed, tests.resamples) if pairs else []
+def _means(means: pd.DataFrame) -> dict[Name, dict[str, float]]:
+    """Mean by system, for each collection and model."""
+    found: dict[Name, dict[str, float]] = {}
+    for record in means.to_dict("records"):
+        name = str(record["collection"]), str(record["model"])
+        found.setdefault(name, {})[str(record["system"])] = float(record["mean"])
+    return found
+
+
+def _tests(comparisons: pd.DataFrame, family: str, measure: str, variant: str) -> dict[tuple[str, ...], dict[str, Any]]:
+    """The comparisons of one family, by (collection, model, baseline, system)."""
+    own = _of(comparisons[comparisons["family"] == family], measure, variant)
+    records = [{str(key): value for key, value in record.items()} for record in own.to_dict("records")]
+    return {tuple(record[key] for key in ("collection", "model", "baseline", "system")): record for record in records}
+
+
+def _by_system(costs: pd.DataFrame, column: str) -> dict[tuple[str, str, str], float]:
+    """One column of `costs`, by (collection, model, system)."""
+    return {
+        (str(record["collection"]), str(record["model"]), str(record["system"])): float(record[column])
+        for record in costs.to_dict("records")
+    }
+
+
+def _queries(means: pd.DataFrame, collection: str) -> int:
+    return int(means.loc[means["collection"] == collection, "queries"].max())
 
 
 def _failures(costs: pd.DataFrame) -> list[str]:
@@ -307,9 +313,9 @@ def _prefill(latency: pd.DataFrame | None) -> dict[str, float]:
     return {str(name): float(part["median"].sum()) for name, part in chosen.groupby("system", sort=False)}
 
 
-def _saved(subject: str, share: float, one: dict[str, Any], tests: Tests) -> str:
+def _saved(subject: str, share: float, one: dict[str, Any], marks: Marks) -> str:
     span = interval(one["low"], one["high"], SIGNED).replace("\u00a0", " ")
-    verdict = {"↑": "a significant gain", "↓": "a significant loss", "": "no difference shown"}[tests.marks.of(one)]
+    verdict = {"↑": "a significant gain", "↓": "a significant loss", "": "no difference shown"}[marks.of(one)]
     return (
         f"{subject} takes {share:.0f} % of the work of all layers and changes the mean by "
         f"{one['difference']:+.3f} {span}: {verdict}.".replace("-0.", "−0.")
@@ -323,8 +329,8 @@ def _tallied(statements: Sequence[str]) -> list[str]:
     return [f"Of {len(statements)} selected windows over all pairs of a collection and a model: {said}."]
 
 
-def _said(tests: Tests) -> str:
-    return f"{TESTS[tests.marks.test][1]}, two-sided, α = {tests.marks.alpha:g} after Holm’s correction"
+def _said(marks: Marks) -> str:
+    return f"{TESTS[marks.test][1]}, two-sided, α = {marks.alpha:g} after Holm’s correction"
 
 
 def _verdict(bells: Sequence[str], reasons: Sequence[str]) -> str:
@@ -345,5 +351,7 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1] if names else ""
 
 
-def _sizes(sizes: set[int]) -> str:
+def _sizes(tests: Mapping[tuple[str, ...], dict[str, Any]]) -> str:
+    """The sizes of the families that these tests are from."""
+    sizes = {int(one["tests"]) for one in tests.values()}
     return " to ".join(str(size) for size in sorted({min(sizes), max(sizes)})) if sizes else "0"

@@ -14,6 +14,7 @@ import yaml
 from layerrank.core.errors import UserError
 from layerrank.core.windows import ALL, ORACLE, LayerWindow, fixed_window, rule_of
 from layerrank.evaluation import measures
+from layerrank.layers.rules import rule_schema
 from layerrank.ranking.cells import Cell
 from layerrank.ranking.frameworks import KINDS, make_sorter
 from layerrank.study.config import Entry, Study, chosen_on
@@ -31,7 +32,7 @@ def load_study(config: Mapping[str, Any], base: Path) -> Study:
     """
     schemas = base / "workflow" / "schemas"
     own = {key: copy.deepcopy(value) for key, value in config.items() if key not in SNAKEMAKE_KEYS}
-    checked = validated(own, _read_yaml(schemas / "config.schema.yaml"), "config")
+    checked = validated(own, config_schema(base), "config")
     entries = {}
     for kind in ("collections", "models"):
         catalogue: Entry = {}
@@ -45,6 +46,13 @@ def load_study(config: Mapping[str, Any], base: Path) -> Study:
     study = Study(checked, entries["collections"], entries["models"])
     _cross_check(study)
     return study
+
+
+def config_schema(base: Path) -> Entry:
+    """The schema of a study: workflow/schemas/config.schema.yaml, with the selection rules that there are."""
+    schema = _read_yaml(base / "workflow" / "schemas" / "config.schema.yaml")
+    schema["properties"]["layers"]["properties"]["selection"]["additionalProperties"] = rule_schema()
+    return schema
 
 
 def validated(value: Any, schema: Entry, what: str) -> Any:
@@ -153,8 +161,6 @@ def _cross_check(study: Study) -> None:
             )
     for name, rule in selection.items():
         where = f"config key layers.selection.{name}"
-        if rule["rule"] == "fixed" and "window" not in rule:
-            raise UserError(f"{where}: the rule 'fixed' needs a window, such as 10-13")
         if (rule["rule"] == ORACLE) != name.startswith(ORACLE):
             raise UserError(f"{where}: names that begin with 'oracle' are for the rule 'oracle' alone, an upper bound")
         on = rule.get("chosen_on")

@@ -17,7 +17,7 @@ from typing import Any
 from snakemake.io import expand, local, multiext, report
 
 from layerrank.collections import prepared
-from layerrank.core.windows import SELECTED
+from layerrank.core.windows import ALL, fixed_window, rule_of, selected_by
 from layerrank.evaluation import measures
 from layerrank.study import config as settings
 from layerrank.study.config import Study
@@ -301,10 +301,15 @@ class Paths:
         return ["--same-collection"] if wildcards.kind == "collection" else []
 
     @cached_property
+    def fixed_windows(self) -> list[str]:
+        """The windows of whole-list attention that the configuration spells out."""
+        return [window for window in self.study.config["systems"]["cached_windows"] if fixed_window(window)]
+
+    @cached_property
     def timed_selections(self) -> list[str]:
         """The names of the selection rules whose windows are timed."""
         windows = self.study.config["latency"]["windows"]
-        return [window.removeprefix(SELECTED) for window in windows if window.startswith(SELECTED)]
+        return [rule for window in windows if (rule := rule_of(window)) is not None]
 
     def latency_selections(self, wildcards: Wildcards) -> list[str]:
         """Files of the selected windows that are timed."""
@@ -348,10 +353,8 @@ class Paths:
 
     def selection(self, wildcards: Wildcards) -> list[str]:
         """The file of the window that a system uses, where it uses a selected one."""
-        window = self.system(wildcards).window or ""
-        if not window.startswith(SELECTED):
-            return []
-        return [_selection(wildcards.collection, wildcards.model, window.removeprefix(SELECTED))]
+        rule = rule_of(self.system(wildcards).window or "")
+        return [] if rule is None else [_selection(wildcards.collection, wildcards.model, rule)]
 
     def window_flags(self, wildcards: Wildcards, input: Input) -> list[str]:
         """A system's window, and the input `selection` where it has one."""
@@ -405,9 +408,9 @@ class Paths:
 
     @cached_property
     def answer_tests(self) -> list[str]:
-        """How an answer's differences are tested."""
+        """What an answer calls significant."""
         tests = self.study.config["evaluation"]
-        return flags({key: tests[key] for key in ("test", "alpha", "seed", "resamples")})
+        return flags({key: tests[key] for key in ("test", "alpha")})
 
     def title(self, wildcards: Wildcards) -> str:
         """The title of a figure of one model on one collection."""
@@ -439,6 +442,71 @@ class Paths:
             "category": category,
             "labels": {"item": label, **labels, **within},
         }
+
+    # The explorer's pages.
+
+    @cached_property
+    def explorers(self) -> list[str]:
+        """The page of each collection and model, where the study shows any query."""
+        return self.every("<results>/explorer/{collection}/{model}.html") if self.explored else []
+
+    @cached_property
+    def explored(self) -> bool:
+        """Whether the study has an explorer."""
+        return int(self.study.config["explorer"]["queries"]) > 0
+
+    @cached_property
+    def explored_orders(self) -> Mapping[str, str]:
+        """The variants that show the base's candidates in another order, by what a page calls them; the base first."""
+        base = settings.variant_settings(self.study, "base")
+        free = ("order", "seed", "queries", "strategy")
+        same = [
+            variant
+            for variant in self.variants
+            if {k: v for k, v in settings.variant_settings(self.study, variant).items() if k not in free}
+            == {k: v for k, v in base.items() if k not in free}
+            and settings.signal_variant(self.study, variant) == variant
+        ]
+        return {variant: variant.removeprefix("order-") if variant != "base" else base["order"] for variant in same}
+
+    def explored_signals(self, wildcards: Wildcards) -> list[str]:
+        """The signals of every order that a page shows."""
+        names = wildcards.collection, wildcards.model
+        return [path for variant in self.explored_orders for path in self.signal_of(*names, variant)]
+
+    def of_explored_signals(self, wildcards: Wildcards, input: Input) -> list[str]:
+        """`order=path` of the input `signals`."""
+        each = self.shards(wildcards.collection)
+        return named((label for label in self.explored_orders.values() for _ in range(each)), input.signals)
+
+    def _explored_systems(self) -> list[tuple[str, str]]:
+        """Variant and system of the runs that a page can stand beside a window."""
+        return [(variant, name) for variant in self.shown for name in self.systems[variant]]
+
+    def explored_runs(self, wildcards: Wildcards) -> list[str]:
+        """Runs of every system that the report shows."""
+        folder = f"<results>/{wildcards.collection}/{wildcards.model}/runs"
+        return [f"{folder}/{variant}/{name}.txt" for variant, name in self._explored_systems()]
+
+    def of_explored_runs(self, wildcards: Wildcards, input: Input) -> list[str]:
+        """`system=path` of the input `runs`; those of a variant are named by it."""
+        labels = (name if variant == "base" else f"{variant}: {name}" for variant, name in self._explored_systems())
+        return named(labels, input.runs)
+
+    @cached_property
+    def explored_windows(self) -> list[str]:
+        """Windows that a page offers: those of selection rules, the first of which it opens with, then the others."""
+        cached = self.study.config["systems"]["cached_windows"]
+        return list(dict.fromkeys([*map(selected_by, self.selections), ALL, *cached]))
+
+    @cached_property
+    def explored_links(self) -> list[str]:
+        """The pages that a page leads to."""
+        return [f"{Path(page).stem}=../../answers/{Path(page).name}" for page in self.answers]
+
+    def page(self, path: str, caption: str, category: str, label: str) -> str:
+        """Output of a rule that writes one HTML page."""
+        return report(f"<results>/{path}.html", **self._shown(path, caption, category, label))
 
     @cached_property
     def answers(self) -> list[str]:

@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from layerrank.core.frames import CELL
 from layerrank.core.systems import CEILING, parse_system
+from layerrank.report.figures.inputs import panels_of
 from layerrank.report.figures.style import (
     GREY,
     NOTE_SIZE,
@@ -25,15 +26,6 @@ from layerrank.report.figures.style import (
     styled,
     value_limits,
 )
-
-
-def panels_of(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """The table by collection, model and variant in order of appearance, each with a title that names what differs."""
-    several = [column for column in CELL[1:] if table[column].nunique() > 1]
-    return [
-        (" · ".join([str(key[0]), *(str(rows[column].iloc[0]) for column in several)]), rows)
-        for key, rows in table.groupby(list(CELL), sort=False)
-    ]
 
 
 @styled

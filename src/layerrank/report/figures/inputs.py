@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from layerrank.core import files, frames
 from layerrank.core.errors import UserError
-from layerrank.core.frames import EVALUATION, PROFILE
+from layerrank.core.frames import CELL, EVALUATION, PROFILE
 from layerrank.core.records import Cost
 from layerrank.core.systems import FIRST_STAGE
 
@@ -175,3 +175,12 @@ def read_shape(path: Path, measure: str) -> Shape:
     """Read one measure's row of `layer-shape`."""
     row = only_measure(frames.read_frame(path, SHAPE), measure, path).iloc[0]
     return Shape(str(row["verdict"]), str(row["reason"]), *(float(row[column]) for column in SHAPE[3:]))
+
+
+def panels_of(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """The table by collection, model and variant in order of appearance, each with a title that names what differs."""
+    several = [column for column in CELL[1:] if table[column].nunique() > 1]
+    return [
+        (" · ".join([str(key[0]), *(str(rows[column].iloc[0]) for column in several)]), rows)
+        for key, rows in table.groupby(list(CELL), sort=False)
+    ]

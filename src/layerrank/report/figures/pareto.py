@@ -17,7 +17,7 @@ from matplotlib.transforms import Bbox
 
 from layerrank.core.systems import CEILING, FIRST_STAGE, parse_system
 from layerrank.core.windows import window_label
-from layerrank.report.figures.effectiveness import panels_of
+from layerrank.report.figures.inputs import panels_of
 from layerrank.report.figures.style import (
     GREY,
     INK,

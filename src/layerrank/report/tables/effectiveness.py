@@ -11,7 +11,7 @@ import pandas as pd
 
 from layerrank.core import frames
 from layerrank.core.errors import UserError
-from layerrank.core.systems import CEILING, FIRST_STAGE, System, parse_system
+from layerrank.core.systems import CEILING, FIRST_STAGE, FRAMEWORKS, MECHANISMS, System, parse_system
 from layerrank.core.windows import window_label
 from layerrank.report.tables.describe import P_VALUE, Cell, Column, Row, Section, Table, embolden, interval, row
 
@@ -21,8 +21,6 @@ TESTS: Mapping[str, tuple[str, str]] = {
     "randomisation": ("p_randomisation_holm", "paired randomisation test"),
     "t-test": ("p_t_holm", "paired t-test"),
 }
-FRAMEWORKS = ("pointwise", "pairwise", "setwise", "listwise")
-MECHANISMS = ("attention", "likelihood", "generation")
 VALUES: Mapping[str, str] = {
     "means": "mean over all judged queries; one that a system did not rank counts as an empty ranking",
     "with-relevant-candidate": (
@@ -87,7 +85,11 @@ class Results:
         measure or a variant that is not there.
         """
         means = pick(means, measures, variant)
-        comparisons = comparisons[(comparisons["variant"] == variant) & comparisons["measure"].isin(measures)]
+        comparisons = comparisons[
+            (comparisons["variant"] == variant)
+            & comparisons["measure"].isin(measures)
+            & (comparisons["family"] == frames.AGAINST_BASELINE)
+        ]
         key = ("collection", "model", "measure")
         return cls(
             _by(means, (*key, "system")),

@@ -1,0 +1,40 @@
+# The report's first item: a page for each model and collection, on which a window is dragged and the ranking follows.
+
+
+rule explore:
+    input:
+        candidates="<results>/{collection}/candidates/base.jsonl.gz",
+        qrels="<results>/{collection}/candidates/base.qrels.txt",
+        model="<resources>/models/{model}",
+        check="<results>/{collection}/{model}/prompts/base.json",
+        signals=PATHS.explored_signals,
+        runs=PATHS.explored_runs,
+        selections=PATHS.selections_of,
+        profile="<results>/{collection}/{model}/layers/profile.tsv",
+    output:
+        PATHS.page("explorer/{collection}/{model}", "explorer", EXPLORER, "explore"),
+    log:
+        "<logs>/{collection}/{model}/explore.log",
+    conda:
+        "../../envs/model.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        signals=PATHS.of_explored_signals,
+        runs=PATHS.of_explored_runs,
+        windows=PATHS.explored_windows,
+        prompt=PATHS.prompt_flags,
+        measure=CONFIG["layers"]["measure"],
+        strategy=CONFIG["layers"]["strategy"],
+        chosen=as_json(CONFIG["explorer"]["chosen"]),
+        queries=CONFIG["explorer"]["queries"],
+        title=PATHS.title,
+        links=PATHS.explored_links,
+        code=code_digest("explore"),
+    shell:
+        "python -m layerrank explore --candidates {input.candidates:q} --qrels {input.qrels:q} --model {input.model:q}"
+        " --signals {params.signals:q} --runs {params.runs:q} --windows {params.windows:q}"
+        " --selections {input.selections:q} --profile {input.profile:q} {params.prompt:q}"
+        " --measure {params.measure:q} --strategy {params.strategy} --chosen {params.chosen:q}"
+        " --queries {params.queries} --title {params.title:q} --links {params.links:q} --output {output:q} 2> {log:q}"
