@@ -21,7 +21,7 @@ from layerrank.core.errors import UserError
 from layerrank.study import slurm
 from layerrank.study.code import code_digest
 from layerrank.study.load import load_study
-from layerrank.study.paths import Paths, as_json
+from layerrank.study.paths import Paths, as_json, one_of
 
 slurm.steady()
 
@@ -52,15 +52,15 @@ pathvars:
 
 
 wildcard_constraints:
-    collection="[A-Za-z0-9][A-Za-z0-9._-]*",
-    model="[A-Za-z0-9][A-Za-z0-9._-]*",
-    variant="[a-z0-9][a-z0-9_-]*",
-    selection="[a-z0-9][a-z0-9-]*",
-    system="[a-zA-Z0-9-]+",
+    collection=one_of(STUDY.collections),
+    model=one_of(STUDY.models),
+    variant=one_of(PATHS.variants),
+    selection=one_of(PATHS.selections),
+    system="[A-Za-z0-9_-]+",
     shard=r"\d+",
     shards=r"\d+",
     kind="collection|model",
-    fixed="[A-Za-z0-9][A-Za-z0-9._-]*",
+    fixed=one_of([*STUDY.collections, *STUDY.models]),
 
 
 # Every rule's shell line is a subcommand that can be run by hand: `python -m layerrank …` with src/ on the path. Its python

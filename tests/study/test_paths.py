@@ -1,5 +1,6 @@
 """Input functions and flags, on a study of two collections and two models of which one pair is left out."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from layerrank.study.load import load_study
-from layerrank.study.paths import Paths, as_json, flags, named
+from layerrank.study.paths import Paths, as_json, flags, named, one_of
 
 BASE = Path(__file__).parents[2]
 SYSTEMS = ["all", "L1-2", "selected-peak"]
@@ -174,6 +175,18 @@ def test_runs_and_costs_of_a_variant(two):
     assert two.of_costs(job(variant="base"), SimpleNamespace(costs=list("xyz"))) == named(systems[:3], "xyz")
 
 
+def test_a_system_is_ranked_by_one_rule_in_the_variants_that_run_it(two):
+    def made(variant, system):
+        path = f"results/long/a/runs/{variant}/{system}.txt"
+        return [cached for cached in (True, False) if re.search(rf"/{two.systems_where(cached=cached)}\.txt$", path)]
+
+    assert made("base", "listwise-attention-all") == made("grid", "listwise-attention-all") == [True]
+    assert made("grid", "setwise-likelihood") == [False]
+    assert made("base", "setwise-likelihood") == made("grid", "setwise-attention-all") == []
+    assert one_of(["a.b", "c"]) == r"(?:a\.b|c)"
+    assert not re.search(one_of([]), "a")
+
+
 def test_parts_of_a_run(two):
     assert two.parts("txt")(job()) == [
         f"<results>/{{collection}}/{{model}}/runs/{{variant}}/{{system}}.shard-{i}-of-2.txt" for i in (0, 1)
@@ -181,8 +194,8 @@ def test_parts_of_a_run(two):
     assert two.shard_flags(job(shard="1", shards="2")) == ["--shard", "1", "--shards", "2"]
     assert two.shard_flags(job()) == []
     assert (two.failures_allowed(job(shard="1")), two.failures_allowed(job())) == (1.0, 0.2)
-    assert (two.collections_where(sharded=True), two.collections_where(sharded=False)) == ("long", "short")
-    assert paths(systems={}).collections_where(sharded=True) == "none"
+    assert (two.collections_where(sharded=True), two.collections_where(sharded=False)) == ("(?:long)", "(?:short)")
+    assert not re.search(paths(systems={}).collections_where(sharded=True), "long")
 
 
 def test_what_the_report_holds(two):

@@ -8,6 +8,7 @@ shell reads it (`{params.runs:q}`).
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,6 +31,8 @@ Input = Any
 """A job's input files, by name."""
 
 PAIR = "<results>/{collection}/{model}"
+NOTHING = "(?!)"
+"""A pattern that nothing is like."""
 
 
 def as_json(value: Any) -> str:
@@ -40,6 +43,12 @@ def as_json(value: Any) -> str:
 def named(names: Iterable[str], paths: Iterable[str]) -> list[str]:
     """`name=path` of each."""
     return [f"{name}={path}" for name, path in zip(names, paths, strict=True)]
+
+
+def one_of(names: Iterable[str]) -> str:
+    """A pattern of these names, for a wildcard."""
+    found = "|".join(re.escape(name) for name in names)
+    return f"(?:{found})" if found else NOTHING
 
 
 def flags(values: Mapping[str, Any]) -> list[str]:
@@ -327,15 +336,22 @@ class Paths:
         return self.systems[wildcards.variant][wildcards.system]
 
     def systems_where(self, *, cached: bool) -> str:
-        """A pattern of the systems that the stored signal answers in any variant, or that need the model."""
-        runs = (run for variant in self.variants for run in self.systems[variant].values())
-        return "|".join(sorted({run.name for run in runs if run.cached == cached})) or "none"
+        """A pattern of the systems that the stored signal answers, or that need the model, each in its own variants.
+
+        It is for the wildcard `system` of a path `…/{variant}/{system}…`, whose variant it looks back at.
+        """
+        found = {
+            variant: [run.name for run in runs.values() if run.cached == cached]
+            for variant, runs in self.systems.items()
+        }
+        each = [f"(?<=/{variant}/){one_of(names)}" for variant, names in found.items() if names]
+        return f"(?:{'|'.join(each)})" if each else NOTHING
 
     def collections_where(self, *, sharded: bool) -> str:
         """A pattern of the collections whose online cells run as several jobs, or as one."""
         split = self.study.config["systems"]["sharded"]
         found = [name for name in self.study.collections if (split and self.shards(name) > 1) == sharded]
-        return "|".join(found) or "none"
+        return one_of(found)
 
     def framework(self, wildcards: Wildcards) -> list[str]:
         """Flags of a system's framework."""

@@ -1,17 +1,29 @@
-"""What a variant runs: every system by name, in one table."""
+"""What each variant runs: every system by name, in one table that all rules read.
+
+A name means one thing in a study. `listwise-attention-<window>` is attention that reads the whole list in one prompt:
+the stored signal answers it, in every variant, and with all layers it is always there, since windows, diagnostics and
+published figures are held against it. Other systems are cells of the grid, which one variant runs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from layerrank.ranking.frameworks import make_sorter
+from layerrank.core.systems import WHOLE_LIST
+from layerrank.core.windows import ALL
+from layerrank.ranking.frameworks import WHOLE, make_sorter
 from layerrank.study.config import Entry, Study, variant_settings
+
+STORED = ("strategy", "heads")
+"""Settings of attention that the stored signal takes."""
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One cell of the grid as it runs: its system name, what it is made of, and the window of an attention cell."""
+    """One cell of the grid as it runs: its system name, what it is made of, and the window of an attention cell.
+
+    `cached`: the stored signal answers it, without the model.
+    """
 
     name: str
     framework: str
@@ -23,44 +35,62 @@ class PlannedRun:
 
 
 def systems(study: Study, variant: str) -> dict[str, PlannedRun]:
-    """Every system that a variant runs, by name, in the order of the configuration.
+    """Every system that a variant runs, by name: whole-list attention with each of its windows, then the grid's cells.
 
-    Each variant ranks its whole list by attention with each of `cached_windows`; the grid's own runs the grid too.
-    A grid cell is `cached` where it asks for just what the stored signal answers: one prompt, whole list, attention.
+    A cell of the framework `listwise` with attention that does not read the whole list in one prompt, or reads it in
+    another way than the signal was read, has a name that says so: `sliding_listwise-attention-all`.
     """
     config = study.config["systems"]
-    depth = variant_settings(study, variant)["depth"]
-    strategy = {"strategy": variant_settings(study, variant)["strategy"]}
-    found: dict[str, PlannedRun] = {}
-
-    def add(framework: str, mechanism: str, windows: Iterable[str]) -> None:
-        cell = config["cells"].get(f"{framework}-{mechanism}", {})
-        if cell is False:
-            return
-        own_framework = config["frameworks"].get(framework, {}) | cell.get("framework", {})
-        own_mechanism = config["mechanisms"].get(mechanism, {}) | cell.get("mechanism", {})
-        kind = own_framework.pop("framework", framework)
-        way = own_mechanism.pop("mechanism", mechanism)
-        attention = way == "attention"
-        if attention:
-            own_mechanism = strategy | own_mechanism
-        whole = kind == "listwise" and make_sorter(kind, own_framework).largest_group(depth) >= depth
-        plain = own_framework.get("repeats", 1) == 1
-        plain = plain and not (own_mechanism.get("query_tokens") or own_mechanism.get("passage_tokens"))
-        cached = attention and whole and plain
-        for window in windows if attention else [None]:
-            name = f"{framework}-{mechanism}" + (f"-{window}" if window else "")
-            found[name] = PlannedRun(name, kind, own_framework, way, own_mechanism, window, cached)
-
-    whole = config["cells"].get("listwise-attention", {})
-    whole = {} if whole is False else whole
-    for window in config["cached_windows"]:
-        name = f"listwise-attention-{window}"
-        settings = strategy | config["mechanisms"].get("attention", {}) | whole.get("mechanism", {})
-        settings.pop("mechanism", None)
-        found[name] = PlannedRun(name, "listwise", {"size": "whole"}, "attention", settings, window, True)
+    windows = dict.fromkeys([ALL, *config["cached_windows"]])
+    found = {run.name: run for window in windows for run in [_whole_list(study, variant, window)]}
     if variant == config["variant"]:
         for framework in config["frameworks"]:
             for mechanism in config["mechanisms"]:
-                add(framework, mechanism, config["windows"])
+                for run in cell(study, framework, mechanism):
+                    found.setdefault(run.name, run)
     return found
+
+
+def cell(study: Study, framework: str, mechanism: str) -> list[PlannedRun]:
+    """A cell of the grid, once for each window where it reads attention; nothing where it is left out."""
+    config = study.config["systems"]
+    variant = config["variant"]
+    own = config["cells"].get(f"{framework}-{mechanism}", {})
+    if own is False:
+        return []
+    settings = config["frameworks"][framework] | own.get("framework", {})
+    kind = settings.pop("framework", framework)
+    reading = config["mechanisms"][mechanism] | own.get("mechanism", {})
+    way = reading.pop("mechanism", mechanism)
+    if way != "attention":
+        return [PlannedRun(f"{framework}-{mechanism}", kind, settings, way, reading, None, cached=False)]
+    reading = {"strategy": variant_settings(study, variant)["strategy"]} | reading
+    how = _unlike_the_signal(kind, settings, reading, int(variant_settings(study, variant)["depth"]))
+    name = f"{framework}-{mechanism}"
+    if how and name == WHOLE_LIST.name:
+        name = f"{how}_{name}"
+    return [
+        PlannedRun(f"{name}-{window}", kind, settings, way, reading, window, cached=how is None)
+        for window in config["windows"]
+    ]
+
+
+def _whole_list(study: Study, variant: str, window: str) -> PlannedRun:
+    """Whole-list attention, with the strategy and heads of the mechanism `attention` where the study has one."""
+    config = study.config["systems"]
+    own = config["cells"].get(WHOLE_LIST.name) or {}
+    said = config["mechanisms"].get("attention", {}) | own.get("mechanism", {})
+    settings = {"strategy": variant_settings(study, variant)["strategy"]}
+    settings |= {key: said[key] for key in STORED if key in said}
+    return PlannedRun(f"{WHOLE_LIST.name}-{window}", "listwise", {"size": WHOLE}, "attention", settings, window, True)
+
+
+def _unlike_the_signal(kind: str, settings: Entry, reading: Entry, depth: int) -> str | None:
+    """In what an attention cell differs from the pass that the stored signal was read in; None where in nothing."""
+    if kind != "listwise":
+        return kind
+    if make_sorter(kind, settings).largest_group(depth) < depth:
+        return "sliding"
+    if settings.get("repeats", 1) != 1:
+        return "repeated"
+    return "cut" if reading.get("query_tokens") or reading.get("passage_tokens") else None

@@ -1,0 +1,64 @@
+"""The table of what each variant runs."""
+
+from pathlib import Path
+
+import pytest
+
+from layerrank.core.systems import ALL_LAYERS
+from layerrank.study.load import load_study
+from layerrank.study.systems import systems
+
+BASE = Path(__file__).parents[2]
+NAMED = {"collections": ["pocket"], "models": ["smollm2-135m-instruct"], "first_stage": {"depth": 8}}
+
+
+def table(of="base", **own):
+    return systems(load_study(NAMED | {"systems": own, "variants": {"short": {"depth": 5}}}, BASE), of)
+
+
+def test_the_whole_list_with_all_layers_is_always_there_and_first():
+    for own in ({}, {"cached_windows": []}, {"cached_windows": ["L1-2", "all"]}):
+        assert next(iter(table(**own))) == ALL_LAYERS
+    assert list(table(cached_windows=["L1-2", "all"])) == [ALL_LAYERS, "listwise-attention-L1-2"]
+
+
+GRID = {"variant": "base", "mechanisms": {"attention": {}}, "windows": ["all", "L1-2"]}
+
+
+@pytest.mark.parametrize(
+    ("settings", "changed", "cached"),
+    [
+        ({"size": 8}, {}, ["listwise-attention-all", "listwise-attention-L1-2"]),
+        ({"size": "whole"}, {}, ["listwise-attention-all", "listwise-attention-L1-2"]),
+        ({"size": 5}, {}, ["sliding_listwise-attention-all", "sliding_listwise-attention-L1-2"]),
+        ({"size": 8, "repeats": 2}, {}, ["repeated_listwise-attention-all", "repeated_listwise-attention-L1-2"]),
+        ({"size": 8}, {"query_tokens": 4}, ["cut_listwise-attention-all", "cut_listwise-attention-L1-2"]),
+    ],
+)
+def test_listwise_attention_is_named_by_how_it_reads_the_list(settings, changed, cached):
+    found = table(**GRID | {"frameworks": {"listwise": settings}, "mechanisms": {"attention": changed}})
+    grid = {name: run for name, run in found.items() if name in cached}
+    assert list(grid) == cached
+    assert all(run.cached == name.startswith("listwise-") for name, run in grid.items())
+    assert found[ALL_LAYERS].cached
+    assert found[ALL_LAYERS].framework_settings == {"size": "whole"}
+    assert found[ALL_LAYERS].mechanism_settings == {"strategy": "masked_NA_calibration"}
+
+
+def test_a_name_means_one_thing_in_every_variant():
+    own = GRID | {"frameworks": {"listwise": {"size": 5, "step": 2}}, "variant": "short"}
+    base, short = table("base", **own), table("short", **own)
+    assert base.keys() <= short.keys()
+    assert all(base[name] == short[name] for name in base)
+
+
+def test_whole_list_attention_reads_what_the_study_says_of_attention():
+    own = GRID | {
+        "frameworks": {"setwise": {}, "listwise": {}},
+        "mechanisms": {"attention": {"strategy": "query_last", "heads": [[1, 2]], "passage_tokens": 9}},
+        "cells": {"listwise-attention": {"mechanism": {"heads": [[0, 0]]}}},
+    }
+    found = table(**own)
+    assert found[ALL_LAYERS].mechanism_settings == {"strategy": "query_last", "heads": [[0, 0]]}
+    assert found["setwise-attention-all"].mechanism_settings["heads"] == [[1, 2]]
+    assert found["cut_listwise-attention-all"].mechanism_settings["passage_tokens"] == 9
