@@ -44,7 +44,7 @@ def check(run: Path, qrels: Path, entry: Mapping[str, Any], settings: Settings, 
     if reason:
         logger.info("First stage not compared with the expected figures: %s", reason)
         return {"status": "not compared", "reason": reason}
-    wanted = {name: value for name, value in expected["measures"].items() if _cutoff(name) <= settings.depth}
+    wanted = _comparable(expected, settings.depth)
     level = entry.get("relevance_level", 1)
     found = measures.means(measures.per_query(list(wanted), judgements, files.read_run(run), level))
     tolerance = expected.get("tolerance", TOLERANCE)
@@ -70,9 +70,18 @@ def _incomparable(expected: Mapping[str, Any], settings: Settings, queries: int)
             return f"{name} is {getattr(settings, name)}, expected figures are for {expected[name]}"
     if "queries" in expected and expected["queries"] != queries:
         return f"{queries} queries, expected figures are for {expected['queries']}"
-    if all(_cutoff(name) > settings.depth for name in expected["measures"]):
+    if not _comparable(expected, settings.depth):
         return f"depth {settings.depth} is less than the expected measures need"
     return ""
+
+
+def _comparable(expected: Mapping[str, Any], depth: int) -> dict[str, float]:
+    """The expected measures that a run of this depth can reach: those without a cutoff need the figures' own depth."""
+    return {
+        name: value
+        for name, value in expected["measures"].items()
+        if (_cutoff(name) or expected.get("depth", 0)) <= depth
+    }
 
 
 def _cutoff(measure: str) -> int:
