@@ -259,7 +259,7 @@ def test_a_trec_run_with_texts(tmp_path):
     ]
     assert found[0].passages[0] == Passage("d2", "a b c", "T")
     (tmp_path / "topics.jsonl").write_text('{"text": "one"}\n')
-    with pytest.raises(UserError, match=r"topics.jsonl:1: expected 'text' and one of qid, _id, id"):
+    with pytest.raises(UserError, match=r"topics.jsonl:1: expected one of the fields _id, id, qid, query_id"):
         candidates_of_run(tmp_path / "run.txt", tmp_path / "topics.jsonl", tmp_path / "corpus.jsonl.gz")
 
 
@@ -277,6 +277,10 @@ def test_the_command_on_a_trec_run(tmp_path, model, capsys):
     assert sorted(ranking.pids) == ["d0", "d1", "d2", "d3"]
 
 
+def heads(listed):
+    return ["--mechanism", "attention", "--mechanism-settings", f'{{"strategy": "NA_only", "heads": {listed}}}']
+
+
 def test_the_command(tmp_path, model, capsys):
     files.write_candidates(tmp_path / "candidates.jsonl.gz", rows())
     common = ["rerank", "--candidates", str(tmp_path / "candidates.jsonl.gz"), "--model", str(model)]
@@ -290,6 +294,12 @@ def test_the_command(tmp_path, model, capsys):
         ([*settings, "--mechanism", "attention", "--window", "selected-peak"], "--selection"),
         ([*settings, "--mechanism", "generation", "--max-failure-rate", "0"], "mine: 100.0% of its answers"),
         ([*settings, "--mechanism", "intuition"], "generation, likelihood, attention"),
+        ([*settings, "--mechanism", "likelihood", "--window", "L0-1"], "window 'L0-1': likelihood has no layer window"),
+        ([*settings, *heads("[]"), "--window", "L0-1"], "heads: []: expected a list of [layer, head], at least one"),
+        ([*settings, *heads("[[0, 0.5]]"), "--window", "L0-1"], "heads: [0, 0.5]: expected [layer, head]"),
+        ([*settings, *heads("[[0, 99]]"), "--window", "L0-1"], "heads: [0, 99]: heads go from 0 to"),
+        ([*settings, *heads("[[3, 0]]"), "--window", "L0-1"], "heads: [3, 0]: layers go from 0 to 2"),
+        ([*settings, *heads("[[2, 0]]"), "--window", "L0-1"], "heads: none of [[2, 0]] lies in window"),
         (
             ["--framework", "listwise", "--framework-settings", '{"step": 30}', "--mechanism", "likelihood"],
             "at most size",

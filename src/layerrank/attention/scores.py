@@ -7,6 +7,7 @@ do not add up; what adds up is the signal per token. Prefix sums over layers the
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,17 +28,63 @@ def all_windows(layers: int) -> list[LayerWindow]:
     return [LayerWindow(start, end) for start in range(layers) for end in range(start, layers)]
 
 
+def check_strategy(strategy: Any, heads: Any, *, layers: int | None = None, each: int | None = None) -> Heads | None:
+    """The heads that settings name, as pairs; None where they name none, and all heads count.
+
+    Args:
+        strategy, heads: As settings give them.
+        layers: Of the model, where it is at hand.
+        each: Heads of each of its layers.
+
+    Raises:
+        UserError: An unknown strategy, heads with the masked one, no pairs or none at all, a pair twice or beyond the
+            model.
+    """
+    if not isinstance(strategy, str) or strategy not in STRATEGIES:
+        raise UserError(f"attention: strategy: {strategy!r}: expected one of {', '.join(STRATEGIES)}")
+    if heads is None:
+        return None
+    if strategy == MASKED:
+        raise UserError(f"attention: heads: strategy {MASKED} cannot choose heads: its signal is summed over them")
+    pairs = list(heads) if isinstance(heads, list | tuple) else []
+    for pair in pairs:
+        if not (isinstance(pair, list | tuple) and len(pair) == 2 and all(type(part) is int for part in pair)):
+            raise UserError(f"attention: heads: {pair!r}: expected [layer, head], both whole numbers from 0")
+        for part, number, what in zip(pair, (layers, each), ("layers", "heads"), strict=True):
+            if part < 0 or (number is not None and part >= number):
+                most = "" if number is None else f" to {number - 1}"
+                raise UserError(f"attention: heads: {list(pair)}: {what} go from 0{most}")
+    if not pairs:
+        raise UserError(f"attention: heads: {heads!r}: expected a list of [layer, head], at least one")
+    chosen: list[tuple[int, int]] = [(layer, head) for layer, head in pairs]
+    for pair in chosen:
+        if chosen.count(pair) > 1:
+            raise UserError(f"attention: heads: {list(pair)} comes twice")
+    return chosen
+
+
+def heads_within(heads: Heads | None, window: LayerWindow) -> Heads | None:
+    """Those of the heads that lie in a window; `UserError` where none does: all scores would be 0."""
+    if heads is None:
+        return None
+    within = [(layer, head) for layer, head in heads if window.start <= layer <= window.end]
+    if not within:
+        raise UserError(f"attention: heads: none of {[list(pair) for pair in heads]} lies in window {window}")
+    return within
+
+
 def passage_scores(signal: Signal, window: LayerWindow, strategy: str = MASKED, heads: Heads | None = None) -> Scores:
     """Return float64[N], the score of each passage in input order, higher is better.
 
     `heads` restricts a linear strategy to those (layer, head) pairs; pairs outside the window count nothing.
 
     Raises:
-        UserError: an unknown strategy, a window beyond the layers read, heads with the masked strategy or out of range.
+        UserError: an unknown strategy, a window beyond the layers read, heads with the masked strategy or out of range,
+            or none of them in the window.
     """
     if window.end >= signal.layers:
         raise UserError(f"window {window}: query {signal.qid}'s signal has layers 0 to {signal.layers - 1}")
-    return _scores(signal, np.array([[window.start, window.end]]), strategy, heads)[0]
+    return _scores(signal, np.array([[window.start, window.end]]), strategy, heads_within(heads, window))[0]
 
 
 def sweep_scores(signal: Signal, strategy: str = MASKED, heads: Heads | None = None) -> Scores:

@@ -23,7 +23,7 @@ import yaml
 
 from layerrank.core.errors import UserError
 from layerrank.core.records import Passage, Query
-from layerrank.prompts.special import special_tokens
+from layerrank.prompts.special import Tokens, keeping, special_tokens, tokenised
 
 _MARK = "layerrank-marks-this-turn"
 
@@ -158,7 +158,7 @@ class Chat:
 
     def ids(self, shown: Shown) -> list[int]:
         """Token ids of what is shown: special tokens come from the template, or else from the tokenizer."""
-        return self._encode(shown)[0]
+        return self._encode(shown).ids
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text by itself."""
@@ -176,16 +176,17 @@ class Chat:
             prefix: token ids that the prompt and every prompt with an option begin with.
             branches: for each option the token ids of prompt and option after the prefix.
         """
-        ids, begins = self._encode(shown)
+        encoded = self._encode(shown)
+        ids, begins = encoded.ids, encoded.begins
         length = 16
         while length < len(ids):
             tail = shown.text[begins[-length] :]
-            if tail == shown.masked[begins[-length] :] and self._plain(tail)[0] == ids[-length:]:
+            if tail == shown.masked[begins[-length] :] and self._plain(tail) == ids[-length:]:
                 key = (tail, tuple(options))
                 if key not in self._tail_cache:
                     if len(self._tail_cache) >= 4096:
                         self._tail_cache.clear()
-                    self._tail_cache[key] = _shared(ids[-length:], [self._plain(tail + each)[0] for each in options])
+                    self._tail_cache[key] = _shared(ids[-length:], [self._plain(tail + each) for each in options])
                 shared, branches = self._tail_cache[key]
                 if shared:
                     return ids[: len(ids) - length + shared], list(branches)
@@ -194,38 +195,18 @@ class Chat:
         shared, branches = _shared(ids, whole)
         return ids[:shared], list(branches)
 
-    def _encode(self, shown: Shown) -> tuple[list[int], list[int]]:
-        """Token ids, and the character at which each one begins."""
+    def _encode(self, shown: Shown) -> Tokens:
+        """Tokens of what is shown, those of the template special and no others."""
+        start = not self.has_template
         if shown.masked == shown.text:
-            return self._plain(shown.text, add_special_tokens=not self.has_template)
-        trusted = self.tokenizer(
-            shown.masked, add_special_tokens=not self.has_template, return_offsets_mapping=True, verbose=False
-        )
+            return tokenised(self.tokenizer, shown.text, add_special_tokens=start)
+        trusted = tokenised(self.tokenizer, shown.masked, add_special_tokens=start)
         special = special_tokens(self.tokenizer)
-        ids: list[int] = []
-        begins: list[int] = []
-        at = 0
-        marks = [
-            (begin, end, token)
-            for token, (begin, end) in zip(trusted["input_ids"], trusted["offset_mapping"], strict=True)
-            if token in special
-        ]
-        for begin, end, token in [*marks, (len(shown.text), len(shown.text), None)]:
-            if begin > at:
-                more, places = self._plain(shown.text[at:begin], split_special_tokens=True)
-                ids += more
-                begins += [at + place for place in places]
-            if token is not None:
-                ids.append(token)
-                begins.append(begin)
-            at = max(at, end)
-        return ids, begins
+        found = zip(trusted.ids, trusted.begins.tolist(), trusted.ends.tolist(), strict=True)
+        return keeping(self.tokenizer, shown.text, [mark for mark in found if mark[0] in special])
 
-    def _plain(self, text: str, **options: Any) -> tuple[list[int], list[int]]:
-        encoded = self.tokenizer(
-            text, **{"add_special_tokens": False, "return_offsets_mapping": True, "verbose": False, **options}
-        )
-        return list(encoded["input_ids"]), [begin for begin, _ in encoded["offset_mapping"]]
+    def _plain(self, text: str) -> list[int]:
+        return list(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
     def _mask(self, text: str) -> str:
         return self._special.sub(lambda match: "\ue000" * len(match[0]), text)

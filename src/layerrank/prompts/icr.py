@@ -21,7 +21,7 @@ import yaml
 
 from layerrank.core.errors import UserError
 from layerrank.core.records import Candidates, Passage, Query
-from layerrank.prompts.special import special_tokens
+from layerrank.prompts.special import Tokens, keeping, special_tokens, tokenised
 from layerrank.prompts.tree import Tree
 
 OPENING = " Here are some paragraphs:"
@@ -82,6 +82,17 @@ def family_named(name: str) -> Family:
         raise UserError(f"prompt family {name!r}: one of {', '.join(FAMILIES)}") from None
 
 
+def _checked(family: str | Family, instruction: str, query_span: str | None) -> tuple[Family, str]:
+    """The family, and how its query's span is taken; `UserError` lists what is known where a name is not."""
+    found = family_named(family) if isinstance(family, str) else family
+    span_rule = found.query_span if query_span is None else query_span
+    if span_rule not in QUERY_SPANS:
+        raise UserError(f"query_span {span_rule!r}: one of {', '.join(QUERY_SPANS)}")
+    if instruction not in INSTRUCTIONS:
+        raise UserError(f"instruction {instruction!r}: one of {', '.join(INSTRUCTIONS)}")
+    return found, span_rule
+
+
 def build_icr(
     tokenizer: Any,
     family: str | Family,
@@ -103,12 +114,7 @@ def build_icr(
     Raises:
         UserError: an unknown family, instruction or span, or a tokenizer without offsets.
     """
-    family = family_named(family) if isinstance(family, str) else family
-    span_rule = family.query_span if query_span is None else query_span
-    if span_rule not in QUERY_SPANS:
-        raise UserError(f"query_span {span_rule!r}: one of {', '.join(QUERY_SPANS)}")
-    if instruction not in INSTRUCTIONS:
-        raise UserError(f"instruction {instruction!r}: one of {', '.join(INSTRUCTIONS)}")
+    family, span_rule = _checked(family, instruction, query_span)
     if not getattr(tokenizer, "is_fast", False):
         raise UserError(
             f"tokenizer {type(tokenizer).__name__}: it has no character offsets; a fast tokenizer is needed"
@@ -176,15 +182,6 @@ def passage_pieces(
 
 
 @dataclass(frozen=True)
-class _Tokens:
-    """Token ids with the characters [begin, end) that each one covers."""
-
-    ids: list[int]
-    begins: npt.NDArray[np.int64]
-    ends: npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
 class _Tail:
     """What follows the passages, with its places as character offsets in the whole prompt."""
 
@@ -220,45 +217,26 @@ def _start_tokens(tokenizer: Any) -> list[int]:
     return added[:1] if added and added[0] == tokenizer.bos_token_id else []
 
 
-def _encode(tokenizer: Any, text: str, trusted_until: int, trusted_from: int) -> _Tokens:
+def _encode(tokenizer: Any, text: str, trusted_until: int, trusted_from: int) -> Tokens:
     """Tokenise a whole prompt. Special tokens count in the template alone: to `trusted_until`, from `trusted_from`."""
-    tokens = _plain(tokenizer, text)
+    tokens = tokenised(tokenizer, text)
     known = list(special_tokens(tokenizer))
     special = np.isin(np.array(tokens.ids, dtype=np.int64), known) & (tokens.ends > tokens.begins)
     forged = special & (tokens.ends > trusted_until) & (tokens.begins < trusted_from)
     if not forged.any():
         return tokens
-    parts: list[_Tokens] = []
-    at = 0
-    for index in [*np.flatnonzero(special & ~forged).tolist(), None]:
-        begin, end = (len(text),) * 2 if index is None else (int(tokens.begins[index]), int(tokens.ends[index]))
-        if begin > at:
-            parts.append(_plain(tokenizer, text[at:begin], at, split_special_tokens=True))
-        if index is not None:
-            kept = np.array([begin]), np.array([end])
-            parts.append(_Tokens([tokens.ids[index]], *kept))
-        at = end
-    return _Tokens(
-        [token for part in parts for token in part.ids],
-        np.concatenate([part.begins for part in parts]),
-        np.concatenate([part.ends for part in parts]),
-    )
+    kept = np.flatnonzero(special & ~forged).tolist()
+    return keeping(tokenizer, text, [(tokens.ids[i], int(tokens.begins[i]), int(tokens.ends[i])) for i in kept])
 
 
-def _plain(tokenizer: Any, text: str, offset: int = 0, **options: Any) -> _Tokens:
-    encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False, **options)
-    offsets = np.array(encoding["offset_mapping"], dtype=np.int64).reshape(-1, 2) + offset
-    return _Tokens(list(encoding["input_ids"]), offsets[:, 0], offsets[:, 1])
-
-
-def _covering(begin: int, end: int, tokens: _Tokens) -> tuple[int, int]:
+def _covering(begin: int, end: int, tokens: Tokens) -> tuple[int, int]:
     """[first, past) of the tokens that carry a character of [begin, end); offsets rise with the tokens."""
     first = int(np.searchsorted(np.maximum.accumulate(tokens.ends), begin, side="right"))
     past = int(np.searchsorted(np.maximum.accumulate(tokens.begins), end, side="left"))
     return first, max(first, past)
 
 
-def _spans(bounds: Sequence[tuple[int, int]], tokens: _Tokens) -> npt.NDArray[np.int64]:
+def _spans(bounds: Sequence[tuple[int, int]], tokens: Tokens) -> npt.NDArray[np.int64]:
     """int[N, 2] in prompt order. A token across two passages would count for the first."""
     spans = np.zeros((len(bounds), 2), dtype=np.int64)
     last = 0
@@ -280,11 +258,14 @@ def _common(left: Sequence[int], right: Sequence[int]) -> int:
 
 @dataclass(frozen=True)
 class PromptSettings:
-    """What shapes the prompts of a signal."""
+    """What shapes the prompts of a signal; `UserError` for a name that is not known."""
 
     family: str
     instruction: str = "IE"
     query_span: str | None = None
+
+    def __post_init__(self) -> None:
+        _checked(self.family, self.instruction, self.query_span)
 
     def build(self, tokenizer: Any, row: Candidates) -> IcrPrompt:
         """The prompt of one query."""

@@ -24,8 +24,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from layerrank.attention.probe import Probe
-from layerrank.attention.scores import STRATEGIES, passage_scores
-from layerrank.core.errors import UserError
+from layerrank.attention.scores import MASKED, check_strategy, heads_within, passage_scores
 from layerrank.core.windows import LayerWindow
 from layerrank.models.decoder import Decoder
 from layerrank.models.device import release
@@ -56,17 +55,17 @@ class Attention:
         *,
         family: str,
         instruction: str = "IE",
-        strategy: str = "masked_NA_calibration",
+        strategy: str = MASKED,
         heads: Sequence[Sequence[int]] | None = None,
         query_span: str | None = None,
     ) -> None:
-        if strategy not in STRATEGIES:
-            raise UserError(f"attention: strategy: {strategy!r}: expected one of {', '.join(STRATEGIES)}")
+        self.heads = check_strategy(strategy, heads, layers=decoder.layers, each=decoder.heads)
+        for window in [windows] if isinstance(windows, LayerWindow) else set(windows.values()):
+            heads_within(self.heads, window)
         self.decoder = decoder
         self.probe = Probe(decoder)
         self.windows = windows
         self.strategy = strategy
-        self.heads = None if heads is None else [(int(layer), int(head)) for layer, head in heads]
         self.context = decoder.context or sys.maxsize
         self._prompt: dict[str, Any] = {"family": family, "instruction": instruction, "query_span": query_span}
 

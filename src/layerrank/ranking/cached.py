@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from layerrank.attention.scores import MASKED, passage_scores, rank
+from layerrank.attention.scores import MASKED, Heads, check_strategy, passage_scores, rank
 from layerrank.attention.signal import Signal
 from layerrank.attention.store import read_signals, stored_layers, stored_qids
 from layerrank.core.errors import UserError
@@ -17,10 +17,11 @@ STORED_PASS = "stored_full_pass"
 """Outcome of every query: its seconds are the extraction's, of all layers, whatever the window."""
 
 
-def check_settings(settings: Mapping[str, Any]) -> tuple[str, list[tuple[int, int]] | None]:
+def check_settings(settings: Mapping[str, Any]) -> tuple[str, Heads | None]:
     """Strategy and heads out of the settings of the attention mechanism.
 
-    Raises `UserError` for an unknown key, malformed heads, or a cut of texts: the stored signal has been read already.
+    Raises `UserError` for an unknown key, for whatever `check_strategy` refuses, and for a cut of texts: the stored
+    signal has been read already.
     """
     for key, value in settings.items():
         if key in ("query_tokens", "passage_tokens"):
@@ -28,13 +29,8 @@ def check_settings(settings: Mapping[str, Any]) -> tuple[str, list[tuple[int, in
                 raise UserError(f"attention: {key} is {value!r}, but the stored signal was read from uncut texts")
         elif key not in ("strategy", "heads"):
             raise UserError(f"attention: unknown setting {key!r}; the stored signal takes strategy, heads")
-    heads = settings.get("heads")
-    if heads is not None:
-        try:
-            heads = [(int(layer), int(head)) for layer, head in heads]
-        except (TypeError, ValueError):
-            raise UserError(f"attention: heads are {heads!r}; expected a list of [layer, head]") from None
-    return str(settings.get("strategy", MASKED)), heads
+    strategy = settings.get("strategy", MASKED)
+    return strategy, check_strategy(strategy, settings.get("heads"))
 
 
 def rerank_cached(
@@ -44,7 +40,7 @@ def rerank_cached(
     *,
     selection: Path | None = None,
     strategy: str = MASKED,
-    heads: Sequence[tuple[int, int]] | None = None,
+    heads: Heads | None = None,
 ) -> tuple[list[Ranking], list[Cost]]:
     """Each query's candidates by falling score under its window, and its cost; queries in the order of `candidates`.
 
@@ -66,6 +62,7 @@ def rerank_cached(
     for signal in read_signals(paths, lists):
         if signal.pids != lists[signal.qid]:
             raise UserError(f"{held[signal.qid]}: query {signal.qid}: signal of other candidates; extract it again")
+        check_strategy(strategy, heads, layers=signal.layers, each=signal.heads)
         scores = passage_scores(signal, windows[signal.qid], strategy, heads)
         order = rank(signal, scores)
         rankings[signal.qid] = Ranking(

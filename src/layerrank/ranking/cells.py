@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from layerrank.attention.scores import MASKED, check_strategy, heads_within
 from layerrank.core.errors import UserError
 from layerrank.core.records import Candidates, Passage, Query
 from layerrank.core.windows import LayerWindow
-from layerrank.prompts.icr import fitting_family
+from layerrank.prompts.icr import PromptSettings, fitting_family
 from layerrank.ranking.frameworks import Sorter, make_sorter
 from layerrank.ranking.mechanism import Mechanism
 
@@ -30,7 +31,7 @@ MECHANISMS: Mapping[str, Mapping[str, Any]] = {
         **COMMON,
     },
     "likelihood": {"prompt": None, "template_arguments": {}, **COMMON},
-    "attention": {"strategy": "masked_NA_calibration", "heads": None, **COMMON},
+    "attention": {"strategy": MASKED, "heads": None, **COMMON},
 }
 """Settings of each mechanism with their defaults."""
 
@@ -75,6 +76,9 @@ class Cell:
             find_prompt(self.framework, self.mechanism, settings["prompt"])
         elif self.windows is None or self.family is None:
             raise UserError(f"{name}: attention needs a window and a prompt family")
+        else:
+            PromptSettings(self.family, self.instruction, self.query_span)
+            check_strategy(settings["strategy"], settings["heads"])
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "framework_settings", _complete(self.framework_settings, sorter))
         object.__setattr__(self, "mechanism_settings", settings)
@@ -163,8 +167,15 @@ def make_cell(
         from layerrank.core.windows import windows_for
         from layerrank.models.decoder import load_config, load_tokenizer
 
-        parts["windows"] = windows_for(window, qids, int(load_config(model).num_hidden_layers), selection)
+        config = load_config(model)
+        layers, each = int(config.num_hidden_layers), int(config.num_attention_heads)
+        heads = check_strategy(settings.get("strategy", MASKED), settings.get("heads"), layers=layers, each=each)
+        parts["windows"] = windows_for(window, qids, layers, selection)
+        for one in set(parts["windows"].values()):
+            heads_within(heads, one)
         parts["family"] = family or fitting_family(load_tokenizer(model))
+    elif window != "all" or selection is not None:
+        raise UserError(f"window {window!r}: {mechanism} has no layer window")
     elif mechanism == "generation":
         settings.setdefault("max_failure_rate", max_failure_rate)
     return Cell(
