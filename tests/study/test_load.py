@@ -41,6 +41,8 @@ def test_defaults_are_filled_at_any_depth():
         ({"variants": {"none": {}}}, ["variants.none"]),
         ({"systems": {"windows": ["10..13"]}}, ["systems.windows", "10..13"]),
         ({"systems": {"windows": ["selected-pek"]}}, ["systems.windows", "'pek'", "did you mean 'peak'"]),
+        ({"layers": {"strategy": "masked"}}, ["layers.strategy", "'masked'", "query_last"]),
+        ({"variants": {"x": {"strategy": "y"}}}, ["variants.x.strategy", "'y'", "query_last"]),
         ({"systems": {"variant": "small"}}, ["systems.variant", "'small'"]),
         ({"systems": {"frameworks": {"triplewise": {}}}}, ["systems.frameworks.triplewise", "pointwise"]),
         ({"systems": {"frameworks": {"setwise": {"childen": 2}}}}, ["systems.frameworks.setwise", "'childen'"]),

@@ -11,11 +11,12 @@ from typing import Any
 import jsonschema
 import yaml
 
+from layerrank.attention.scores import STRATEGIES
 from layerrank.core.errors import UserError
 from layerrank.core.windows import ALL, ORACLE, LayerWindow, fixed_window, rule_of
 from layerrank.evaluation import measures
 from layerrank.layers.rules import rule_schema
-from layerrank.ranking.cells import Cell
+from layerrank.ranking.cells import MECHANISMS, Cell
 from layerrank.ranking.frameworks import KINDS, make_sorter
 from layerrank.study.config import Entry, Study, chosen_on
 from layerrank.study.systems import systems
@@ -49,10 +50,9 @@ def load_study(config: Mapping[str, Any], base: Path) -> Study:
 
 
 def config_schema(base: Path) -> Entry:
-    """The schema of a study: workflow/schemas/config.schema.yaml, with the selection rules that there are."""
+    """The schema of a study: workflow/schemas/config.schema.yaml, and in its `$defs` what the library's tables hold."""
     schema = _read_yaml(base / "workflow" / "schemas" / "config.schema.yaml")
-    schema["properties"]["layers"]["properties"]["selection"]["additionalProperties"] = rule_schema()
-    return schema
+    return schema | {"$defs": {"rule": rule_schema(), "strategy": {"enum": list(STRATEGIES)}}}
 
 
 def validated(value: Any, schema: Entry, what: str) -> Any:
@@ -183,11 +183,7 @@ def _cross_check(study: Study) -> None:
         except UserError as error:
             raise UserError(f"{where}: {error}") from None
     for name, mechanism in systems_config["mechanisms"].items():
-        _known(
-            mechanism.get("mechanism", name),
-            ("generation", "likelihood", "attention"),
-            f"config key systems.mechanisms.{name}",
-        )
+        _known(mechanism.get("mechanism", name), MECHANISMS, f"config key systems.mechanisms.{name}")
     for name, mechanism in systems_config["mechanisms"].items():
         settings = {key: value for key, value in mechanism.items() if key != "mechanism"}
         _check_mechanism(mechanism.get("mechanism", name), settings, f"config key systems.mechanisms.{name}")
