@@ -75,8 +75,8 @@ rule select_window:
 
 rule layer_shape:
     input:
-        profile="<results>/{collection}/{model}/layers/profile.tsv",
         signal=PATHS.signal,
+        qrels="<results>/{collection}/candidates/base.qrels.txt",
     output:
         shape="<results>/{collection}/{model}/layers/shape.tsv",
         neighbours="<results>/{collection}/{model}/layers/neighbours.tsv",
@@ -89,12 +89,15 @@ rule layer_shape:
         mem_mb=4000,
         runtime=60,
     params:
+        measures=PATHS.profile_measures,
         strategy=CONFIG["layers"]["strategy"],
         seed=CONFIG["evaluation"]["seed"],
+        resamples=CONFIG["evaluation"]["resamples"],
         code=code_digest("layer-shape"),
     shell:
-        "python -m layerrank layer-shape --profile {input.profile:q} --signal {input.signal:q} --strategy {params.strategy}"
-        " --seed {params.seed} --workers {threads} --output {output.shape:q} --neighbours {output.neighbours:q} 2> {log:q}"
+        "python -m layerrank layer-shape --signal {input.signal:q} --qrels {input.qrels:q} --measures {params.measures:q}"
+        " --strategy {params.strategy} --seed {params.seed} --resamples {params.resamples} --workers {threads}"
+        " --output {output.shape:q} --neighbours {output.neighbours:q} 2> {log:q}"
 
 
 rule transfer:

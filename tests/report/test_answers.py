@@ -115,9 +115,11 @@ def test_a_window_is_judged_by_what_it_saves_and_loses(noise):
 
 
 def shape_of(verdict, reason="", best=2):
-    return pd.DataFrame(
-        [{"measure": "nDCG@10", "layers": 5, "verdict": verdict, "reason": reason, "centre": 0.5, "centre_error": 0.1}]
-    ).assign(best_layer=best)
+    row = {"measure": "nDCG@10", "layers": 5, "verdict": verdict, "reason": reason, "best_layer": best}
+    row |= {"best_low": best - 1, "best_high": best}
+    for name, value in (("best_depth", best / 4), ("rise", 0.2), ("fall", 0.1)):
+        row |= {name: value, f"{name}_low": value - 0.1, f"{name}_high": value + 0.1}
+    return pd.DataFrame([row])
 
 
 def profile_of():
@@ -133,12 +135,12 @@ MEANS = pd.DataFrame(
 )
 
 
-def test_one_profile_that_is_no_bell_says_why():
+def test_one_profile_says_its_shape_and_why():
     answer = answers.where(
-        [(("c", "m"), shape_of("other", "no curve fits"))], {("c", "m"): profile_of()}, MEANS, "nDCG@10"
+        [(("c", "m"), shape_of("none shown", "too few queries"))], {("c", "m"): profile_of()}, MEANS, "nDCG@10"
     )
-    assert answer.statements[0] == "The profile is no bell curve: no curve fits."
-    assert "relative depth of 0.50" in answer.statements[1]
+    assert answer.statements[0] == "The profile is not shown to have a shape: too few queries."
+    assert "relative depth of 0.50 [0.40" in answer.statements[1]
     assert "says nothing about others" in answer.statements[-1]
     row = cells(answer, "m on c")
     assert [cell.value for cell in row.cells[-3:]] == [pytest.approx(0.2), 0.4, 0.3]
@@ -147,16 +149,16 @@ def test_one_profile_that_is_no_bell_says_why():
 def test_several_profiles_are_counted():
     shapes = [(("c", "m"), shape_of("bell")), (("d", "m"), shape_of("flat", best=4))]
     answer = answers.where(shapes, dict.fromkeys((name for name, _ in shapes), profile_of()), MEANS, "nDCG@10")
-    assert answer.statements[0] == "1 of 2 profiles is a bell curve: m on c."
-    assert "0.50 to 1.00" in answer.statements[1]
+    assert answer.statements[0] == "Of 2 profiles, 1 is a bell curve (m on c) and 1 is flat (m on d)."
+    assert "0.50 to 1.00" in answer.statements[1] and "do not share a depth." in answer.statements[1]
 
 
 def test_the_page_holds_words_table_and_figure(tmp_path):
     figure = tmp_path / "figure.svg"
     figure.write_text('<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"><text>drawn</text></svg>')
-    answer = answers.where([(("c", "m"), shape_of("bell"))], {("c", "m"): profile_of()}, MEANS, "nDCG@10")
+    answer = answers.where([(("c", "m"), shape_of("bell", "one peak"))], {("c", "m"): profile_of()}, MEANS, "nDCG@10")
     answers.write(tmp_path / "page.html", answer, figure)
     page = (tmp_path / "page.html").read_text()
     assert page.startswith("<!DOCTYPE html>") and "<?xml" not in page
-    for part in (answer.question, "The profile is a bell curve.", "<text>drawn</text>", "m on c"):
+    for part in (answer.question, "The profile is a bell curve: one peak.", "<text>drawn</text>", "m on c"):
         assert part in page

@@ -40,7 +40,7 @@ from layerrank.report.figures.transfer import draw_transfer
 PEAK = selection_of("peak", [(14, 19), (13, 18), (14, 19)])
 ORACLE = selection_of("oracle", [(15, 18)])
 LEVELS = [Level("BM25", 0.47, "first stage"), Level("all layers", 0.46, "all layers"), Level("ceiling", 0.8, "ceiling")]
-BELL = Shape("bell", "rises and falls", 0.3, 0.22, 0.55, 0.14)
+BELL = Shape("bell", 0.3, 0.35, 0.52, 0.55, 0.14, 0.2)
 LONG = "a-collection-with-a-remarkably-long-name-that-nobody-would-choose"
 
 
@@ -195,7 +195,7 @@ def test_profile_draws_the_curve_its_levels_and_its_best_layer() -> None:
     legend = axes.get_legend()
     assert legend is not None
     labels = [text.get_text() for text in legend.get_texts()]
-    assert labels == ["best single layer: 20 (0.900)", "peak window", "fitted bell"]
+    assert labels == ["best single layer: 20 (0.900)", "peak window", "fitted bump"]
     assert any("0.470" in text.get_text() for text in axes.texts)
 
 
@@ -210,10 +210,9 @@ def test_profile_draws_a_bell_only_where_it_is_one() -> None:
     assert (dense[0], dense[-1]) == (0, 29)
     assert dense[np.argmax(values)] == pytest.approx(0.55 * 29, abs=0.05)
     assert values.max() == pytest.approx(0.52, abs=1e-4) and values[0] == pytest.approx(0.3, abs=1e-3)
-    assert Shape("bell", "rises; within the intervals", 0.3, 0.2, 0.5, 0.1).words.endswith("; within the intervals")
-    figure = draw_profile(table, shape=Shape("flat", "no curve beats a flat line", 0.3, np.nan, np.nan, np.nan))
+    figure = draw_profile(table, shape=Shape("flat", *[np.nan] * 6))
     assert len(figure.axes[0].get_lines()) == len(draw_profile(table).axes[0].get_lines())
-    assert any(text.get_text().endswith("no bell: no curve beats a flat line") for text in figure.texts)
+    assert any(text.get_text().endswith("shape: flat") for text in figure.texts)
 
 
 def test_profile_lane_is_darker_where_more_queries_use_the_layer() -> None:
@@ -403,7 +402,7 @@ def test_every_command_writes_svg_and_pdf(tmp_path: Path) -> None:
         "transfer": ["--table", write(regrets(["a", "b"]), tmp_path / "t.tsv"), "--measure", "nDCG@10"],
         "latency": ["--table", write(latency(), tmp_path / "l.tsv")],
     }
-    shape = pd.DataFrame([("nDCG@10", "bell", "", 0.3, 0.2, 0.5, 0.1)], columns=list(inputs.SHAPE))
+    shape = pd.DataFrame([("nDCG@10", "bell", 0.3, 0.2, 0.6, 0.5, 0.1, 0.2)], columns=list(inputs.SHAPE))
     commands["profile"] += ["--shape", write(shape, tmp_path / "shape.tsv")]
     for name in ("profile", "sweep"):
         commands[name] += ["--selections", str(selection)]

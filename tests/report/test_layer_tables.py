@@ -44,31 +44,25 @@ def test_selection_table_names_how_and_sets_the_oracle_back():
 
 
 SHAPE = {
-    "measure": "nDCG@10",
-    "layers": 30,
-    "verdict": "bell",
-    "reason": "",
-    "centre": 0.5,
-    "centre_error": 0.02,
-    "centre_layer": 14.5,
-    "width": 0.1,
-    "width_error": 0.01,
-    "r2_bell": 0.9,
-    "r2_monotone": 0.2,
-    "weight_bell": 0.99,
-    "weight_monotone": 0.01,
-    "weight_flat": 0.0,
-    "best_layer": 14,
+    **{"measure": "nDCG@10", "verdict": "bell", "reason": "", "best_layer": 14, "best_low": 12, "best_high": 15},
+    **{"r2_bell": 0.9, "r2_asymmetric": 0.95, "r2_monotone": 0.2},
+    **{
+        f"{name}{end}": value
+        for name in ("best_depth", "rise", "fall", "lost_first", "lost_last")
+        for end, value in (("", 0.5), ("_low", 0.4), ("_high", 0.6))
+    },
 }
 
 
-def test_shape_table_says_where_there_is_no_bell():
-    other = SHAPE | {"verdict": "other", "reason": "two peaks", "centre_error": np.nan}
+def test_shape_table_says_why_and_counts():
+    other = SHAPE | {"verdict": "other", "reason": "two peaks", "best_low": np.nan, "best_high": np.nan}
     table = shape_table([(("a", "m"), pd.DataFrame([SHAPE])), (("b", "m"), pd.DataFrame([other]))])
     first, second = table.sections[0].rows
     assert first.cells[1].bold and not second.cells[1].bold
     assert second.cells[1].detail == "two peaks"
-    assert first.cells[3].detail == "±\u00a00.02" and second.cells[3].detail == ""
+    assert "12" in first.cells[2].detail and "15" in first.cells[2].detail and second.cells[2].detail == ""
+    assert table.notes[0] == "Shapes counted: nDCG@10: bell 1, other 1."
+    assert not shape_table([(("a", "m"), pd.DataFrame([SHAPE]))]).notes[0].startswith("Shapes")
 
 
 def transferred():

@@ -25,7 +25,7 @@ def add_layer_profile(parser: argparse.ArgumentParser) -> None:
     add_strategy(parser)
     add_resampling(parser, 1000)
     add_workers(parser)
-    parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="TSV, a row a measure and layer")
+    parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="TSV to write")
 
 
 def run_layer_profile(options: argparse.Namespace) -> None:
@@ -114,31 +114,23 @@ def run_select_window(options: argparse.Namespace) -> None:
 
 
 def add_layer_shape(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--profile", type=file, required=True, metavar="FILE", help="TSV of layer-profile")
-    parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="TSV, a row a measure")
-    add_signal(parser, required=False, use=", for --neighbours")
+    add_layer_profile(parser)
     parser.add_argument(
         "--neighbours", type=new_file, metavar="FILE", help="TSV of Kendall's tau of neighbouring layers"
     )
-    add_strategy(parser)
-    add_resampling(parser, 1000)
-    add_workers(parser)
 
 
 def run_layer_shape(options: argparse.Namespace) -> None:
-    """Fit a bump, a slope and a flat line to a layer profile (by AICc); see how alike neighbouring layers rank."""
-    from layerrank.core import frames
-    from layerrank.core.errors import UserError
+    """The shape of a layer profile, by what its best layer gains on held-out queries; how alike neighbours rank."""
+    from layerrank.core import files, frames
     from layerrank.layers import shape
-    from layerrank.layers.profile import COLUMNS
 
-    if (options.neighbours is None) != (not options.signal):
-        raise UserError("--neighbours: needs --signal, and --signal needs it")
-    shapes = shape.shapes(frames.read_frame(options.profile, COLUMNS))
+    settings = {name: getattr(options, name) for name in ("seed", "resamples", "workers")}
+    shapes = shape.layer_shapes(
+        options.signal, files.read_qrels(options.qrels), options.measures, options.strategy, **settings
+    )
     if options.neighbours is not None:
-        neighbours = shape.neighbour_agreement(
-            options.signal, options.strategy, seed=options.seed, resamples=options.resamples, workers=options.workers
-        )
+        neighbours = shape.neighbour_agreement(options.signal, options.strategy, **settings)
         frames.write_frame(options.neighbours, neighbours)
     frames.write_frame(options.output, shapes)
 

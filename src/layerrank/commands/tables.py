@@ -218,7 +218,7 @@ def add_shape_table(parser: argparse.ArgumentParser) -> None:
 
 
 def run_shape_table(options: argparse.Namespace) -> None:
-    """Table of the shapes of layer profiles: bell, flat or monotone, with centre, width and each curve's fit."""
+    """Table of the shapes of layer profiles, with the held-out differences that they rest on and each curve's fit."""
     from layerrank.core import frames
     from layerrank.report.tables import render
     from layerrank.report.tables.layers import shape_table

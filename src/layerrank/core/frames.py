@@ -166,28 +166,19 @@ SENSITIVITY = (
 SHAPE = (
     "measure",
     "layers",
+    "queries",
     "verdict",
     "reason",
-    "centre",
-    "centre_error",
-    "centre_layer",
-    "width",
-    "width_error",
-    "width_layers",
-    "floor",
-    "height",
-    "r2_bell",
-    "r2_monotone",
-    "aicc_bell",
-    "aicc_monotone",
-    "aicc_flat",
-    "weight_bell",
-    "weight_monotone",
-    "weight_flat",
-    "p_flat",
-    "best_layer",
+    "queries_needed",
+    *("best_layer", "best_low", "best_high", "best_depth", "best_depth_low", "best_depth_high"),
+    *(f"{name}{end}" for name in ("rise", "fall", "lost_first", "lost_last") for end in ("", "_low", "_high")),
+    *("spread", "spread_high"),
+    *("floor", "height", "centre", "centre_error", "centre_layer", "width", "width_error", "width_layers"),
+    *("left_floor", "right_floor", "peak", "peak_depth", "left_width", "right_width"),
+    *("r2_bell", "r2_asymmetric", "r2_monotone"),
+    *("weight_bell", "weight_asymmetric", "weight_monotone", "weight_flat"),
 )
-"""Columns of `shapes`."""
+"""Columns of `layer_shapes`."""
 
 
 NEIGHBOURS = ("layer", "relative_depth", "mean", "low", "high", "queries")

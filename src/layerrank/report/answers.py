@@ -59,10 +59,11 @@ def where(
     columns = (
         Column("Model on collection"),
         Column("layers", "d"),
-        Column("shape of the curve"),
-        Column("centre of the bump", ".2f", detail="± standard error"),
-        Column("best layer", "d"),
-        Column("its depth", ".2f"),
+        Column("shape of the curve", detail="because"),
+        Column("best layer", "d", detail="95 % interval"),
+        Column("its depth", ".2f", detail="95 % interval"),
+        Column("the first layers", SIGNED, group="Best layer, held out, less", detail="95 % interval"),
+        Column("the last layers", SIGNED, group="Best layer, held out, less", detail="95 % interval"),
         Column("best layer", ".3f", group=measure),
         Column("all layers", ".3f", group=measure),
         Column("BM25", ".3f", group=measure),
@@ -83,23 +84,20 @@ def where(
         values: list[Value | Cell] = [
             f"{model} on {collection}",
             int(shape["layers"]),
-            f"{shape['verdict']} ({shape['reason']})" if shape["verdict"] == "other" else str(shape["verdict"]),
-            Cell(float(shape["centre"]), detail=f"± {shape['centre_error']:.2f}"),
-            int(shape["best_layer"]),
-            float(best["relative_depth"]),
+            Cell(str(shape["verdict"]), detail=str(shape["reason"])),
+            Cell(int(shape["best_layer"]), detail=interval(shape["best_low"], shape["best_high"], ".0f")),
+            _within(shape, "best_depth", ".2f"),
+            *(_within(shape, name, SIGNED) for name in ("rise", "fall")),
             Cell(float(best["mean"]), detail=interval(float(best["low"]), float(best["high"]), ".3f")),
             known[ALL_LAYERS],
             known[FIRST_STAGE],
         ]
         rows.append(row(values))
-    bells = [name for name, shape, _ in found if shape["verdict"] == "bell"]
-    depths = [float(best["relative_depth"]) for _, _, best in found]
-    spread = f"{min(depths):.2f}" if len(found) == 1 else f"{min(depths):.2f} to {max(depths):.2f}"
     statements = (
-        _verdict(bells, [str(shape["reason"]) for _, shape, _ in found]),
-        f"The best single layer lies at a relative depth of {spread} (0 is the first layer, 1 the last).",
-        "The best layer is picked on the queries that it is shown for, so its value is optimistic; windows chosen "
-        "without them are judged under “Window choice”.",
+        _verdict([(name, str(shape["verdict"]), str(shape["reason"])) for name, shape, _ in found]),
+        _depth([shape for _, shape, _ in found]),
+        "The shape rests on differences between layers on queries that the best layer was not chosen on; the value of "
+        "the best layer is of the queries that it is shown for, and optimistic.",
         *(
             ["One model on one collection says nothing about others: add some to compare their curves."]
             if len(found) == 1
@@ -333,13 +331,49 @@ def _said(marks: Marks) -> str:
     return f"{TESTS[marks.test][1]}, two-sided, α = {marks.alpha:g} after Holm’s correction"
 
 
-def _verdict(bells: Sequence[str], reasons: Sequence[str]) -> str:
-    """How many profiles are bells; of a single one that is none, why."""
-    if len(reasons) == 1:
-        return "The profile is a bell curve." if bells else f"The profile is no bell curve: {reasons[0]}."
-    named = f": {_listed(bells)}" if 0 < len(bells) <= 6 else ""
-    what = "is a bell curve" if len(bells) == 1 else "are bell curves"
-    return f"{len(bells) or 'None'} of {len(reasons)} profiles {what}{named}."
+def _within(record: pd.Series, name: str, form: str) -> Cell:
+    """A mean with its interval."""
+    return Cell(float(record[name]), detail=interval(float(record[f"{name}_low"]), float(record[f"{name}_high"]), form))
+
+
+SHAPES = {
+    "bell": "a bell curve",
+    "peak with partial fall": "a peak with a partial fall",
+    "rise to a plateau": "a rise to a plateau",
+    "rise": "a rise up to the last layers",
+    "fall": "a fall",
+    "flat": "flat",
+    "other": "no common shape",
+    "none shown": "not shown to have a shape",
+}
+
+
+def _verdict(verdicts: Sequence[tuple[str, str, str]]) -> str:
+    """What shape (name, verdict, reason) profiles have: of a single one, why; of several, how many are what."""
+    if len(verdicts) == 1:
+        [(_, verdict, reason)] = verdicts
+        return f"The profile is {SHAPES[verdict]}: {reason}."
+    said = []
+    for verdict, words in SHAPES.items():
+        names = [name for name, own, _ in verdicts if own == verdict]
+        named = f" ({_listed(names)})" if len(names) <= 6 else ""
+        said += [f"{len(names)} {'is' if len(names) == 1 else 'are'} {words}{named}"] * bool(names)
+    return f"Of {len(verdicts)} profiles, {_listed(said)}."
+
+
+def _depth(shapes: Sequence[pd.Series]) -> str:
+    """Where the best layers lie, with their intervals."""
+    depths, low, high = ([float(shape[f"best_depth{end}"]) for shape in shapes] for end in ("", "_low", "_high"))
+    scale = "(0 is the first layer, 1 the last)"
+    if len(shapes) == 1:
+        span = f" {interval(low[0], high[0], '.2f')}" if math.isfinite(low[0]) else ""
+        return f"The best single layer lies at a relative depth of {depths[0]:.2f}{span} {scale}."
+    meet = max(low) <= min(high)
+    return (
+        f"The best single layers lie at relative depths of {min(depths):.2f} to {max(depths):.2f} {scale}; "
+        f"their intervals {'share' if meet else 'do not share'} a depth"
+        + (f", {max(low):.2f} to {min(high):.2f}." if meet else ".")
+    )
 
 
 def _counted(names: Sequence[str], total: int, name: bool = True) -> str:

@@ -17,7 +17,7 @@ from layerrank.core.frames import CELL, EVALUATION, PROFILE
 from layerrank.core.records import Cost
 from layerrank.core.systems import FIRST_STAGE
 
-SHAPE = ("measure", "verdict", "reason", "floor", "height", "centre", "width")
+SHAPE = ("measure", "verdict", "left_floor", "right_floor", "peak", "peak_depth", "left_width", "right_width")
 COSTS = tuple(field.name for field in fields(Cost) if field.name not in ("qid", "outcomes"))
 LEVEL_LABELS = {"first stage": "BM25", "all layers": "all layers", "ceiling": "ceiling"}
 
@@ -42,36 +42,37 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The verdict on a layer profile's shape, its reason, and the fitted bell over relative depth."""
+    """The verdict on a layer profile's shape, and the fitted asymmetric bump over relative depth."""
 
     verdict: str
-    reason: str
-    floor: float
-    height: float
-    centre: float
-    width: float
+    left_floor: float
+    right_floor: float
+    peak: float
+    peak_depth: float
+    left_width: float
+    right_width: float
 
     @property
-    def bell(self) -> bool:
-        """Whether the profile is a bell, so that the fit means something."""
-        return self.verdict == "bell"
+    def peaked(self) -> bool:
+        """Whether the profile has an inner peak, so that the fit means something."""
+        return self.verdict in ("bell", "peak with partial fall") and np.isfinite(self.peak)
 
     @property
     def words(self) -> str:
         """The verdict for readers."""
-        if self.bell:
-            caveat = self.reason.partition(";")[2]
-            return f"a bell, centre {self.centre:.2f} and width {self.width:.2f} of the depth" + (
-                caveat and f";{caveat}"
-            )
-        return f"no bell: {self.reason}"
+        return f"shape: {self.verdict}"
 
     def curve(self, profile: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Layers at a fine step over a profile (`PROFILE` columns), and the fitted measure there."""
         layers = profile["layer"].to_numpy(dtype=float)
         dense = np.linspace(layers.min(), layers.max(), 20 * len(layers))
         depth = np.interp(dense, layers, profile["relative_depth"].to_numpy(dtype=float))
-        return dense, self.floor + self.height * np.exp(-0.5 * ((depth - self.centre) / self.width) ** 2)
+        before = depth < self.peak_depth
+        width, floor = (
+            np.where(before, left, right)
+            for left, right in ((self.left_width, self.right_width), (self.left_floor, self.right_floor))
+        )
+        return dense, floor + (self.peak - floor) * np.exp(-0.5 * ((depth - self.peak_depth) / width) ** 2)
 
 
 def pick_measure(table: pd.DataFrame, measure: str | None, path: Path) -> str:
@@ -174,7 +175,7 @@ def read_levels(evaluation: Path | None, kinds: Mapping[str, str | None], measur
 def read_shape(path: Path, measure: str) -> Shape:
     """Read one measure's row of `layer-shape`."""
     row = only_measure(frames.read_frame(path, SHAPE), measure, path).iloc[0]
-    return Shape(str(row["verdict"]), str(row["reason"]), *(float(row[column]) for column in SHAPE[3:]))
+    return Shape(str(row["verdict"]), *(float(row[column]) for column in SHAPE[2:]))
 
 
 def panels_of(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:

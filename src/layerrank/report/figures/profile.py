@@ -50,7 +50,7 @@ def draw_profile(
 ) -> Figure:
     """Curve, interval and best layer of one measure (`frames.PROFILE` columns), levels, and a lane for each rule.
 
-    A fitted bell is drawn where the profile's shape is one, and named in the subtitle otherwise.
+    The subtitle names the profile's shape; a fitted bump is drawn where it has an inner peak.
 
     The first selection's default window is shaded behind the curve. A lane's colour is the share of queries whose
     window includes the layer; its frame is the window for queries without one of their own.
@@ -108,10 +108,10 @@ def _draw_curve(axes: Axes, profile: pd.DataFrame, shape: Shape | None, selectio
         axes.vlines(layers, low, high, color=BLUE, alpha=0.5, linewidth=2, zorder=2)
     dots: dict[str, Any] = {"marker": "o", "markersize": 4.2, "markeredgecolor": "white", "markeredgewidth": 0.7}
     axes.plot(layers, mean, color=BLUE, zorder=3, clip_on=False, **dots)
-    if shape is not None and shape.bell:
+    if shape is not None and shape.peaked:
         dense, values = shape.curve(profile)
         (line,) = axes.plot(
-            dense, values, color=INK, linestyle=(0, (4, 2)), linewidth=1.2, zorder=4, label="fitted bell"
+            dense, values, color=INK, linestyle=(0, (4, 2)), linewidth=1.2, zorder=4, label="fitted bump"
         )
         handles.append(line)
     if np.isfinite(mean).any():

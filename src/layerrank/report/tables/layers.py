@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from layerrank.core.windows import LayerWindow, Selection
-from layerrank.report.tables.describe import Cell, Column, Row, Section, Table, Value, row
+from layerrank.report.tables.describe import Cell, Column, Row, Section, Table, Value, interval, row
 
 Name = tuple[str, str]  # collection, model
 
@@ -25,16 +25,17 @@ SELECTION_COLUMNS = (
 SHAPE_COLUMNS = (
     Column("Profile"),
     Column("Shape", detail="because"),
-    Column("best layer", "d"),
-    Column("centre", ".2f", group="Bell (relative depth)", detail="± standard error"),
-    Column("width σ", ".2f", group="Bell (relative depth)", detail="± standard error"),
-    Column("centre layer", ".1f", group="Bell (relative depth)"),
+    Column("best layer", "d", detail="95 % interval"),
+    Column("its depth", ".2f", detail="95 % interval"),
+    Column("the first layers", "+.3f", group="Best layer, held out, less", detail="95 % interval"),
+    Column("the last layers", "+.3f", group="Best layer, held out, less", detail="95 % interval"),
+    Column("first layers", ".2f", group="Share of the rise lost by", detail="95 % interval"),
+    Column("last layers", ".2f", group="Share of the rise lost by", detail="95 % interval"),
     Column("bell", ".2f", group="Weighted R²"),
+    Column("asymmetric", ".2f", group="Weighted R²"),
     Column("monotone", ".2f", group="Weighted R²"),
-    Column("bell", ".3f", group="Akaike weight"),
-    Column("monotone", ".3f", group="Akaike weight"),
-    Column("flat", ".3f", group="Akaike weight"),
 )
+HELD_OUT = (("best_depth", ".2f"), ("rise", "+.3f"), ("fall", "+.3f"), ("lost_first", ".2f"), ("lost_last", ".2f"))
 
 
 def selection_table(selections: Sequence[tuple[Name, Selection]]) -> Table:
@@ -70,36 +71,44 @@ def selection_table(selections: Sequence[tuple[Name, Selection]]) -> Table:
 
 
 def shape_table(shapes: Sequence[tuple[Name, pd.DataFrame]]) -> Table:
-    """A section a measure, a row a collection and model, from files of `layer-shape` (columns `layers.SHAPE`)."""
+    """A section a measure, a row a collection and model, from files of `layer-shape` (columns `frames.SHAPE`).
+
+    Where there are several, how many have which shape closes a section.
+    """
     sections: dict[str, list[Row]] = {}
+    verdicts: dict[str, Counter[str]] = {}
     for (collection, model), frame in shapes:
         for record in frame.to_dict("records"):
-            bell = record["verdict"] == "bell"
-            sections.setdefault(str(record["measure"]), []).append(
+            measure, verdict = str(record["measure"]), str(record["verdict"])
+            verdicts.setdefault(measure, Counter())[verdict] += 1
+            sections.setdefault(measure, []).append(
                 row(
                     [
                         f"{collection} · {model}",
-                        Cell(str(record["verdict"]), detail=str(record["reason"]), bold=bell),
-                        int(record["best_layer"]),
-                        Cell(_number(record["centre"]), detail=_error(record["centre_error"])),
-                        Cell(_number(record["width"]), detail=_error(record["width_error"])),
-                        _number(record["centre_layer"]),
-                        *(_number(record[f"r2_{name}"]) for name in ("bell", "monotone")),
-                        *(_number(record[f"weight_{name}"]) for name in ("bell", "monotone", "flat")),
+                        Cell(verdict, detail=str(record["reason"]), bold=verdict == "bell"),
+                        Cell(int(record["best_layer"]), detail=_ends(record, "best", ".0f")),
+                        *(Cell(_number(record[name]), detail=_ends(record, name, form)) for name, form in HELD_OUT),
+                        *(_number(record[f"r2_{name}"]) for name in ("bell", "asymmetric", "monotone")),
                     ]
                 )
             )
+    counts = [
+        f"{measure}: {', '.join(f'{verdict} {count}' for verdict, count in found.most_common())}."
+        for measure, found in verdicts.items()
+        if found.total() > 1
+    ]
     return Table(
         "Shape of the layer profiles",
         SHAPE_COLUMNS,
         tuple(Section(measure if len(sections) > 1 else "", tuple(rows)) for measure, rows in sections.items()),
         (
-            f"Measure by layer ({', '.join(sections)}), fitted by a Gaussian bump, a monotone and a flat curve over "
-            "relative depth (0 the first layer, 1 the last), weighted by the spread over queries.",
-            "Shape: the curve that AICc prefers clearly enough, if it explains the profile; where none does, it says "
-            "so. "
-            "The bump’s parameters are those of its fit, whether it is the shape or not.",
-            "R²: share of the weighted variance. Akaike weight: relative support of the three curves, summing to 1.",
+            *([f"Shapes counted: {' '.join(counts)}"] if counts else []),
+            "Held out: the best layer is chosen on random halves of the queries and compared on the others with the "
+            "mean of the first and of the last sixth of the layers. The rise is the larger of the two differences. The "
+            "shape follows from these intervals.",
+            "R²: share of the weighted variance that a Gaussian bump, a bump with its own width and floor on either "
+            "side, and a logistic slope explain: descriptions, and no ground for the shape. Depth: 0 the first layer, "
+            "1 the last.",
         ),
     )
 
@@ -184,3 +193,7 @@ def _number(value: Any) -> float | None:
 def _error(value: Any) -> str:
     number = _number(value)
     return "" if number is None else f"±\u00a0{number:.2f}"
+
+
+def _ends(record: dict[Any, Any], name: str, form: str) -> str:
+    return interval(float(record[f"{name}_low"]), float(record[f"{name}_high"]), form)
