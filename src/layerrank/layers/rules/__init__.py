@@ -9,13 +9,13 @@ from typing import Any
 import jsonschema
 
 from layerrank.core.errors import UserError
-from layerrank.layers.rules import best, fixed, label_free, oracle, peak
+from layerrank.layers.rules import best, depth, fixed, label_free, oracle, peak
 from layerrank.layers.rules.kind import Kind, Seen, Settings
 
 __all__ = ["RULES", "Kind", "Rule", "Seen", "parse_rule", "rule_schema"]
 
 RULES: Mapping[str, Kind] = {
-    kind.name: kind for kind in (fixed.KIND, peak.KIND, best.KIND, label_free.KIND, oracle.KIND)
+    kind.name: kind for kind in (fixed.KIND, depth.KIND, peak.KIND, best.KIND, label_free.KIND, oracle.KIND)
 }
 
 
