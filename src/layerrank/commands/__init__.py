@@ -48,6 +48,10 @@ GROUPS: Mapping[str, Mapping[str, Subcommand]] = {
         "select-window": Subcommand(
             "layers", "choose windows by a rule, without the judgements that they are measured on"
         ),
+        "score-heads": Subcommand("layers", "score every attention head"),
+        "choose-heads": Subcommand(
+            "layers", "choose heads by a rule, without the judgements that they are measured on"
+        ),
         "layer-shape": Subcommand("layers", "tell the shape of a layer profile"),
         "transfer": Subcommand("layers", "measure what windows lose that were chosen elsewhere"),
     },

@@ -113,6 +113,55 @@ def run_select_window(options: argparse.Namespace) -> None:
     write_selection(options.output, chosen)
 
 
+def add_score_heads(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--rule", type=json_object, required=True, metavar="JSON", help="the rule and its settings")
+    add_signal(parser)
+    add_qrels(parser)
+    add_workers(parser)
+    parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="Arrow file, a record a query")
+
+
+def run_score_heads(options: argparse.Namespace) -> None:
+    """Score every attention head for every judged query, from the stored signal.
+
+    The rule is JSON: {"rule": "core", "tau": 0.1}; {"rule": "qr-ndcg"}; {"rule": "qr-mass"}; {"rule": "measure",
+    "measure": "RR@10", "strategy": "NA_calibration"}; {"rule": "label-free"}; {"rule": "oracle"}, an upper bound.
+    """
+    from layerrank.core import files
+    from layerrank.layers import heads
+
+    rule = heads.parse_head_rule(options.rule)
+    found = heads.head_values(options.signal, files.read_qrels(options.qrels), rule, workers=options.workers)
+    heads.write_head_values(options.output, found)
+
+
+def add_choose_heads(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--name", required=True, metavar="NAME", help="the rule's name, as in the system heads-NAME")
+    parser.add_argument("--rule", type=json_object, required=True, metavar="JSON", help="the rule and its settings")
+    add_collection(parser)
+    parser.add_argument("--scores", type=file, required=True, metavar="FILE", help="its scores, from score-heads")
+    parser.add_argument(
+        "--others",
+        type=named_file,
+        nargs="*",
+        default=[],
+        metavar="COLLECTION=FILE",
+        help="scores of other collections",
+    )
+    parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="JSON that re-ranking reads")
+
+
+def run_choose_heads(options: argparse.Namespace) -> None:
+    """Choose each query's set of heads by a rule that does not see its judgements; record how, and on what."""
+    from layerrank.core.heads import write_head_selection
+    from layerrank.layers import heads
+
+    rule = heads.parse_head_rule(options.rule)
+    own = heads.read_head_values(options.scores)
+    others = {name: heads.read_head_values(path) for name, path in options.others}
+    write_head_selection(options.output, heads.choose_heads(options.name, rule, options.collection, own, others))
+
+
 def add_layer_shape(parser: argparse.ArgumentParser) -> None:
     add_layer_profile(parser)
     parser.add_argument(
