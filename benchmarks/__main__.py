@@ -32,9 +32,9 @@ def main(argv: list[str] | None = None) -> int:
     """Measure the sections asked for; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("sections", nargs="*", metavar="section", help=f"{', '.join(SECTIONS)} (default: all)")
-    parser.add_argument(
-        "--model", type=Path, default=ROOT / "resources/models/smollm2-135m-instruct", help="model folder"
-    )
+    models = ROOT / "resources/models"
+    fetched = next(models.glob("smollm2-135m-instruct-*"), models / "smollm2-135m-instruct")
+    parser.add_argument("--model", type=Path, default=fetched, help="model folder (default: the embedded study's)")
     parser.add_argument(
         "--collection",
         type=Path,

@@ -4,7 +4,7 @@
 rule check_prompts:
     input:
         candidates="<results>/{collection}/candidates/{variant}.jsonl.gz",
-        model="<resources>/models/{model}",
+        model=PATHS.model,
     output:
         "<results>/{collection}/{model}/prompts/{variant}.json",
     log:
@@ -26,7 +26,7 @@ rule check_prompts:
 rule extract_attention:
     input:
         candidates="<results>/{collection}/candidates/{variant}.jsonl.gz",
-        model="<resources>/models/{model}",
+        model=PATHS.model,
         check="<results>/{collection}/{model}/prompts/{variant}.json",
     output:
         "<results>/{collection}/{model}/attention/{variant}.shard-{shard}-of-{shards}.arrow",

@@ -27,10 +27,12 @@ slurm.steady()
 
 try:
     STUDY = load_study(config, BASE)
+    CACHE = str(workflow.modifier.modify_path(STUDY.config["cache"]))
+    PATHS = Paths(STUDY, BASE, Path(CACHE))
+    PATHS.models  # a model's folder that is absent, or another one, ends here
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
-PATHS = Paths(STUDY, BASE)
 CONFIG = STUDY.config
 LEAD_MEASURE = CONFIG["evaluation"]["measures"][0]
 GRID = CONFIG["systems"]["variant"]
@@ -61,13 +63,13 @@ wildcard_constraints:
     shards=r"\d+",
     kind="collection|model",
     fixed=one_of([*STUDY.collections, *STUDY.models]),
+    identity="[0-9a-f]{12}",
 
 
 # Every rule's shell line is a subcommand that can be run by hand: `python -m layerrank …` with src/ on the path. Its python
 # is that of the rule's environment, or else the one that runs Snakemake, activated or not.
 SOFTWARE = workflow.deployment_settings.deployment_method
 OWN_PYTHON = f"{shlex.quote(str(Path(sys.executable).parent))}:" if not SOFTWARE else ""
-CACHE = str(workflow.modifier.modify_path(CONFIG["cache"]))
 shell.prefix(
     "set -euo pipefail; "
     f"export PATH={OWN_PYTHON}$PATH; "

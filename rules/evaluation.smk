@@ -6,6 +6,7 @@ rule evaluate:
         qrels="<results>/{collection}/candidates/{variant}.qrels.txt",
         candidates="<results>/{collection}/candidates/{variant}.jsonl.gz",
         runs=PATHS.runs,
+        costs=PATHS.costs,
     output:
         "<results>/{collection}/{model}/evaluation/{variant}.tsv",
     log:
@@ -20,7 +21,8 @@ rule evaluate:
     shell:
         "python -m layerrank evaluate --collection {wildcards.collection} --model {wildcards.model}"
         " --variant {wildcards.variant} --qrels {input.qrels:q} --candidates {input.candidates:q}"
-        " --relevance-level {params.level} --measures {params.measures:q} --runs {params.runs:q} --output {output:q} 2> {log:q}"
+        " --relevance-level {params.level} --measures {params.measures:q} --runs {params.runs:q} --costs {input.costs:q}"
+        " --output {output:q} 2> {log:q}"
 
 
 rule aggregate:

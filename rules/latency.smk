@@ -4,7 +4,7 @@
 rule measure_latency:
     input:
         candidates="<results>/{collection}/candidates/base.jsonl.gz",
-        model="<resources>/models/{model}",
+        model=PATHS.model,
         check="<results>/{collection}/{model}/prompts/base.json",
         selections=PATHS.latency_selections,
     output:

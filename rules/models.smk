@@ -1,11 +1,11 @@
-# Decoders, as folders in safetensors; the cache is shared by all studies.
+# Decoders, as folders in safetensors; the cache is shared by all studies, and a folder's name says what made it.
 
 
 rule fetch_model:
     output:
-        folder=directory("<resources>/models/{model}"),
+        folder=directory("<resources>/models/{model}-{identity}"),
     log:
-        "<logs>/fetch_model/{model}.log",
+        "<logs>/fetch_model/{model}-{identity}.log",
     priority: 100
     conda:
         "../envs/model.yaml"

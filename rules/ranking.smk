@@ -28,7 +28,7 @@ rule rerank_cached:
 rule rerank_online:
     input:
         candidates="<results>/{collection}/candidates/{variant}.jsonl.gz",
-        model="<resources>/models/{model}",
+        model=PATHS.model,
         check="<results>/{collection}/{model}/prompts/{variant}.json",
         selection=PATHS.selection,
     output:

@@ -11,7 +11,7 @@ rule manifest:
             "<results>/{collection}/first_stage/counts.json",
             collection=STUDY.collections,
         ),
-        models=expand("<resources>/models/{model}", model=STUDY.models),
+        models=PATHS.models.values(),
         signals=PATHS.signals,
         files=["<results>/tables/means.tsv", "<results>/tables/comparisons.tsv"],
     output:

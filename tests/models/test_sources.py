@@ -18,7 +18,8 @@ from layerrank.core.errors import UserError
 from layerrank.core.files import MODEL_RECORD, file_digest, read_json
 from layerrank.models import sources
 from layerrank.models.decoder import load_decoder
-from layerrank.models.sources import fetch_model, folder_digest
+from layerrank.models.identity import file_digests, folder_digest, model_files
+from layerrank.models.sources import fetch_model
 
 ENTRY = {"source": "hub", "repo": REPO, "revision": REVISION}
 WEIGHTS = f"/{REPO}/resolve/{REVISION}/model.safetensors"
@@ -54,13 +55,13 @@ def test_hub_whole(hub, tmp_path, caplog):
     fetch_model(ENTRY, cache, output, "named")
     record = read_json(output / MODEL_RECORD)
     assert (record["name"], record["source"], record["repo"], record["revision"]) == ("named", "hub", REPO, REVISION)
-    assert record["digest"] == folder_digest(output)
+    assert record["files"] == file_digests(model_files(output)) and record["digest"] == folder_digest(record["files"])
     assert load_decoder(output).name == "named"
     assert {path.suffix for path in output.iterdir()} <= {".json", ".safetensors", ".jinja"}
     assert not any(name.endswith((".py", ".bin")) for name in asked(hub))
     assert "hf_secret" not in caplog.text
     assert not any(b"hf_secret" in path.read_bytes() for path in cache.rglob("*") if path.is_file())
-    assert [path.name for path in output.parent.iterdir()] == ["tiny"]
+    assert sorted(path.name for path in output.parent.iterdir()) == [".tiny.lock", "tiny"]
 
 
 def test_hub_is_not_asked_for_weights_again(hub, tmp_path):
@@ -86,7 +87,7 @@ def test_hub_truncated(hub, tmp_path):
     cache, output = paths(tmp_path)
     with pytest.raises(UserError, match=r"someone/tiny at 0123.* cannot be downloaded .*Consistency check failed"):
         fetch_model(ENTRY, cache, output)
-    assert not output.exists() and not list(output.parent.iterdir())
+    assert [path.name for path in output.parent.iterdir()] == [".tiny.lock"]
 
 
 def test_hub_wrong_digest(hub, tmp_path):

@@ -44,7 +44,7 @@ def paths(**changes):
         },
         "latency": {"windows": ["all", "selected-free"]},
     }
-    return Paths(load_study(config | changes, BASE), BASE)
+    return Paths(load_study(config | changes, BASE), BASE, Path("nowhere"))
 
 
 def job(**names):

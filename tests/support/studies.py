@@ -14,6 +14,8 @@ from typing import Any
 
 import yaml
 
+from layerrank.models.identity import folder_name
+
 CHECKOUT = Path(__file__).parents[2]
 TOPICS = {
     "wing": "lift of a thin wing in steady flow",
@@ -79,6 +81,12 @@ def write_study(folder: Path, changes: Mapping[str, Any] | None = None) -> Path:
     write_collection(folder / "collection")
     save_tiny(folder / "model", "llama", layers=4)
     return write_config(folder, changes)
+
+
+def model_folder(folder: Path) -> str:
+    """Where the study's model is fetched to, from its folder."""
+    source = {"source": "folder", "path": str(folder / "model")}
+    return f"resources/models/{folder_name('random', source, folder / 'resources')}"
 
 
 def write_config(folder: Path, changes: Mapping[str, Any] | None = None) -> Path:

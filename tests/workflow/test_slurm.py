@@ -247,7 +247,7 @@ def test_short_rules_share_jobs(cancelled, cluster):
 
 def test_ctrl_c_cancels_the_jobs(cluster, tmp_path):
     studies.write_study(tmp_path)
-    run = Run(tmp_path, tmp_path.with_name("run.txt"), "resources/models/random")
+    run = Run(tmp_path, tmp_path.with_name("run.txt"), studies.model_folder(tmp_path))
     try:
         run.until(lambda: [job for job in cluster.jobs("rule_fetch_model") if job.state in UNFINISHED])
     finally:

@@ -11,12 +11,13 @@ from layerrank.attention.probe import Probe
 from layerrank.attention.store import SignalWriter
 from layerrank.core import versions
 from layerrank.core.errors import UserError
-from layerrank.core.files import MODEL_RECORD, file_digest, read_candidates, read_json
+from layerrank.core.files import file_digest, read_candidates
 from layerrank.core.progress import counted, progress
 from layerrank.core.records import Candidates
 from layerrank.core.sampling import shard_of
 from layerrank.models.decoder import context_length, load_config, load_decoder, load_tokenizer
 from layerrank.models.device import OutOfMemory, name_of, place_of, release
+from layerrank.models.identity import identify
 from layerrank.prompts.icr import IcrPrompt, PromptSettings, family_named
 
 SIGNAL = 1
@@ -176,12 +177,12 @@ def _metadata(
 ) -> dict[str, Any]:
     """Everything that the numbers of a store depend on."""
     config = load_config(folder)
-    record = read_json(folder / MODEL_RECORD) if (folder / MODEL_RECORD).is_file() else {}
+    identity = identify(folder)
     return {
         "signal": SIGNAL,
-        "model": record.get("name") or folder.resolve().name,
-        "revision": record.get("revision"),
-        "model_digest": record.get("digest"),
+        "model": identity.name,
+        "revision": identity.revision,
+        "weights": identity.weights,
         "layers": int(config.num_hidden_layers),
         "heads": int(config.num_attention_heads),
         "dtype": dtype,

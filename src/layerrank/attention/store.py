@@ -26,7 +26,7 @@ import pyarrow as pa
 
 from layerrank.attention.signal import SUMS, Signal
 from layerrank.core.errors import UserError
-from layerrank.core.files import WHOLE, replacing, text_digest
+from layerrank.core.files import WHOLE, one_model, replacing, text_digest
 from layerrank.core.locks import open_exclusive
 
 FORMAT = 2
@@ -379,14 +379,24 @@ def _tag(path: Path) -> str:
 
 
 def stored_qids(paths: Sequence[Path]) -> dict[str, Path]:
-    """Every query that the shards hold, and where: {qid: path}, in record order. `UserError` if two hold the same."""
+    """Every query that the shards hold, and where: {qid: path}, in record order.
+
+    Raises:
+        UserError: two hold the same query, or are of different weights.
+    """
     found: dict[str, Path] = {}
+    stored_weights(paths)
     for path in paths:
         for qid in read_metadata(path)["qids"]:
             if qid in found:
                 raise UserError(f"{path}: query {qid} is in {found[qid]} as well")
             found[qid] = path
     return found
+
+
+def stored_weights(paths: Sequence[Path]) -> str:
+    """The digest of the model's files that the shards are of, "" where they say none; `UserError` if they differ."""
+    return one_model((path, read_metadata(path).get("weights") or "") for path in paths)
 
 
 def stored_layers(paths: Sequence[Path]) -> int:

@@ -12,6 +12,7 @@ from layerrank.commands.arguments import (
     add_resampling,
     add_runs,
     add_signal,
+    file,
     named_file,
     new_file,
     whole,
@@ -23,6 +24,9 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     add_qrels(parser)
     add_candidates(parser)
     add_runs(parser)
+    parser.add_argument(
+        "--costs", type=file, nargs="*", default=[], metavar="FILE", help="the runs' costs: all are to be of one model"
+    )
     parser.add_argument(
         "--measures",
         nargs="+",
@@ -41,6 +45,7 @@ def run_evaluate(options: argparse.Namespace) -> None:
     from layerrank.core import files, frames
     from layerrank.evaluation import values as evaluate
 
+    files.costs_of_one_model(options.costs)
     values = evaluate.evaluate(
         files.read_qrels(options.qrels),
         files.read_candidates(options.candidates),
@@ -95,7 +100,8 @@ def run_summarise_costs(options: argparse.Namespace) -> None:
     from layerrank.core import files, frames
     from layerrank.evaluation import costs
 
-    found = {system: files.read_costs(path) for system, path in options.costs}
+    read = files.costs_of_one_model(path for _, path in options.costs)
+    found = {system: read[path] for system, path in options.costs}
     frames.write_frame(options.output, costs.summarise(found, options.collection, options.model, options.variant))
 
 

@@ -297,6 +297,31 @@ def read_costs(path: Path) -> list[Cost]:
     return costs
 
 
+def one_model(found: Iterable[tuple[Path, str]]) -> str:
+    """The digest of the model that several files are of; "" where they name none.
+
+    Args:
+        found: files, each with the digest of the model's files that it was made with, "" where it names none.
+
+    Raises:
+        UserError: two files of different models, or one of a model and one of none.
+    """
+    pairs = list(found)
+    for path, weights in pairs[1:]:
+        first, expected = pairs[0]
+        if weights != expected:
+            this, that = (name[:12] or "no digest" for name in (weights, expected))
+            raise UserError(f"{path}: of other weights ({this}) than {first} ({that}); make both again")
+    return pairs[0][1] if pairs else ""
+
+
+def costs_of_one_model(paths: Iterable[Path]) -> dict[Path, list[Cost]]:
+    """The costs in several files, by file; `UserError` names two files that are of different weights."""
+    costs = {path: read_costs(path) for path in paths}
+    one_model((path, weights) for path, rows in costs.items() for weights in sorted({cost.weights for cost in rows}))
+    return costs
+
+
 def file_digest(path: Path) -> str:
     """SHA-256 of a file, as 64 hexadecimal digits."""
     with path.open("rb") as stream:

@@ -63,7 +63,7 @@ class Cost:
     """What one query cost. Counts are exact; seconds are wall-clock, device synchronised.
 
     `layer_tokens` is the sum over tokens of the layers that each one passes through: what stopping early saves, on any
-    machine.
+    machine. `weights` is the SHA-256 over the files of the model that was run.
     """
 
     qid: str
@@ -76,6 +76,7 @@ class Cost:
     truncated_passages: int = 0
     outcomes: dict[str, int] = field(default_factory=dict)
     layer_tokens: int = 0
+    weights: str = ""
 
 
 ANSWERS = "answers"

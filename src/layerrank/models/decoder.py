@@ -15,8 +15,8 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from layerrank.core.errors import UserError
-from layerrank.core.files import MODEL_RECORD, read_json
 from layerrank.models.heap import keep_freed_memory
+from layerrank.models.identity import identify, read_record
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 DTYPE_NAMES = {
@@ -43,6 +43,7 @@ class Decoder:
         context: tokens that the model can read, or None where its configuration does not say.
         name: the model's name in the study, or the folder's.
         revision: pinned revision of the source, or None.
+        weights: SHA-256 over the folder's files (models.identity); empty where it was not loaded from one.
     """
 
     model: Any
@@ -57,6 +58,7 @@ class Decoder:
     context: int | None
     name: str
     revision: str | None
+    weights: str = ""
 
     @property
     def heads(self) -> int:
@@ -91,7 +93,7 @@ def load_tokenizer(folder: Path) -> Any:
 
 def context_length(folder: Path, config: Any) -> int | None:
     """Return the tokens that the model can read: as the catalogue says, else as its configuration does."""
-    stated = _record(folder).get("context")
+    stated = read_record(folder).get("context")
     return stated or getattr(config, "max_position_embeddings", None)
 
 
@@ -114,19 +116,21 @@ def load_decoder(
             None: the first CUDA device, else the processor.
 
     Raises:
-        UserError: not a usable model folder, an unknown dtype or device, or more layers than there are.
+        UserError: not a usable model folder, or one that was changed since it was fetched; an unknown dtype or
+            device; or more layers than there are.
     """
     folder = Path(folder)
     place = device_named(device)
     dtype = dtype_named(dtype, place)
     keep_freed_memory()
     config = load_config(folder)
+    identity = identify(folder)
     total = int(config.num_hidden_layers)
     wanted = total if layers is None else layers
     if not 1 <= wanted <= total:
         raise UserError(f"{folder}: {wanted} layers asked for, the model has {total}")
     loader = transformers.AutoModelForCausalLM if head else transformers.AutoModel
-    with _quiet():
+    with quiet():
         try:
             loaded, report = cast(Any, loader).from_pretrained(
                 folder,
@@ -149,7 +153,6 @@ def load_decoder(
     if head:
         loaded.get_output_embeddings().register_forward_pre_hook(_in_one_piece)
     base = loaded.base_model if head else loaded
-    record = _record(folder)
     return Decoder(
         model=base,
         head=_head(loaded, str(folder), dtype) if head else None,
@@ -161,8 +164,9 @@ def load_decoder(
         device=base.get_input_embeddings().weight.device,
         dtype=dtype,
         context=context_length(folder, config),
-        name=record.get("name") or folder.resolve().name,
-        revision=record.get("revision"),
+        name=identity.name,
+        revision=identity.revision,
+        weights=identity.weights,
     )
 
 
@@ -242,13 +246,8 @@ def _head(causal: Any, name: str, dtype: str) -> Callable[[Tensor], Tensor]:
     return logits
 
 
-def _record(folder: Path) -> dict[str, Any]:
-    path = folder / MODEL_RECORD
-    return dict(read_json(path)) if path.is_file() else {}
-
-
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """No progress bars, and no report of the layers that were left out on purpose."""
     from transformers.utils import logging
 

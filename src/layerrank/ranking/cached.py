@@ -8,7 +8,7 @@ from typing import Any
 
 from layerrank.attention.scores import MASKED, Heads, check_strategy, passage_scores, rank
 from layerrank.attention.signal import Signal
-from layerrank.attention.store import read_signals, stored_layers, stored_qids
+from layerrank.attention.store import read_signals, stored_layers, stored_qids, stored_weights
 from layerrank.core.errors import UserError
 from layerrank.core.records import Candidates, Cost, Ranking
 from layerrank.core.windows import LayerWindow, windows_for
@@ -58,6 +58,7 @@ def rerank_cached(
     if not lists:
         return [], []
     windows = windows_for(spec, lists, stored_layers(paths), selection)
+    weights = stored_weights(paths)
     rankings, costs = {}, {}
     for signal in read_signals(paths, lists):
         if signal.pids != lists[signal.qid]:
@@ -68,11 +69,11 @@ def rerank_cached(
         rankings[signal.qid] = Ranking(
             signal.qid, tuple(signal.pids[i] for i in order), tuple(float(scores[i]) for i in order)
         )
-        costs[signal.qid] = _cost(signal, windows[signal.qid])
+        costs[signal.qid] = _cost(signal, windows[signal.qid], weights)
     return [rankings[qid] for qid in lists], [costs[qid] for qid in lists]
 
 
-def _cost(signal: Signal, window: LayerWindow) -> Cost:
+def _cost(signal: Signal, window: LayerWindow, weights: str) -> Cost:
     return Cost(
         signal.qid,
         groups=1,
@@ -81,4 +82,5 @@ def _cost(signal: Signal, window: LayerWindow) -> Cost:
         layer_tokens=signal.prompt_tokens * (window.end + 1),
         seconds=signal.seconds,
         outcomes={STORED_PASS: 1},
+        weights=weights,
     )

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from layerrank.core.errors import UserError
 from layerrank.core.records import ANSWERS, WELL_FORMED, Candidates, Cost, Ranking
@@ -92,7 +93,8 @@ class _Sort:
         pids = tuple(passages[index].pid for index in order.indices)
         ranking = Ranking.from_order(qid, pids) if order.scores is None else Ranking(qid, pids, order.scores)
         outcomes = {name: self.outcomes[name] for name in sorted(self.outcomes)}
-        cost = Cost(qid, seconds=self.seconds, truncated_passages=self.truncated, outcomes=outcomes, **self.counts)
+        counts: dict[str, Any] = dict(self.counts)
+        cost = Cost(qid, seconds=self.seconds, truncated_passages=self.truncated, outcomes=outcomes, **counts)
         return Ranked(order, ranking, cost)
 
 

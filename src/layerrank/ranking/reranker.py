@@ -2,7 +2,7 @@
 
     from layerrank import Reranker
 
-    reranker = Reranker("resources/models/smollm2-135m-instruct")
+    reranker = Reranker("resources/models/smollm2-135m-instruct-3905fcad8222")
     for result in reranker.rank("how do wings make lift", ["Bread rises in the oven.", "Air flows over a wing."]):
         print(result.rank, result.score, result.text)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from layerrank.core import files, sampling, versions
 from layerrank.core.errors import UserError
 from layerrank.core.progress import progress
 from layerrank.core.records import Candidates, Cost
+from layerrank.models.identity import Identity, identify
 from layerrank.ranking.cells import Cell
 from layerrank.ranking.engine import Engine, check_failures, failure_rate
 from layerrank.ranking.journal import Journal
@@ -49,14 +51,15 @@ def rerank(
     partial, whole = (output.with_name(f".{output.name}.{name}") for name in ("partial.jsonl", f"jsonl{files.WHOLE}"))
     if whole.exists() and not partial.exists():
         whole.replace(partial)
-    with Journal(partial, _digest(rows, cell, model, dtype, code)) as journal:
+    identity = identify(model)
+    with Journal(partial, _digest(rows, cell, identity, dtype, code)) as journal:
         left = [row for row in rows if row.query.qid not in journal.finished]
         if len(left) < len(rows):
             log.info("%s: %d of %d queries are finished already", tag, len(rows) - len(left), len(rows))
         if left:
             _rank(left, len(rows), cell, model, journal, dtype, device, batch_tokens, queries_at_once)
         done = [journal.finished[qid] for qid in qids]
-        spent = [cost for _, cost in done]
+        spent = [dataclasses.replace(cost, weights=identity.weights) for _, cost in done]
         _report(tag, spent)
         check_failures(tag, spent, cell.mechanism_settings.get("max_failure_rate", 1.0))
         files.write_costs(costs, spent)
@@ -80,7 +83,7 @@ def join_shards(
         UserError: parts that are not of the same queries, or more failures than allowed.
     """
     rankings = sampling.joined([files.read_run(path) for path in runs])
-    whole = sampling.joined([files.read_costs(path) for path in spent])
+    whole = sampling.joined(list(files.costs_of_one_model(spent).values()))
     if [ranking.qid for ranking in rankings] != [cost.qid for cost in whole]:
         raise UserError(f"{output.name}: its parts rank other queries than their costs are of")
     _report(tag, whole)
@@ -125,8 +128,7 @@ def _rank(
     log.info("%s: %d batches", cell.name, engine.batches)
 
 
-def _digest(rows: Sequence[Candidates], cell: Cell, model: Path, dtype: str, code: str) -> str:
-    record = model / "layerrank.json"
+def _digest(rows: Sequence[Candidates], cell: Cell, model: Identity, dtype: str, code: str) -> str:
     settings = {key: value for key, value in cell.mechanism_settings.items() if key != "max_failure_rate"}
     shown = {
         "framework": [cell.framework, dict(cell.framework_settings)],
@@ -135,7 +137,7 @@ def _digest(rows: Sequence[Candidates], cell: Cell, model: Path, dtype: str, cod
         "windows": str(cell.windows)
         if not isinstance(cell.windows, Mapping)
         else sorted(map(str, cell.windows.items())),
-        "model": files.read_json(record) if record.is_file() else str(model.resolve()),
+        "model": [model.name, model.revision, model.weights],
         "run": [dtype, code, versions.LAYERRANK],
     }
     texts = (

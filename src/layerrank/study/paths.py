@@ -18,14 +18,16 @@ from typing import Any
 from snakemake.io import expand, local, multiext, report
 
 from layerrank.collections import prepared
+from layerrank.core.errors import UserError
 from layerrank.core.windows import ALL, fixed_window, rule_of, selected_by
 from layerrank.evaluation import measures
+from layerrank.models.identity import folder_name, pinned
 from layerrank.study import config as settings
 from layerrank.study.config import Study
 from layerrank.study.systems import PlannedRun, systems
 
 Wildcards = Any
-"""A job's wildcards: attributes collection, model, variant, system, selection, shard, shards, kind, fixed."""
+"""A job's wildcards: attributes collection, model, identity, variant, system, selection, shard, shards, kind, fixed."""
 
 Input = Any
 """A job's input files, by name."""
@@ -63,10 +65,11 @@ def flags(values: Mapping[str, Any]) -> list[str]:
 
 @dataclass(frozen=True)
 class Paths:
-    """Paths, settings and flags of a study; `base` is the folder of the checkout."""
+    """Paths, settings and flags of a study; `base` is the folder of the checkout, `cache` that of models."""
 
     study: Study
     base: Path
+    cache: Path
 
     @cached_property
     def variants(self) -> tuple[str, ...]:
@@ -135,8 +138,7 @@ class Paths:
     @cached_property
     def downloads(self) -> list[str]:
         """What a study needs from elsewhere, for machines without a network: models, collections, indexes."""
-        models = expand("<resources>/models/{model}", model=self.study.models)
-        return [*models, *expand("<results>/{collection}/index", collection=self.study.collections)]
+        return [*self.models.values(), *expand("<results>/{collection}/index", collection=self.study.collections)]
 
     @cached_property
     def settings(self) -> str:
@@ -193,9 +195,34 @@ class Paths:
 
     # Models, prompts and the stored signal.
 
+    @cached_property
+    def models(self) -> Mapping[str, str]:
+        """The folder of each model in the cache, which its name ties to what it is made from.
+
+        Raises:
+            UserError: a folder that a model is to come from is absent, or is not what its entry says.
+        """
+        return {
+            name: f"<resources>/models/{folder_name(name, settings.model_source(entry), self.cache)}"
+            for name, entry in self.study.models.items()
+        }
+
+    def model(self, wildcards: Wildcards) -> str:
+        """The folder of the model."""
+        return self.models[wildcards.model]
+
     def model_source(self, wildcards: Wildcards) -> str:
-        """What fetching a model depends on: where it comes from, not how it is prompted."""
-        return as_json(settings.model_source(self.study.models[wildcards.model]))
+        """What fetching a model depends on: where it comes from and what lies there, not how it is prompted.
+
+        Raises:
+            UserError: a folder in the cache that is of another source.
+        """
+        name = wildcards.model
+        if self.models[name] != f"<resources>/models/{name}-{wildcards.identity}":
+            raise UserError(
+                f"model {name!r}: its folder is {self.models[name]}, not one that ends in {wildcards.identity}"
+            )
+        return as_json(pinned(name, settings.model_source(self.study.models[name]), self.cache))
 
     def gpus(self, wildcards: Wildcards) -> int:
         """GPUs of a job that runs the model."""
