@@ -5,7 +5,7 @@ rule explore:
     input:
         candidates="<results>/{collection}/candidates/base.jsonl.gz",
         qrels="<results>/{collection}/candidates/base.qrels.txt",
-        model="<resources>/models/{model}",
+        model=PATHS.model,
         check="<results>/{collection}/{model}/prompts/base.json",
         signals=PATHS.explored_signals,
         runs=PATHS.explored_runs,

@@ -229,8 +229,8 @@ def test_the_explorer_shows_orders_of_the_same_candidates(two):
         "variants": {**changed, "shorter": {"order": "reversed", "words": 5}, "scored": {"strategy": "query_last"}},
         "explorer": {"queries": 2, "chosen": "changed"},
     }
-    paths = Paths(replace(two.study, config=config), BASE)
+    paths = Paths(replace(two.study, config=config), BASE, two.cache)
     assert paths.explored_orders == {"base": "first-stage", "reordered": "reordered", "order-shuffled": "shuffled"}
     assert paths.explorers == two.every("<results>/explorer/{collection}/{model}.html")
     off = replace(two.study, config=config | {"explorer": {"queries": 0, "chosen": "changed"}})
-    assert Paths(off, BASE).explorers == []
+    assert Paths(off, BASE, two.cache).explorers == []
