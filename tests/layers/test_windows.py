@@ -344,7 +344,7 @@ def test_signals_of_other_candidates_are_refused(tmp_path):
 
 def test_settings_of_the_stored_signal():
     assert check_settings({}) == ("masked_NA_calibration", None)
-    assert check_settings({"strategy": "NA_only", "heads": [[1, 2]], "passage_tokens": None}) == ("NA_only", [(1, 2)])
+    assert check_settings({"strategy": "NA_only", "heads": [[1, 2]], "passage_tokens": None}) == ("NA_only", ((1, 2),))
     for settings_, message in [
         ({"passage_tokens": 128}, "passage_tokens"),
         ({"dept": 1}, "dept"),

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from layerrank.attention.signal import Signal
 from layerrank.core.errors import UserError
+from layerrank.core.heads import head_names, parse_heads
 from layerrank.core.windows import LayerWindow
 
 Scores = npt.NDArray[np.float64]
@@ -37,8 +38,7 @@ def check_strategy(strategy: Any, heads: Any, *, layers: int | None = None, each
         each: Heads of each of its layers.
 
     Raises:
-        UserError: An unknown strategy, heads with the masked one, no pairs or none at all, a pair twice or beyond the
-            model.
+        UserError: An unknown strategy, heads with the masked one, or whatever `parse_heads` refuses.
     """
     if not isinstance(strategy, str) or strategy not in STRATEGIES:
         raise UserError(f"attention: strategy: {strategy!r}: expected one of {', '.join(STRATEGIES)}")
@@ -46,21 +46,7 @@ def check_strategy(strategy: Any, heads: Any, *, layers: int | None = None, each
         return None
     if strategy == MASKED:
         raise UserError(f"attention: heads: strategy {MASKED} cannot choose heads: its signal is summed over them")
-    pairs = list(heads) if isinstance(heads, list | tuple) else []
-    for pair in pairs:
-        if not (isinstance(pair, list | tuple) and len(pair) == 2 and all(type(part) is int for part in pair)):
-            raise UserError(f"attention: heads: {pair!r}: expected [layer, head], both whole numbers from 0")
-        for part, number, what in zip(pair, (layers, each), ("layers", "heads"), strict=True):
-            if part < 0 or (number is not None and part >= number):
-                most = "" if number is None else f" to {number - 1}"
-                raise UserError(f"attention: heads: {list(pair)}: {what} go from 0{most}")
-    if not pairs:
-        raise UserError(f"attention: heads: {heads!r}: expected a list of [layer, head], at least one")
-    chosen: list[tuple[int, int]] = [(layer, head) for layer, head in pairs]
-    for pair in chosen:
-        if chosen.count(pair) > 1:
-            raise UserError(f"attention: heads: {list(pair)} comes twice")
-    return chosen
+    return parse_heads(heads, layers, each)
 
 
 def heads_within(heads: Heads | None, window: LayerWindow) -> Heads | None:
@@ -69,7 +55,7 @@ def heads_within(heads: Heads | None, window: LayerWindow) -> Heads | None:
         return None
     within = [(layer, head) for layer, head in heads if window.start <= layer <= window.end]
     if not within:
-        raise UserError(f"attention: heads: none of {[list(pair) for pair in heads]} lies in window {window}")
+        raise UserError(f"attention: heads: none of {', '.join(head_names(heads))} lies in window {window}")
     return within
 
 

@@ -168,13 +168,14 @@ def read_sweep(path: Path) -> Sweep:
         with pa.OSFile(str(path), "rb") as source:
             table = pa.ipc.open_file(source).read_all()
         about = json.loads((table.schema.metadata or {})[_KEY])
+        windows = len(about["windows"])
         if about["format"] != FORMAT:
             raise UserError(f"{path}: sweep format {about['format']!r}, this layerrank reads format {FORMAT}")
         qids = tuple(table.column("qid").to_pylist())
         values = table.column("values").combine_chunks().flatten().to_numpy(zero_copy_only=False)
         return Sweep(
             qids,
-            values.reshape(len(qids), len(about["windows"])),
+            values.reshape(len(qids), windows),
             about["measure"],
             about["strategy"],
             about["layers"],
