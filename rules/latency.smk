@@ -30,6 +30,6 @@ rule measure_latency:
         code=code_digest("measure-latency"),
     shell:
         "OMP_NUM_THREADS={threads} python -m layerrank measure-latency --candidates {input.candidates:q}"
-        " --model {input.model:q} {params.prompt:q} --windows {params.windows:q} {params.selections:q}"
+        " --collection {wildcards.collection} --model-name {wildcards.model} --model {input.model:q} {params.prompt:q} --windows {params.windows:q} {params.selections:q}"
         " --queries {params.queries} --repeats {params.repeats} --warmup {params.warmup} --seed {params.seed}"
         " $([ {resources.gpu} -lt 2 ] || echo --device auto) --output {output:q} 2> {log:q}"

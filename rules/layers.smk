@@ -22,7 +22,8 @@ rule layer_profile:
         resamples=CONFIG["evaluation"]["resamples"],
         code=code_digest("layer-profile"),
     shell:
-        "python -m layerrank layer-profile --signal {input.signal:q} --qrels {input.qrels:q} --measures {params.measures:q}"
+        "python -m layerrank layer-profile --collection {wildcards.collection} --model {wildcards.model}"
+        " --signal {input.signal:q} --qrels {input.qrels:q} --measures {params.measures:q}"
         " --strategy {params.strategy} --seed {params.seed} --resamples {params.resamples} --workers {threads}"
         " --output {output:q} 2> {log:q}"
 
@@ -47,7 +48,8 @@ rule sweep_windows:
         strategy=CONFIG["layers"]["strategy"],
         code=code_digest("sweep-windows"),
     shell:
-        "python -m layerrank sweep-windows --signal {input.signal:q} --qrels {input.qrels:q} --measure {params.measure:q}"
+        "python -m layerrank sweep-windows --collection {wildcards.collection} --model {wildcards.model}"
+        " --signal {input.signal:q} --qrels {input.qrels:q} --measure {params.measure:q}"
         " --strategy {params.strategy} --workers {threads} --output {output.sweep:q} --table {output.table:q} 2> {log:q}"
 
 
@@ -69,7 +71,7 @@ rule select_window:
         code=code_digest("select-window"),
     shell:
         "python -m layerrank select-window --name {wildcards.selection} --rule {params.rule:q}"
-        " --collection {wildcards.collection} --sweep {input.sweep:q} --signal {input.signal:q} --others {params.others:q}"
+        " --collection {wildcards.collection} --model {wildcards.model} --sweep {input.sweep:q} --signal {input.signal:q} --others {params.others:q}"
         " --workers {threads} --output {output:q} 2> {log:q}"
 
 
@@ -95,7 +97,8 @@ rule layer_shape:
         resamples=CONFIG["evaluation"]["resamples"],
         code=code_digest("layer-shape"),
     shell:
-        "python -m layerrank layer-shape --signal {input.signal:q} --qrels {input.qrels:q} --measures {params.measures:q}"
+        "python -m layerrank layer-shape --collection {wildcards.collection} --model {wildcards.model}"
+        " --signal {input.signal:q} --qrels {input.qrels:q} --measures {params.measures:q}"
         " --strategy {params.strategy} --seed {params.seed} --resamples {params.resamples} --workers {threads}"
         " --output {output.shape:q} --neighbours {output.neighbours:q} 2> {log:q}"
 

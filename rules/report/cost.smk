@@ -19,20 +19,19 @@ rule answer_windows:
     conda:
         "../../envs/analysis.yaml"
     params:
-        latencies=PATHS.by_pair("latencies"),
         tests=PATHS.answer_tests,
         measure=LEAD_MEASURE,
         code=code_digest("answer-windows"),
     shell:
         "python -m layerrank answer-windows --means {input.means:q} --comparisons {input.comparisons:q}"
-        " --costs {input.costs:q} --latencies {params.latencies:q} --measure {params.measure:q} {params.tests:q}"
+        " --costs {input.costs:q} --latencies {input.latencies:q} --measure {params.measure:q} {params.tests:q}"
         " --figure {input.figure:q} --output {output:q} 2> {log:q}"
 
 
 rule plot_pareto:
     input:
         means="<results>/tables/means.tsv",
-        costs=PATHS.costs,
+        costs="<results>/{collection}/{model}/evaluation/{variant}.costs.tsv",
     output:
         figure(
             "{collection}/{model}/pareto.{variant}",

@@ -91,7 +91,6 @@ rule published_table:
     conda:
         "../../envs/analysis.yaml"
     params:
-        profiles=PATHS.by_pair("profiles"),
         code=code_digest("published-table"),
     shell:
-        "python -m layerrank published-table --means {input.means:q} --profiles {params.profiles:q} --outputs {output:q} 2> {log:q}"
+        "python -m layerrank published-table --means {input.means:q} --profiles {input.profiles:q} --outputs {output:q} 2> {log:q}"

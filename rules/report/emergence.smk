@@ -14,12 +14,10 @@ rule answer_where:
     conda:
         "../../envs/analysis.yaml"
     params:
-        shapes=PATHS.by_pair("shapes"),
-        profiles=PATHS.by_pair("profiles"),
         measure=CONFIG["layers"]["measure"],
         code=code_digest("answer-where"),
     shell:
-        "python -m layerrank answer-where --shapes {params.shapes:q} --profiles {params.profiles:q} --means {input.means:q}"
+        "python -m layerrank answer-where --shapes {input.shapes:q} --profiles {input.profiles:q} --means {input.means:q}"
         " --measure {params.measure:q} --figure {input.figure:q} --output {output:q} 2> {log:q}"
 
 
@@ -87,12 +85,9 @@ rule plot_depth:
         "../../envs/analysis.yaml"
     params:
         measure=CONFIG["layers"]["measure"],
-        collections=[collection for collection, _ in STUDY.pairs],
-        models=[model for _, model in STUDY.pairs],
         code=code_digest("plot-depth"),
     shell:
-        "python -m layerrank plot-depth --profiles {input.profiles:q} --collections {params.collections:q}"
-        " --models {params.models:q} --measure {params.measure:q} --means {input.means:q}"
+        "python -m layerrank plot-depth --profiles {input.profiles:q} --measure {params.measure:q} --means {input.means:q}"
         " --output {output.svg:q} --pdf {output.pdf:q} 2> {log:q}"
 
 
@@ -106,7 +101,6 @@ rule shape_table:
     conda:
         "../../envs/analysis.yaml"
     params:
-        named=PATHS.by_pair(),
         code=code_digest("shape-table"),
     shell:
-        "python -m layerrank shape-table --shapes {params.named:q} --outputs {output:q} 2> {log:q}"
+        "python -m layerrank shape-table --shapes {input:q} --outputs {output:q} 2> {log:q}"

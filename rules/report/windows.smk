@@ -59,10 +59,9 @@ rule selection_table:
     conda:
         "../../envs/analysis.yaml"
     params:
-        named=PATHS.by_pair(),
         code=code_digest("selection-table"),
     shell:
-        "python -m layerrank selection-table --selections {params.named:q} --outputs {output:q} 2> {log:q}"
+        "python -m layerrank selection-table --selections {input:q} --outputs {output:q} 2> {log:q}"
 
 
 rule transfer_table:

@@ -130,7 +130,7 @@ def test_means_give_both_denominators_and_the_ceiling():
 
 def test_no_query_with_a_relevant_candidate_leaves_that_mean_empty():
     values = evaluate.evaluate({"q2": {"z": 1}, "q3": {"d": 1}}, CANDIDATES, {}, ["nDCG@10"])
-    means = evaluate.aggregate(evaluate.named(values, "c", "m", "base"), seed=1, resamples=100)
+    means = evaluate.aggregate(frames.in_cell(values, frames.VALUES, "c", "m"), seed=1, resamples=100)
     assert set(means["mean"]) == {0.0}
     assert np.isnan(means["mean_with_relevant_candidate"]).all()
     assert set(means["queries_with_relevant_candidate"]) == {0}

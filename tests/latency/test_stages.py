@@ -16,9 +16,8 @@ from layerrank.core.records import Candidates, Passage, Query
 from layerrank.core.windows import Chosen, LayerWindow, write_selection
 from layerrank.latency import stages as latency
 from layerrank.latency.machine import peak_memory
-from layerrank.latency.stages import COLUMNS, Sample, Stopwatch, measure
+from layerrank.latency.stages import Sample, Stopwatch, measure
 from layerrank.prompts.icr import PromptSettings
-from layerrank.report.figures.latency import COLUMNS as DRAWN
 
 SETTINGS = PromptSettings("chatml")
 CPU = torch.device("cpu")
@@ -59,8 +58,7 @@ def test_every_system_has_its_stages(measured):
         "listwise-likelihood": plain,
         "listwise-generation": ["load", "tokenise", "prefill", "decode", "score", "total"],
     }
-    assert tuple(table.columns) == COLUMNS
-    assert set(DRAWN) <= set(COLUMNS)
+    assert list(table.columns) == frames.own_columns(frames.LATENCY)
     assert (table["low"] <= table["median"]).all() and (table["median"] <= table["high"]).all()
     assert (table["low"] > 0).all() and set(table["rounds"]) == {3} and set(table["queries"]) == {2}
 
@@ -177,10 +175,23 @@ def test_peak_memory_is_what_was_held_at_once():
 
 def test_the_command_writes_what_the_figure_reads(study, tmp_path):
     table, about = tmp_path / "latency.tsv", tmp_path / "latency.json"
-    arguments = ["--candidates", str(study[0]), "--model", str(study[1]), "--family", "chatml", "--instruction", "QA"]
+    arguments = [
+        "--collection",
+        "c",
+        "--model-name",
+        "m",
+        "--candidates",
+        str(study[0]),
+        "--model",
+        str(study[1]),
+        "--family",
+        "chatml",
+        "--instruction",
+        "QA",
+    ]
     arguments += ["--windows", "all", "L0-1", "--queries", "1", "--repeats", "1", "--warmup", "0"]
     assert main(["measure-latency", *arguments, "--output", str(table), "--about", str(about)]) == 0
-    frame = frames.read_frame(table, COLUMNS)
+    frame = frames.read_frame(table, frames.LATENCY)
     assert list(frame["system"].unique()) == ["listwise-attention-all", "listwise-attention-L0-1"]
     assert math.isnan(frame.loc[frame["stage"] == "tokenise", "gflop"].iloc[0])
     assert files.read_json(about)["prompt"]["instruction"] == "QA"

@@ -99,7 +99,7 @@ def test_read_what_was_written(tmp_path, paths, qrels):
 def test_table(tmp_path, paths, qrels):
     found = orders.sweep_orders(paths, SHUFFLED, qrels, "nDCG@10", MASKED)
     table = orders.orders_table(found, resamples=100)
-    frames.write_frame(tmp_path / "t.tsv", table)
+    frames.write_frame(tmp_path / "t.tsv", frames.in_cell(table, frames.ORDERS, "c", "m"))
     assert list(frames.read_frame(tmp_path / "t.tsv", frames.ORDERS)) == list(frames.ORDERS)
     assert list(zip(table["start"], table["end"], strict=True)) == [(w.start, w.end) for w in all_windows(LAYERS)]
     by_order = found.values.astype(np.float64).mean(axis=1)

@@ -139,7 +139,7 @@ def test_what_is_not_shown_names_the_queries_that_would_show_it():
 def test_few_queries_show_nothing(queries):
     row = shape.shape_of(values_of(CURVES["bell"], 1, queries=queries), "m", resamples=50)
     assert row["verdict"] in ("none shown", "other") if queries < 3 else row["verdict"]
-    assert set(row) == set(frames.SHAPE)
+    assert set(row) == set(frames.own_columns(frames.SHAPE))
 
 
 def test_zeros_and_short_models():
@@ -216,7 +216,8 @@ def test_command(tmp_path):
     store = write_store(tmp_path / "s.arrow", signals)
     qrels = tmp_path / "q.txt"
     qrels.write_text("".join(f"q{i} 0 q{i}-d{i % 3} 1\n" for i in range(6)))
-    arguments = ["layer-shape", "--signal", str(store), "--qrels", str(qrels), "--measures", "nDCG@10", "RR"]
+    arguments = ["layer-shape", "--collection", "c", "--model", "m"]
+    arguments += ["--signal", str(store), "--qrels", str(qrels), "--measures", "nDCG@10", "RR"]
     arguments += ["--resamples", "50", "--output", str(tmp_path / "shape.tsv")]
     assert main([*arguments, "--neighbours", str(tmp_path / "n.tsv")]) == 0
     found = frames.read_frame(tmp_path / "shape.tsv", frames.SHAPE)

@@ -9,7 +9,7 @@ from layerrank.core.windows import LayerWindow, write_selection
 from layerrank.layers.rules import parse_rule
 from layerrank.layers.selection import select
 from layerrank.layers.sweep import Sweep, write_sweep
-from layerrank.layers.transfer import COLUMNS, at_depth, transfer
+from layerrank.layers.transfer import at_depth, transfer
 
 
 def constant(scores, layers, measure="nDCG@10"):
@@ -49,7 +49,7 @@ def test_relative_depth(window, layers, other, expected):
 
 def test_the_matrix_by_hand():
     table = transfer(SWEEPS, BEST)
-    assert list(table.columns) == list(COLUMNS)
+    assert list(table.columns) == list(frames.TRANSFER)
     assert cell(table, "news/small", "web/small")["regret"] == pytest.approx(0.25)
     assert cell(table, "web/small", "news/small")["regret"] == pytest.approx(0.10)
     scaled = cell(table, "news/small", "news/large")
@@ -138,6 +138,6 @@ def test_command(tmp_path):
     write_selection(tmp_path / "s.json", selection)
     arguments = ["transfer", "--sweeps", *named, "--selections", f"web/small={tmp_path / 's.json'}"]
     assert main([*arguments, "--output", str(tmp_path / "t.tsv")]) == 0
-    table = frames.read_frame(tmp_path / "t.tsv", COLUMNS)
+    table = frames.read_frame(tmp_path / "t.tsv", frames.TRANSFER)
     assert len(table) == 9 + 3 + 1
     assert main([*arguments, "--rule", '{"rule": "oracle"}', "--output", str(tmp_path / "t.tsv")]) == 2

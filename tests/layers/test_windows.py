@@ -364,14 +364,20 @@ def test_commands_from_signal_to_run(tmp_path):
     def at(name):
         return str(tmp_path / name)
 
-    profile = ["layer-profile", "--signal", store, "--qrels", qrels, "--measures", "RR", "--resamples", "20"]
+    cell = ["--collection", "c", "--model", "m"]
+    profile = ["layer-profile", *cell, "--signal", store, "--qrels", qrels, "--measures", "RR", "--resamples", "20"]
     assert main([*profile, "--output", at("p.tsv")]) == 0
-    sweep = ["sweep-windows", "--signal", store, "--qrels", qrels, "--measure", "RR", "--output", at("w.arrow")]
+    sweep = ["sweep-windows", *cell, "--signal", store, "--qrels", qrels, "--measure", "RR"]
+    sweep += ["--output", at("w.arrow")]
     assert main([*sweep, "--table", at("w.tsv")]) == 0
-    assert (tmp_path / "w.tsv").read_text().startswith("start\tend\tmeasure\tmean\n0\t0\tRR\t")
+    assert (
+        (tmp_path / "w.tsv")
+        .read_text()
+        .startswith("collection\tmodel\tvariant\tstart\tend\tmeasure\tmean\nc\tm\tbase\t0\t0\tRR\t")
+    )
     for rule in ({"rule": "best", "folds": 3}, {"rule": "label-free"}):
         name = rule["rule"]
-        select_ = ["select-window", "--name", name, "--rule", json.dumps(rule), "--collection", "c"]
+        select_ = ["select-window", "--name", name, "--rule", json.dumps(rule), *cell]
         more = ["--sweep", at("w.arrow"), "--signal", store, "--output", at(f"{name}.json")]
         assert main([*select_, *more]) == 0
         rerank = ["rerank-cached", "--candidates", at("c.jsonl.gz"), "--signal", store, "--tag", "t"]

@@ -100,8 +100,8 @@ def test_a_window_is_judged_by_what_it_saves_and_loses(noise):
             ("listwise-attention-L0-3", "prefill", 3.0),
         ],
         columns=["system", "stage", "median"],
-    )
-    answer = answers.windows(*results_of(systems), costs, {("c", "m"): latency}, "nDCG@10", "base", MARKS)
+    ).assign(collection="c", model="m")
+    answer = answers.windows(*results_of(systems), costs, latency, "nDCG@10", "base", MARKS)
     fixed = cells(answer, "layers 1–2")
     assert fixed.cells[2].marks == "↓"
     assert (fixed.cells[4].value, fixed.cells[5].value) == (40.0, 50.0)
@@ -114,19 +114,20 @@ def test_a_window_is_judged_by_what_it_saves_and_loses(noise):
     assert "the peak window takes 40 % of the work" in said and said.endswith("no difference shown.")
 
 
-def shape_of(verdict, reason="", best=2):
-    row = {"measure": "nDCG@10", "layers": 5, "verdict": verdict, "reason": reason, "best_layer": best}
+def shape_of(verdict, reason="", best=2, collection="c"):
+    row = {"collection": collection, "model": "m", "variant": "base"}
+    row |= {"measure": "nDCG@10", "layers": 5, "verdict": verdict, "reason": reason, "best_layer": best}
     row |= {"best_low": best - 1, "best_high": best}
     for name, value in (("best_depth", best / 4), ("rise", 0.2), ("fall", 0.1)):
         row |= {name: value, f"{name}_low": value - 0.1, f"{name}_high": value + 0.1}
     return pd.DataFrame([row])
 
 
-def profile_of():
+def profile_of(collection="c"):
     layers = np.arange(5)
     return pd.DataFrame(
         {"measure": "nDCG@10", "layer": layers, "relative_depth": layers / 4, "mean": 0.1 * layers}
-    ).assign(low=0.0, high=0.5)
+    ).assign(low=0.0, high=0.5, collection=collection, model="m", variant="base")
 
 
 MEANS = pd.DataFrame(
@@ -136,9 +137,7 @@ MEANS = pd.DataFrame(
 
 
 def test_one_profile_says_its_shape_and_why():
-    answer = answers.where(
-        [(("c", "m"), shape_of("none shown", "too few queries"))], {("c", "m"): profile_of()}, MEANS, "nDCG@10"
-    )
+    answer = answers.where(shape_of("none shown", "too few queries"), profile_of(), MEANS, "nDCG@10")
     assert answer.statements[0] == "The profile is not shown to have a shape: too few queries."
     assert "relative depth of 0.50 [0.40" in answer.statements[1]
     assert "says nothing about others" in answer.statements[-1]
@@ -147,8 +146,8 @@ def test_one_profile_says_its_shape_and_why():
 
 
 def test_several_profiles_are_counted():
-    shapes = [(("c", "m"), shape_of("bell")), (("d", "m"), shape_of("flat", best=4))]
-    answer = answers.where(shapes, dict.fromkeys((name for name, _ in shapes), profile_of()), MEANS, "nDCG@10")
+    shapes = pd.concat([shape_of("bell"), shape_of("flat", best=4, collection="d")])
+    answer = answers.where(shapes, pd.concat([profile_of(), profile_of("d")]), MEANS, "nDCG@10")
     assert answer.statements[0] == "Of 2 profiles, 1 is a bell curve (m on c) and 1 is flat (m on d)."
     assert "0.50 to 1.00" in answer.statements[1] and "do not share a depth." in answer.statements[1]
 
@@ -156,7 +155,7 @@ def test_several_profiles_are_counted():
 def test_the_page_holds_words_table_and_figure(tmp_path):
     figure = tmp_path / "figure.svg"
     figure.write_text('<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"><text>drawn</text></svg>')
-    answer = answers.where([(("c", "m"), shape_of("bell", "one peak"))], {("c", "m"): profile_of()}, MEANS, "nDCG@10")
+    answer = answers.where(shape_of("bell", "one peak"), profile_of(), MEANS, "nDCG@10")
     answers.write(tmp_path / "page.html", answer, figure)
     page = (tmp_path / "page.html").read_text()
     assert page.startswith("<!DOCTYPE html>") and "<?xml" not in page

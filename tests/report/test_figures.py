@@ -23,13 +23,12 @@ from support.figures import SYSTEMS, means_table, profile_table, selection_of, s
 from layerrank.__main__ import main
 from layerrank.core import files, frames, windows
 from layerrank.core.errors import UserError
-from layerrank.core.records import Cost
 from layerrank.core.windows import LayerWindow
 from layerrank.report.figures import inputs, style
 from layerrank.report.figures.depth import draw_depth
 from layerrank.report.figures.diagnostics import draw_diagnostics
 from layerrank.report.figures.effectiveness import draw_effectiveness
-from layerrank.report.figures.inputs import Level, Profile, Shape
+from layerrank.report.figures.inputs import Level, Shape
 from layerrank.report.figures.latency import draw_latency
 from layerrank.report.figures.neighbours import draw_neighbours
 from layerrank.report.figures.pareto import draw_pareto, pareto_front
@@ -51,25 +50,26 @@ def costs(table: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
 
 def latency(systems: tuple[str, ...] = SYSTEMS[1:8]) -> pd.DataFrame:
     rows = [
-        (system, stage, value * (i + 1), value * i, value * (i + 2))
+        (system, stage, value * (i + 1), value * i, value * (i + 2), 3, 5, 30, 100.0, 1.0, 10.0)
         for i, system in enumerate(systems)
         for stage, value in (("load", 2.0), ("tokenise", 0.02), ("prefill", 0.3), ("score", 0.04))
     ]
-    return pd.DataFrame(rows, columns=["system", "stage", "median", "low", "high"])
+    return frames.in_cell(pd.DataFrame(rows, columns=frames.own_columns(frames.LATENCY)), frames.LATENCY, "c", "m")
 
 
 def regrets(names: list[str]) -> pd.DataFrame:
     rows = [(s, t, 0.0 if s == t else 0.01 * (1 + i + j)) for i, s in enumerate(names) for j, t in enumerate(names)]
-    return pd.DataFrame(rows, columns=["source", "target", "regret"])
+    own = {"kind": "chosen on a sweep", "measure": "nDCG@10", "window": "L1-2", "value": 0.5, "oracle_window": "L2-2"}
+    own |= {"oracle": 0.6, "same_queries": 0, "relative_depth": 0}
+    return pd.DataFrame(rows, columns=["source", "target", "regret"]).assign(**own)[list(frames.TRANSFER)]
 
 
 def bias(column: str, points: int = 20) -> pd.DataFrame:
     x = np.arange(1, points + 1)
-    frames = [
-        pd.DataFrame({"system": name, column: x, "mean": x / 40 - 0.2, "low": x / 40 - 0.3, "high": x / 40})
-        for name in SYSTEMS[1:3]
-    ]
-    return pd.concat(frames, ignore_index=True)
+    own = {"low": x / 40 - 0.3, "high": x / 40, "queries": 36, "mean_not_relevant": x / 40 - 0.3, "relevant": 0.1}
+    parts = [pd.DataFrame({"system": name, column: x, "mean": x / 40 - 0.2, **own}) for name in SYSTEMS[1:3]]
+    columns = frames.POSITION if column == "position" else frames.LENGTH
+    return frames.in_cell(pd.concat(parts, ignore_index=True), columns, "c", "m")
 
 
 def biases(systems: int, column: str) -> pd.DataFrame:
@@ -81,8 +81,9 @@ def biases(systems: int, column: str) -> pd.DataFrame:
 
 def neighbours(layers: int) -> pd.DataFrame:
     mean = np.linspace(0.3, 0.9, layers - 1)
-    columns = {"layer": np.arange(layers - 1), "mean": mean, "low": mean - 0.05, "high": mean + 0.05}
-    return pd.DataFrame({**columns, "queries": 36})
+    columns = {"layer": np.arange(layers - 1), "relative_depth": 0.0, "mean": mean}
+    table = pd.DataFrame({**columns, "low": mean - 0.05, "high": mean + 0.05, "queries": 36})
+    return frames.in_cell(table, frames.NEIGHBOURS, "c", "m")
 
 
 FIGURES: dict[str, Callable[[], Figure]] = {
@@ -96,12 +97,12 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "sweep, two layers": lambda: draw_sweep(sweep_table(2), LEVELS),
     "sweep, 80 layers": lambda: draw_sweep(sweep_table(80), LEVELS, [PEAK] * 8),
     "depth": lambda: draw_depth(
-        [Profile(f"c{i}", "qwen", profile_table(28, seed=i)) for i in range(12)], {"c3": 0.3}, title="Depth"
+        pd.concat(profile_table(28, seed=i, collection=f"c{i}") for i in range(12)), {"c3": 0.3}, title="Depth"
     ),
     "depth, many models": lambda: draw_depth(
-        [Profile(LONG, f"model-{i}-with-a-long-name", profile_table(24 + i, seed=i)) for i in range(9)]
+        pd.concat(profile_table(24 + i, seed=i, collection=LONG, model=f"model-{i}-with-a-long-name") for i in range(9))
     ),
-    "depth, one layer": lambda: draw_depth([Profile("c", "m", profile_table(1))]),
+    "depth, one layer": lambda: draw_depth(profile_table(1)),
     "neighbours": lambda: draw_neighbours(neighbours(30), title="Neighbours"),
     "neighbours, two layers": lambda: draw_neighbours(neighbours(2)),
     "neighbours, one layer": lambda: draw_neighbours(neighbours(1)),
@@ -374,11 +375,11 @@ def write(frame: pd.DataFrame, path: Path) -> str:
 
 def evaluation(tmp_path: Path) -> str:
     rows = [
-        (system, qid, "nDCG@10", value)
+        ("c", "m", "base", system, qid, "nDCG@10", value, 1)
         for system, value in (("bm25", 0.4), ("listwise-attention-all", 0.5), ("ceiling", 0.8))
         for qid in ("1", "2")
     ]
-    return write(pd.DataFrame(rows, columns=list(frames.EVALUATION)), tmp_path / "evaluation.tsv")
+    return write(pd.DataFrame(rows, columns=list(frames.VALUES)), tmp_path / "evaluation.tsv")
 
 
 def test_every_command_writes_svg_and_pdf(tmp_path: Path) -> None:
@@ -386,23 +387,20 @@ def test_every_command_writes_svg_and_pdf(tmp_path: Path) -> None:
     windows.write_selection(selection, selection_of("peak", [(3, 5), (4, 6)]))
     profile = write(profile_table(8), tmp_path / "profile.tsv")
     means = write(means_table(["c"], ["m"]), tmp_path / "means.tsv")
-    paths = []
-    for name in SYSTEMS[1:4]:
-        paths.append(tmp_path / f"{name}.costs.jsonl")
-        files.write_costs(paths[-1], [Cost("1", seconds=1.0), Cost("2", seconds=len(name))])
     levels = ["--evaluation", evaluation(tmp_path), "--first-stage", "bm25"]
     commands = {
         "profile": ["--profile", profile, "--all-layers", "listwise-attention-all", "--ceiling", "ceiling", *levels],
         "sweep": ["--sweep", write(sweep_table(8), tmp_path / "sweep.tsv"), "--windows", "L2-5", *levels],
-        "depth": ["--profiles", profile, "--collections", "c", "--models", "m", "--means", means],
+        "depth": ["--profiles", profile, "--means", means],
         "neighbours": ["--table", write(neighbours(8), tmp_path / "neighbours.tsv")],
         "effectiveness": ["--means", means, "--collections", "c", "--models", "m", "--variant", "base"],
-        "pareto": ["--means", means, "--costs", *map(str, paths)],
+        "pareto": ["--means", means, "--costs", str(summary(means_table(["c"], ["m"]), tmp_path / "costs.tsv"))],
         "diagnostics": ["--position", write(biases(4, "position"), tmp_path / "p.tsv")],
         "transfer": ["--table", write(regrets(["a", "b"]), tmp_path / "t.tsv"), "--measure", "nDCG@10"],
         "latency": ["--table", write(latency(), tmp_path / "l.tsv")],
     }
-    shape = pd.DataFrame([("nDCG@10", "bell", 0.3, 0.2, 0.6, 0.5, 0.1, 0.2)], columns=list(inputs.SHAPE))
+    own = dict.fromkeys(frames.own_columns(frames.SHAPE), 0.1) | {"measure": "nDCG@10", "verdict": "bell", "reason": ""}
+    shape = frames.in_cell(pd.DataFrame([own]), frames.SHAPE, "c", "m")
     commands["profile"] += ["--shape", write(shape, tmp_path / "shape.tsv")]
     for name in ("profile", "sweep"):
         commands[name] += ["--selections", str(selection)]
@@ -422,19 +420,21 @@ def test_levels_are_means_over_all_judged_queries(tmp_path: Path) -> None:
         inputs.read_levels(path, {"first stage": "bm25"}, "RR")
 
 
-def test_costs_are_means_a_query(tmp_path: Path) -> None:
+def summary(means: pd.DataFrame, path: Path, **values: list[float]) -> Path:
+    """A file of summarise-costs for these systems."""
+    table = means[[*frames.CELL, "system"]].assign(**dict.fromkeys(frames.SUMMARY[4:], 1.0)).assign(**values)
+    return Path(write(table[list(frames.SUMMARY)], path))
+
+
+def test_costs_join_by_collection_model_variant_and_system(tmp_path: Path) -> None:
     means = means_table(["c"], ["m"], ["bm25", "setwise-generation"])
-    path = tmp_path / "setwise-generation.costs.jsonl"
-    files.write_costs(path, [Cost("1", prompt_tokens=10), Cost("2", prompt_tokens=20)])
+    path = summary(means.tail(1), tmp_path / "costs.tsv", prompt_tokens=[15.0])
     joined = inputs.join_costs(means, [path], "prompt_tokens").set_index("system")["prompt_tokens"]
     assert joined["setwise-generation"] == 15 and np.isnan(joined["bm25"])
     with pytest.raises(UserError, match="cost 'second': expected one of groups"):
         inputs.join_costs(means, [path], "second")
-    with pytest.raises(UserError, match="of several"):
-        inputs.join_costs(means_table(["c", "d"], ["m"]), [path], "seconds")
-    table = tmp_path / "costs.tsv"
-    write(means[["collection", "model", "variant", "system"]].assign(seconds=[0.0, 3.0]), table)
-    assert list(inputs.join_costs(means, [table], "seconds")["seconds"]) == [0.0, 3.0]
+    with pytest.raises(UserError, match="given twice"):
+        inputs.join_costs(means, [path, path], "seconds")
 
 
 def test_selection_is_named_as_the_study_names_its_rule(tmp_path: Path) -> None:
@@ -456,10 +456,7 @@ def test_selection_is_named_as_the_study_names_its_rule(tmp_path: Path) -> None:
         (["plot-sweep", "--sweep", "sweep.tsv", "--windows", "L3-9"], "the model has layers 0 to 3"),
         (["plot-sweep", "--sweep", "sweep.tsv", "--measure", "RR"], "sweep.tsv: no measure 'RR'; found nDCG@10"),
         (["plot-effectiveness", "--means", "means.tsv", "--models", "x"], "means.tsv: no model 'x'; found m"),
-        (
-            ["plot-depth", "--profiles", "profile.tsv", "--collections", "a", "b", "--models", "m"],
-            "each profile needs its collection and its model",
-        ),
+        (["plot-depth", "--profiles", "profile.tsv", "profile.tsv"], "given twice: collection c, model m"),
     ],
 )
 def test_mistakes_are_one_line(

@@ -23,7 +23,7 @@ def selections():
         "best": parse_rule({"rule": "best", "folds": 2}),
         "mid": parse_rule({"rule": "fixed", "window": "1-2"}),
     }
-    return {name: select(name, rule, "pocket", own) for name, rule in rules.items()}
+    return {name: select(name, rule, "pocket", own, model="m") for name, rule in rules.items()}
 
 
 def lines(table):
@@ -32,7 +32,7 @@ def lines(table):
 
 def test_selection_table_names_how_and_sets_the_oracle_back():
     found = selections()
-    table = selection_table([(("pocket", "m"), selection) for selection in found.values()])
+    table = selection_table(list(found.values()))
     rows = {line[0]: line for line in lines(table)}
     assert list(rows) == ["best", "mid", "oracle (upper bound)"]
     assert [line.aside for line in table.sections[0].rows] == [False, False, True]
@@ -44,6 +44,7 @@ def test_selection_table_names_how_and_sets_the_oracle_back():
 
 
 SHAPE = {
+    **{"collection": "a", "model": "m", "variant": "base"},
     **{"measure": "nDCG@10", "verdict": "bell", "reason": "", "best_layer": 14, "best_low": 12, "best_high": 15},
     **{"r2_bell": 0.9, "r2_asymmetric": 0.95, "r2_monotone": 0.2},
     **{
@@ -55,14 +56,20 @@ SHAPE = {
 
 
 def test_shape_table_says_why_and_counts():
-    other = SHAPE | {"verdict": "other", "reason": "two peaks", "best_low": np.nan, "best_high": np.nan}
-    table = shape_table([(("a", "m"), pd.DataFrame([SHAPE])), (("b", "m"), pd.DataFrame([other]))])
+    other = SHAPE | {
+        "collection": "b",
+        "verdict": "other",
+        "reason": "two peaks",
+        "best_low": np.nan,
+        "best_high": np.nan,
+    }
+    table = shape_table(pd.DataFrame([SHAPE, other]))
     first, second = table.sections[0].rows
     assert first.cells[1].bold and not second.cells[1].bold
     assert second.cells[1].detail == "two peaks"
     assert "12" in first.cells[2].detail and "15" in first.cells[2].detail and second.cells[2].detail == ""
     assert table.notes[0] == "Shapes counted: nDCG@10: bell 1, other 1."
-    assert not shape_table([(("a", "m"), pd.DataFrame([SHAPE]))]).notes[0].startswith("Shapes")
+    assert not shape_table(pd.DataFrame([SHAPE])).notes[0].startswith("Shapes")
 
 
 def transferred():
@@ -73,7 +80,7 @@ def transferred():
         ("chosen by a rule", "label-free", "a", 0.0, "3 windows", 0),
     ]
     table = pd.DataFrame(rows, columns=["kind", "source", "target", "regret", "window", "same_queries"])
-    return table.assign(measure="nDCG@10", oracle_window="L2-2", oracle=0.6)
+    return table.assign(measure="nDCG@10", value=0.5, oracle_window="L2-2", oracle=0.6, relative_depth=0)
 
 
 def test_transfer_matrix_places_regrets_shades_them_and_marks_what_was_seen():
@@ -92,16 +99,18 @@ def test_commands_write_all_formats(tmp_path):
     flags = []
     for name, selection in selections().items():
         write_selection(tmp_path / f"{name}.json", selection)
-        flags.append(f"pocket/m={tmp_path}/{name}.json")
-    frames.write_frame(tmp_path / "shape.tsv", pd.DataFrame([SHAPE]))
+        flags.append(f"{tmp_path}/{name}.json")
+    shape = pd.DataFrame([dict.fromkeys(frames.SHAPE, 0.5) | SHAPE])
+    frames.write_frame(tmp_path / "shape.tsv", shape)
     frames.write_frame(tmp_path / "transfer.tsv", transferred())
     commands = {
         "selection-table": ["--selections", *flags],
-        "shape-table": ["--shapes", f"pocket/m={tmp_path}/shape.tsv"],
+        "shape-table": ["--shapes", f"{tmp_path}/shape.tsv"],
         "transfer-table": ["--table", f"{tmp_path}/transfer.tsv"],
     }
     for name, arguments in commands.items():
         outputs = [f"{tmp_path}/{name}{suffix}" for suffix in FORMATS]
         assert main([name, *arguments, "--outputs", *outputs]) == 0
     assert "nan" not in (tmp_path / "shape-table.html").read_text()
-    assert main(["shape-table", "--shapes", f"pocket={tmp_path}/shape.tsv", "--outputs", f"{tmp_path}/x.md"]) == 2
+    twice = [f"{tmp_path}/shape.tsv"] * 2
+    assert main(["shape-table", "--shapes", *twice, "--outputs", f"{tmp_path}/x.md"]) == 2

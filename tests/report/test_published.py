@@ -32,6 +32,7 @@ STUDY = means(
         ("pocket", "other", "bm25", 0.5),
     ]
 )
+PROFILES = pd.DataFrame(columns=frames.PROFILE)
 
 
 def lines(table):
@@ -58,7 +59,7 @@ def test_figures_are_complete_and_distinct():
 
 
 def test_published_denominator_is_kept():
-    table = published.published_table(STUDY, {}, "base")
+    table = published.published_table(STUDY, PROFILES, "base")
     found = {line[0]: line for line in lines(table)}
     assert len(lines(table)) == 2
     bm25 = found["BM25 (first stage)"]
@@ -71,7 +72,8 @@ def test_published_denominator_is_kept():
 
 def test_layers_come_from_the_profile_with_the_published_denominator():
     profile = pd.DataFrame({"measure": "nDCG@10", "layer": [0, 14], "mean": [0.0, 0.05]})
-    table = published.published_table(STUDY, {(THEOREMS, "qwen3-0.6b"): profile}, "base")
+    profiles = profile.assign(collection=THEOREMS, model="qwen3-0.6b", variant="base")
+    table = published.published_table(STUDY, profiles, "base")
     found = {line[0]: line for line in lines(table)}
     assert found["Listwise attention, layer 14"][4] == 0.30023
     assert found["Listwise attention, layer 14"][5] == pytest.approx(0.05 * 76 / 14)

@@ -76,13 +76,6 @@ def test_every_pair_of_the_study_and_each_variant(two):
     assert len(found) == 12
 
 
-def test_files_of_every_pair_are_named_by_it(two):
-    files = two.every("{collection}/{model}/{n}", n=["1", "2"])
-    wanted = ["long/a=long/a/1", "long/a=long/a/2", "short/a=short/a/1", "short/a=short/a/2"]
-    assert two.by_pair()(None, files)[:4] == wanted
-    assert two.by_pair("shapes")(None, {"shapes": files}) == two.by_pair()(None, files)
-
-
 def test_the_report_shows_the_base_and_the_grid_and_the_rest_is_sensitivity(two):
     assert two.shown == ("base", "grid")
     assert two.sensitivity == {"last": {"strategy": "query_last"}}

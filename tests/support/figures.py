@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from layerrank.core.frames import MEANS
+from layerrank.core.frames import MEANS, PROFILE, SWEEP, in_cell, own_columns
 from layerrank.core.windows import Chosen, LayerWindow, Selection
 
 SYSTEMS = (
@@ -29,7 +29,14 @@ SYSTEMS = (
 )
 
 
-def profile_table(layers: int = 30, queries: int = 36, measure: str = "nDCG@10", seed: int = 0) -> pd.DataFrame:
+def profile_table(
+    layers: int = 30,
+    queries: int = 36,
+    measure: str = "nDCG@10",
+    seed: int = 0,
+    collection: str = "c",
+    model: str = "m",
+) -> pd.DataFrame:
     """A bell over relative depth with noise and intervals (NaN for one query)."""
     depth = np.arange(layers) / max(1, layers - 1)
     noise = np.random.default_rng(seed).normal(0, 0.02, layers)
@@ -42,14 +49,15 @@ def profile_table(layers: int = 30, queries: int = 36, measure: str = "nDCG@10",
         "low": mean - half,
         "high": mean + half,
     }
-    return pd.DataFrame({"measure": measure, **columns, "queries": queries})
+    frame = pd.DataFrame({"measure": measure, **columns, "queries": queries})
+    return in_cell(frame, PROFILE, collection, model)
 
 
 def sweep_table(layers: int = 30, measure: str = "nDCG@10", seed: int = 0) -> pd.DataFrame:
     """Every window's mean: that of its layers' profile."""
     mean = profile_table(layers, seed=seed)["mean"].to_numpy()
     rows = [(s, e, measure, mean[s : e + 1].mean()) for s in range(layers) for e in range(s, layers)]
-    return pd.DataFrame(rows, columns=["start", "end", "measure", "mean"])
+    return in_cell(pd.DataFrame(rows, columns=own_columns(SWEEP)), SWEEP, "c", "m")
 
 
 def means_table(
@@ -90,6 +98,7 @@ def selection_of(rule: str, windows: Sequence[tuple[int, int]], *, queries: int 
         folds=5,
         seed=42,
         collection="c",
+        model="m",
         collections=("c",),
         windows=entries,
         default=entries[0].window,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from layerrank.commands.arguments import cell_file, file, new_file, number
+from layerrank.commands.arguments import file, new_file, number
 
 if TYPE_CHECKING:
     from layerrank.report.tables.effectiveness import Marks
@@ -59,9 +59,7 @@ def run_answer_mechanisms(options: argparse.Namespace) -> None:
 
 def add_answer_where(parser: argparse.ArgumentParser) -> None:
     for name, stage in (("--shapes", "layer-shape"), ("--profiles", "layer-profile")):
-        parser.add_argument(
-            name, type=cell_file, nargs="+", required=True, metavar="COLLECTION/MODEL=FILE", help=f"files of {stage}"
-        )
+        parser.add_argument(name, type=file, nargs="+", required=True, metavar="FILE", help=f"files of {stage}")
     parser.add_argument("--means", type=file, required=True, metavar="FILE", help="TSV of `aggregate`")
     parser.add_argument("--measure", required=True, help="the measure that windows are chosen by")
     parser.add_argument("--figure", type=file, required=True, metavar="FILE", help="SVG to show")
@@ -73,21 +71,16 @@ def run_answer_where(options: argparse.Namespace) -> None:
     from layerrank.core import frames
     from layerrank.report import answers
 
-    shapes = [(cell, frames.read_frame(path, ("measure", "verdict"))) for cell, path in options.shapes]
-    profiles = {cell: frames.read_frame(path, ("measure", "layer")) for cell, path in options.profiles}
-    means = frames.read_frame(options.means, frames.MEANS)
+    shapes = frames.read_frames(options.shapes, frames.SHAPE, (*frames.CELL, "measure"))
+    profiles = frames.read_frames(options.profiles, frames.PROFILE, (*frames.CELL, "measure", "layer"))
+    means = frames.read_means([options.means])
     answers.write(options.output, answers.where(shapes, profiles, means, options.measure), options.figure)
 
 
 def add_answer_windows(parser: argparse.ArgumentParser) -> None:
     _add_values(parser)
     parser.add_argument(
-        "--latencies",
-        type=cell_file,
-        nargs="*",
-        default=[],
-        metavar="COLLECTION/MODEL=FILE",
-        help="files of measure-latency",
+        "--latencies", type=file, nargs="*", default=[], metavar="FILE", help="files of measure-latency"
     )
 
 
@@ -96,7 +89,7 @@ def run_answer_windows(options: argparse.Namespace) -> None:
     from layerrank.core import frames
     from layerrank.report import answers
 
-    latencies = {cell: frames.read_frame(path, ("system", "stage")) for cell, path in options.latencies}
+    latencies = frames.read_frames(options.latencies, frames.LATENCY, (*frames.CELL, "system", "stage"))
     answer = answers.windows(
         frames.read_means([options.means]),
         frames.read_comparisons([options.comparisons]),

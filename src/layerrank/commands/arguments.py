@@ -18,9 +18,6 @@ KEEP_HELP = (
     "keep finished work under a hidden second name too: a workflow that is killed deletes what it has not booked"
 )
 
-CellFile = tuple[tuple[str, str], Path]
-"""((collection, model), file)."""
-
 
 def whole(least: int = 1, most: int | None = None) -> Callable[[str], int]:
     """Read a whole number from `least`, up to `most` where there is one."""
@@ -123,15 +120,6 @@ def named_folder(text: str) -> tuple[str, Path]:
     return name, folder(path)
 
 
-def cell_file(text: str) -> CellFile:
-    """Read `COLLECTION/MODEL=FILE`."""
-    name, path = _named(text, "COLLECTION/MODEL=FILE")
-    collection, _, model = name.partition("/")
-    if not (collection and model):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected COLLECTION/MODEL=FILE")
-    return (collection, model), file(path)
-
-
 def _named(text: str, form: str) -> tuple[str, str]:
     name, sign, path = text.partition("=")
     if not (name and sign and path):
@@ -178,6 +166,11 @@ def add_cell(parser: argparse.ArgumentParser) -> None:
     add_collection(parser)
     parser.add_argument("--model", required=True, metavar="NAME", help="model, as the study names it")
     add_variant(parser)
+
+
+def cell_of(options: argparse.Namespace) -> tuple[str, str, str]:
+    """What `add_cell` added: collection, model and variant."""
+    return options.collection, options.model, options.variant
 
 
 def add_variant(parser: argparse.ArgumentParser) -> None:

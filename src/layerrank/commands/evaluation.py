@@ -12,6 +12,7 @@ from layerrank.commands.arguments import (
     add_resampling,
     add_runs,
     add_signal,
+    cell_of,
     file,
     named_file,
     new_file,
@@ -53,7 +54,7 @@ def run_evaluate(options: argparse.Namespace) -> None:
         options.measures,
         options.relevance_level,
     )
-    frame = evaluate.named(values, options.collection, options.model, options.variant)
+    frame = frames.in_cell(values, frames.VALUES, *cell_of(options))
     frames.write_frame(options.output, frame, digits=8)
 
 
@@ -144,11 +145,10 @@ def run_diagnose(options: argparse.Namespace) -> None:
         store.stored_lengths(options.signal),
         files.read_qrels(options.qrels),
     )
-    cell = (options.collection, options.model, options.variant)
     for path, columns, make in (
         (options.position, frames.POSITION, diagnostics.by_place),
         (options.length, frames.LENGTH, diagnostics.by_length),
         (options.correlations, frames.CORRELATION, diagnostics.correlations),
     ):
         frame = make(scored, options.seed, options.resamples)
-        frames.write_frame(path, diagnostics.named(frame, columns, *cell))
+        frames.write_frame(path, frames.in_cell(frame, columns, *cell_of(options)))

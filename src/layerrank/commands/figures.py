@@ -109,7 +109,7 @@ def add_plot_pareto(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         required=True,
         metavar="FILE",
-        help="mean costs of systems (TSV), or .costs.jsonl of one collection, model and variant",
+        help="files of summarise-costs",
     )
     parser.add_argument(
         "--cost", default="seconds", help="seconds, prompt_tokens, generated_tokens, forward_passes … (%(default)s)"
@@ -130,8 +130,6 @@ def run_plot_pareto(options: argparse.Namespace) -> None:
 
 def add_plot_depth(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profiles", type=file, nargs="+", required=True, metavar="FILE", help="TSVs of layer-profile")
-    parser.add_argument("--collections", nargs="+", required=True, metavar="NAME", help="collection of each profile")
-    parser.add_argument("--models", nargs="+", required=True, metavar="NAME", help="model of each profile")
     parser.add_argument("--measure", help="measure to draw (the first profile's first)")
     parser.add_argument("--means", type=file, metavar="FILE", help="TSV of aggregate: draws BM25's level")
     parser.add_argument("--variant", default="base", help="variant of the level (%(default)s)")
@@ -140,12 +138,14 @@ def add_plot_depth(parser: argparse.ArgumentParser) -> None:
 
 def run_plot_depth(options: argparse.Namespace) -> None:
     """Draw layer profiles of several models and collections on relative depth, a panel a collection."""
+    from layerrank.core import frames
     from layerrank.report.figures import inputs
     from layerrank.report.figures.depth import draw_depth
     from layerrank.report.figures.style import save
 
-    profiles = inputs.read_profiles(options.profiles, options.collections, options.models, options.measure)
-    measure = str(profiles[0].rows["measure"].iloc[0])
+    profiles = frames.read_frames(options.profiles, frames.PROFILE, (*frames.CELL, "measure", "layer"))
+    profiles = inputs.only_measure(profiles, options.measure, options.profiles[0])
+    measure = str(profiles["measure"].iloc[0])
     levels = inputs.read_first_stage(options.means, measure, options.variant) if options.means else {}
     figure = draw_depth(profiles, levels, title=options.title)
     save(figure, *_outputs(options))
@@ -173,60 +173,56 @@ def run_plot_effectiveness(options: argparse.Namespace) -> None:
 
 
 def add_plot_diagnostics(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--position", type=file, metavar="FILE", help="TSV of system, position, mean, low, high")
-    parser.add_argument("--length", type=file, metavar="FILE", help="TSV of system, tokens, mean, low, high")
+    parser.add_argument("--position", type=file, metavar="FILE", help="TSV of score by place, from diagnose")
+    parser.add_argument("--length", type=file, metavar="FILE", help="TSV of score by length, from diagnose")
     _add_figure(parser)
 
 
 def run_plot_diagnostics(options: argparse.Namespace) -> None:
     """Draw whether scores follow the place in the prompt or the length of the passage."""
     from layerrank.core import frames
-    from layerrank.report.figures.diagnostics import LENGTH, POSITION, draw_diagnostics
+    from layerrank.report.figures.diagnostics import draw_diagnostics
     from layerrank.report.figures.style import save
 
     tables = [
         frames.read_frame(path, columns) if path else None
-        for path, columns in ((options.position, POSITION), (options.length, LENGTH))
+        for path, columns in ((options.position, frames.POSITION), (options.length, frames.LENGTH))
     ]
     save(draw_diagnostics(*tables, title=options.title), *_outputs(options))
 
 
 def add_plot_latency(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--table", type=file, required=True, metavar="FILE", help="TSV of system, stage, median, low, high"
-    )
+    parser.add_argument("--table", type=file, required=True, metavar="FILE", help="TSV of measure-latency")
     _add_figure(parser)
 
 
 def run_plot_latency(options: argparse.Namespace) -> None:
     """Draw where the time of a query goes: medians of the stages, stacked by system."""
     from layerrank.core import frames
-    from layerrank.report.figures.latency import COLUMNS, draw_latency
+    from layerrank.report.figures.latency import draw_latency
     from layerrank.report.figures.style import save
 
-    table = frames.read_frame(options.table, COLUMNS)
+    table = frames.read_frame(options.table, frames.LATENCY)
     save(draw_latency(table, title=options.title), *_outputs(options))
 
 
 def add_plot_neighbours(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--table", type=file, required=True, metavar="FILE", help="TSV of layer, mean, low, high, queries"
-    )
+    parser.add_argument("--table", type=file, required=True, metavar="FILE", help="TSV of layer-shape's neighbours")
     _add_figure(parser)
 
 
 def run_plot_neighbours(options: argparse.Namespace) -> None:
     """Draw how alike neighbouring layers rank: Kendall's tau by layer."""
     from layerrank.core import frames
-    from layerrank.report.figures.neighbours import COLUMNS, draw_neighbours
+    from layerrank.report.figures.neighbours import draw_neighbours
     from layerrank.report.figures.style import save
 
-    table = frames.read_frame(options.table, COLUMNS)
+    table = frames.read_frame(options.table, frames.NEIGHBOURS)
     save(draw_neighbours(table, title=options.title), *_outputs(options))
 
 
 def add_plot_transfer(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--table", type=file, required=True, metavar="FILE", help="TSV of source, target, regret")
+    parser.add_argument("--table", type=file, required=True, metavar="FILE", help="TSV of transfer")
     parser.add_argument("--measure", default="", help="measure of the regret, for the colour bar")
     _add_figure(parser)
 
@@ -235,8 +231,8 @@ def run_plot_transfer(options: argparse.Namespace) -> None:
     """Draw what windows lose that were chosen elsewhere: the matrix of regret against the oracle."""
     from layerrank.core import frames
     from layerrank.report.figures.style import save
-    from layerrank.report.figures.transfer import COLUMNS, draw_transfer
+    from layerrank.report.figures.transfer import draw_transfer
 
-    table = frames.read_frame(options.table, COLUMNS)
+    table = frames.read_frame(options.table, frames.TRANSFER)
     figure = draw_transfer(table, measure=options.measure, title=options.title)
     save(figure, *_outputs(options))

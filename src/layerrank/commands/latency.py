@@ -6,6 +6,7 @@ import argparse
 
 from layerrank.commands.arguments import (
     add_candidates,
+    add_collection,
     add_computing,
     add_model,
     add_prompt,
@@ -16,6 +17,8 @@ from layerrank.commands.arguments import (
 
 
 def add_measure_latency(parser: argparse.ArgumentParser) -> None:
+    add_collection(parser)
+    parser.add_argument("--model-name", required=True, metavar="NAME", help="model, as the study names it")
     add_candidates(parser)
     add_model(parser)
     add_prompt(parser)
@@ -66,6 +69,7 @@ def run_measure_latency(options: argparse.Namespace) -> None:
         device=options.device,
         sampled=Sample(options.queries, options.repeats, options.warmup, options.seed),
     )
-    frames.write_frame(options.output, table)
+    named = frames.in_cell(table, frames.LATENCY, options.collection, options.model_name)
+    frames.write_frame(options.output, named)
     if options.about is not None:
         files.write_json(options.about, about)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 
 from layerrank.commands.arguments import (
+    add_cell,
     add_collection,
     add_qrels,
     add_resampling,
     add_signal,
     add_strategy,
     add_workers,
+    cell_of,
     file,
     json_object,
     named_file,
@@ -19,6 +21,7 @@ from layerrank.commands.arguments import (
 
 
 def add_layer_profile(parser: argparse.ArgumentParser) -> None:
+    add_cell(parser)
     add_signal(parser)
     add_qrels(parser)
     parser.add_argument("--measures", nargs="+", required=True, metavar="MEASURE", help="in ir_measures' syntax")
@@ -42,10 +45,11 @@ def run_layer_profile(options: argparse.Namespace) -> None:
         resamples=options.resamples,
         workers=options.workers,
     )
-    frames.write_frame(options.output, profile)
+    frames.write_frame(options.output, frames.in_cell(profile, frames.PROFILE, *cell_of(options)))
 
 
 def add_sweep_windows(parser: argparse.ArgumentParser) -> None:
+    add_cell(parser)
     add_signal(parser)
     add_qrels(parser)
     parser.add_argument("--measure", required=True, metavar="MEASURE", help="in ir_measures' syntax, such as nDCG@10")
@@ -68,13 +72,14 @@ def run_sweep_windows(options: argparse.Namespace) -> None:
         workers=options.workers,
     )
     write_sweep(options.output, swept)
-    frames.write_frame(options.table, sweep_table(swept))
+    frames.write_frame(options.table, frames.in_cell(sweep_table(swept), frames.SWEEP, *cell_of(options)))
 
 
 def add_select_window(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", required=True, metavar="NAME", help="the rule's name, as in the window selected-NAME")
     parser.add_argument("--rule", type=json_object, required=True, metavar="JSON", help="the rule and its settings")
     add_collection(parser)
+    parser.add_argument("--model", required=True, metavar="NAME", help="model, as the study names it")
     parser.add_argument("--sweep", type=file, required=True, metavar="FILE", help="its sweep, from sweep-windows")
     parser.add_argument(
         "--others",
@@ -109,7 +114,7 @@ def run_select_window(options: argparse.Namespace) -> None:
     values = None
     if rule.kind.sees == "signals" and options.signal:
         values = labelfree.criterion(options.signal, rule.settings["criterion"], own.strategy, workers=options.workers)
-    chosen = select(options.name, rule, options.collection, own, others, values)
+    chosen = select(options.name, rule, options.collection, own, others, values, model=options.model)
     write_selection(options.output, chosen)
 
 
@@ -180,8 +185,8 @@ def run_layer_shape(options: argparse.Namespace) -> None:
     )
     if options.neighbours is not None:
         neighbours = shape.neighbour_agreement(options.signal, options.strategy, **settings)
-        frames.write_frame(options.neighbours, neighbours)
-    frames.write_frame(options.output, shapes)
+        frames.write_frame(options.neighbours, frames.in_cell(neighbours, frames.NEIGHBOURS, *cell_of(options)))
+    frames.write_frame(options.output, frames.in_cell(shapes, frames.SHAPE, *cell_of(options)))
 
 
 def add_transfer(parser: argparse.ArgumentParser) -> None:

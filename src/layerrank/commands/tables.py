@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from layerrank.commands.arguments import add_variant, cell_file, file, json_object, new_file, number
+from layerrank.commands.arguments import add_variant, file, json_object, new_file, number
 
 if TYPE_CHECKING:
     from layerrank.report.tables.effectiveness import Results
@@ -160,14 +160,7 @@ def run_sensitivity_table(options: argparse.Namespace) -> None:
 
 def add_published_table(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--means", type=file, required=True, metavar="FILE", help="TSV of `aggregate`")
-    parser.add_argument(
-        "--profiles",
-        type=cell_file,
-        nargs="*",
-        default=[],
-        metavar="COLLECTION/MODEL=FILE",
-        help="layer profiles, for figures of single layers",
-    )
+    parser.add_argument("--profiles", type=file, nargs="*", default=[], metavar="FILE", help="from layer-profile")
     add_variant(parser)
     _add_outputs(parser)
 
@@ -178,20 +171,12 @@ def run_published_table(options: argparse.Namespace) -> None:
     from layerrank.report.tables import render
     from layerrank.report.tables.published import published_table
 
-    columns = ("measure", "layer", "mean")
-    profiles = {cell: frames.read_frame(path, columns) for cell, path in options.profiles}
+    profiles = frames.read_frames(options.profiles, frames.PROFILE, (*frames.CELL, "measure", "layer"))
     render.write(published_table(frames.read_means([options.means]), profiles, options.variant), options.outputs)
 
 
 def add_selection_table(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--selections",
-        type=cell_file,
-        nargs="+",
-        required=True,
-        metavar="COLLECTION/MODEL=FILE",
-        help="files of select-window",
-    )
+    parser.add_argument("--selections", type=file, nargs="+", required=True, metavar="FILE", help="from select-window")
     _add_outputs(parser)
 
 
@@ -201,19 +186,12 @@ def run_selection_table(options: argparse.Namespace) -> None:
     from layerrank.report.tables import render
     from layerrank.report.tables.layers import selection_table
 
-    selections = [(cell, read_selection(path)) for cell, path in options.selections]
+    selections = [read_selection(path) for path in options.selections]
     render.write(selection_table(selections), options.outputs)
 
 
 def add_shape_table(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--shapes",
-        type=cell_file,
-        nargs="+",
-        required=True,
-        metavar="COLLECTION/MODEL=FILE",
-        help="files of layer-shape",
-    )
+    parser.add_argument("--shapes", type=file, nargs="+", required=True, metavar="FILE", help="files of layer-shape")
     _add_outputs(parser)
 
 
@@ -223,7 +201,7 @@ def run_shape_table(options: argparse.Namespace) -> None:
     from layerrank.report.tables import render
     from layerrank.report.tables.layers import shape_table
 
-    shapes = [(cell, frames.read_frame(path, ("measure", "verdict"))) for cell, path in options.shapes]
+    shapes = frames.read_frames(options.shapes, frames.SHAPE, (*frames.CELL, "measure"))
     render.write(shape_table(shapes), options.outputs)
 
 

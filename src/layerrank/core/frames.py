@@ -1,4 +1,8 @@
-"""Tables of numbers as TSV: names stay text whatever they look like, floats are written with fixed decimals."""
+"""Tables of numbers as TSV: names stay text whatever they look like, floats are written with fixed decimals.
+
+The columns of every table stand here, for who writes it and who reads it. What belongs to one collection, model and
+variant says so in its first columns (`CELL`), so that tables of several can be joined.
+"""
 
 from __future__ import annotations
 
@@ -51,12 +55,127 @@ COMPARISON = (
     "tests",
 )
 CORRELATION = (*CELL, "system", "diagnostic", "passages", "mean", "low", "high", "queries")
+PROFILE = (*CELL, "measure", "layer", "relative_depth", "mean", "low", "high", "queries")
+SWEEP = (*CELL, "start", "end", "measure", "mean")
+COUNTS = (
+    "groups",
+    "memo_hits",
+    "forward_passes",
+    "prompt_tokens",
+    "generated_tokens",
+    "layer_tokens",
+    "truncated_passages",
+)
+SECONDS = ("seconds", "seconds_median", "seconds_q1", "seconds_q3")
+SUMMARY = (*CELL, "system", "queries", *COUNTS, *SECONDS, *OUTCOMES, "failure_rate")
+SENSITIVITY = (
+    *CELL,
+    "system",
+    "measure",
+    "queries",
+    "base",
+    "value",
+    "difference",
+    "low",
+    "high",
+    "wins",
+    "ties",
+    "losses",
+    "changed",
+    "ceiling",
+)
+SHAPE = (
+    *CELL,
+    "measure",
+    "layers",
+    "queries",
+    "verdict",
+    "reason",
+    "queries_needed",
+    *("best_layer", "best_low", "best_high", "best_depth", "best_depth_low", "best_depth_high"),
+    *(f"{name}{end}" for name in ("rise", "fall", "lost_first", "lost_last") for end in ("", "_low", "_high")),
+    *("spread", "spread_high"),
+    *("floor", "height", "centre", "centre_error", "centre_layer", "width", "width_error", "width_layers"),
+    *("left_floor", "right_floor", "peak", "peak_depth", "left_width", "right_width"),
+    *("r2_bell", "r2_asymmetric", "r2_monotone"),
+    *("weight_bell", "weight_asymmetric", "weight_monotone", "weight_flat"),
+)
+"""Columns of `layer_shapes`."""
+NEIGHBOURS = (*CELL, "layer", "relative_depth", "mean", "low", "high", "queries")
+"""Columns of `neighbour_agreement`; a row compares `layer` with the next one."""
+TRANSFER = (
+    "kind",
+    "source",
+    "target",
+    "measure",
+    "window",
+    "value",
+    "oracle_window",
+    "oracle",
+    "regret",
+    "same_queries",
+    "relative_depth",
+)
+LATENCY = (
+    *CELL,
+    "system",
+    "stage",
+    "median",
+    "low",
+    "high",
+    "rounds",
+    "queries",
+    "layers",
+    "tokens",
+    "gflop",
+    "mib",
+)
+"""A row a system and stage.
+
+median, low, high: seconds a query (of `load`: seconds), mean over the sample's queries in each round; the median, the
+lowest and the highest of the rounds. layers: loaded. tokens: read (prefill) or written (decode) a query, mean. gflop:
+operations that the stage needs by formula (`layerrank.latency.flops`), in 10⁹ a query. mib: of `load`, the weights; of
+`total`, the most that memory rises above the loaded model while a query of the sample is ranked; in MiB.
+"""
+POINTS = ("mean", "low", "high", "queries", "mean_not_relevant", "relevant")
+POSITION = (*CELL, "system", "position", *POINTS)
+LENGTH = (*CELL, "system", "tokens", *POINTS)
+ORDERS = (
+    *CELL,
+    "start",
+    "end",
+    "relative_depth",
+    "measure",
+    *(f"{name}{end}" for name in ("passage", "place") for end in ("", "_low", "_high")),
+    "rest",
+    *(f"{name}{end}" for name in ("tau", "first", "value") for end in ("", "_low", "_high")),
+    "base",
+    "lowest",
+    "highest",
+    "spread",
+    "queries",
+    "orders",
+    "shuffles",
+)
+"""Columns of `orders_table`: a window's shares, stability and measure over input orders."""
 TEXT = frozenset(
     {
         *(*CELL, "system", "baseline", "measure", "family", "qid", "diagnostic", "passages"),
-        *("kind", "source", "target", "window", "oracle_window", "verdict", "reason"),
+        *("kind", "source", "target", "window", "stage", "oracle_window", "verdict", "reason"),
     }
 )
+
+
+def own_columns(columns: Sequence[str]) -> list[str]:
+    """The columns without those of `CELL`: what a table is before it is known whose it is."""
+    return [name for name in columns if name not in CELL]
+
+
+def in_cell(
+    frame: pd.DataFrame, columns: Sequence[str], collection: str, model: str, variant: str = "base"
+) -> pd.DataFrame:
+    """A frame with its collection, model and variant in every row: `columns`, in their order."""
+    return frame.assign(collection=collection, model=model, variant=variant)[list(columns)]
 
 
 def write_frame(path: Path, frame: pd.DataFrame, digits: int = 6) -> None:
@@ -88,8 +207,9 @@ def read_frame(path: Path, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def read_frames(paths: Iterable[Path], columns: Sequence[str], key: Sequence[str] = ()) -> pd.DataFrame:
-    """Read and join several such files; `UserError` where two rows agree in all of `key`."""
-    frame = pd.concat([read_frame(path, columns) for path in paths], ignore_index=True)
+    """Read and join several such files, or none; `UserError` where two rows agree in all of `key`."""
+    read = [read_frame(path, columns) for path in paths]
+    frame = pd.concat(read, ignore_index=True) if read else pd.DataFrame(columns=list(columns))
     if key and len(repeated := frame[frame.duplicated(list(key))]):
         row = repeated.iloc[0]
         raise UserError(f"given twice: {', '.join(f'{name} {row[name]}' for name in key)}")
@@ -117,100 +237,3 @@ def _header(path: Path) -> list[str]:
             return lines.readline().rstrip("\n").split("\t")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-
-
-PROFILE = ("measure", "layer", "relative_depth", "mean", "low", "high", "queries")
-
-
-SWEEP = ("start", "end", "measure", "mean")
-
-
-EVALUATION = ("system", "qid", "measure", "value")
-
-
-COUNTS = (
-    "groups",
-    "memo_hits",
-    "forward_passes",
-    "prompt_tokens",
-    "generated_tokens",
-    "layer_tokens",
-    "truncated_passages",
-)
-
-
-SECONDS = ("seconds", "seconds_median", "seconds_q1", "seconds_q3")
-
-
-SUMMARY = (*CELL, "system", "queries", *COUNTS, *SECONDS, *OUTCOMES, "failure_rate")
-
-
-SENSITIVITY = (
-    *CELL,
-    "system",
-    "measure",
-    "queries",
-    "base",
-    "value",
-    "difference",
-    "low",
-    "high",
-    "wins",
-    "ties",
-    "losses",
-    "changed",
-    "ceiling",
-)
-
-
-SHAPE = (
-    "measure",
-    "layers",
-    "queries",
-    "verdict",
-    "reason",
-    "queries_needed",
-    *("best_layer", "best_low", "best_high", "best_depth", "best_depth_low", "best_depth_high"),
-    *(f"{name}{end}" for name in ("rise", "fall", "lost_first", "lost_last") for end in ("", "_low", "_high")),
-    *("spread", "spread_high"),
-    *("floor", "height", "centre", "centre_error", "centre_layer", "width", "width_error", "width_layers"),
-    *("left_floor", "right_floor", "peak", "peak_depth", "left_width", "right_width"),
-    *("r2_bell", "r2_asymmetric", "r2_monotone"),
-    *("weight_bell", "weight_asymmetric", "weight_monotone", "weight_flat"),
-)
-"""Columns of `layer_shapes`."""
-
-
-NEIGHBOURS = ("layer", "relative_depth", "mean", "low", "high", "queries")
-"""Columns of `neighbour_agreement`; a row compares `layer` with the next one."""
-
-
-TRANSFER = ("kind", "source", "target", "measure", "window", "oracle_window", "oracle", "regret", "same_queries")
-
-
-POINTS = ("mean", "low", "high", "queries", "mean_not_relevant", "relevant")
-
-
-POSITION = (*CELL, "system", "position", *POINTS)
-
-
-LENGTH = (*CELL, "system", "tokens", *POINTS)
-
-
-ORDERS = (
-    "start",
-    "end",
-    "relative_depth",
-    "measure",
-    *(f"{name}{end}" for name in ("passage", "place") for end in ("", "_low", "_high")),
-    "rest",
-    *(f"{name}{end}" for name in ("tau", "first", "value") for end in ("", "_low", "_high")),
-    "base",
-    "lowest",
-    "highest",
-    "spread",
-    "queries",
-    "orders",
-    "shuffles",
-)
-"""Columns of `orders_table`: a window's shares, stability and measure over input orders."""

@@ -118,7 +118,8 @@ class Selection:
         upper_bound: whether the test queries' own judgements were used.
         measure, strategy, layers: of the sweep that it was chosen by.
         folds, seed: of the cross-validation, None where there is none.
-        collection: whose queries are judged; `collections` are those that the window was chosen on.
+        collection, model: whose queries are judged, and whose signal was swept.
+        collections: those that the window was chosen on.
         windows: the windows in use, each query in one of them; `default` is for all queries that none names.
         selected: mean of the measure over the queries, each under its window; `oracle` is that of the best single
             window on them, `oracle_window`.
@@ -137,6 +138,7 @@ class Selection:
     folds: int | None
     seed: int | None
     collection: str
+    model: str
     collections: tuple[str, ...]
     windows: tuple[Chosen, ...]
     default: LayerWindow
@@ -241,7 +243,7 @@ def read_selection(path: Path) -> Selection:
 
 _PLAIN = (
     *("rule", "family", "chosen_by", "upper_bound", "measure", "strategy"),
-    *("layers", "folds", "seed", "collection"),
+    *("layers", "folds", "seed", "collection", "model"),
 )
 """Fields that the file holds as they are."""
 

@@ -16,7 +16,7 @@ from scipy import stats
 
 from layerrank.core.errors import UserError
 from layerrank.core.files import Qrels
-from layerrank.core.frames import CELL, CORRELATION, POINTS
+from layerrank.core.frames import CORRELATION, POINTS, own_columns
 from layerrank.core.records import Candidates, Ranking
 from layerrank.core.systems import FIRST_STAGE
 from layerrank.evaluation import intervals
@@ -103,7 +103,7 @@ def by_length(scored: pd.DataFrame, seed: int, resamples: int, bins: int = BINS)
 
 
 def correlations(scored: pd.DataFrame, seed: int, resamples: int) -> pd.DataFrame:
-    """Spearman's ρ of score with place and with length, query by query: `CORRELATION` without the cell's columns.
+    """Spearman's ρ of score with place and with length, query by query: the own columns of `CORRELATION`.
 
     `diagnostic` is place or tokens, `passages` says which (all, or not relevant); `mean` is over the queries where ρ is
     defined, with its 95 % bootstrap interval. A positive ρ with place: what stands later, nearer the query, scores
@@ -117,12 +117,7 @@ def correlations(scored: pd.DataFrame, seed: int, resamples: int) -> pd.DataFram
                 rho = np.array([_rho(query["score"], query[diagnostic]) for _, query in queries])
                 rho = rho[np.isfinite(rho)]
                 rows.append((system, diagnostic, passages, *_interval(rho, seed, resamples), len(rho)))
-    return pd.DataFrame(rows, columns=list(CORRELATION[len(CELL) :]))
-
-
-def named(frame: pd.DataFrame, columns: Sequence[str], collection: str, model: str, variant: str) -> pd.DataFrame:
-    """A frame of this module with its collection, model and variant in every row, in the order of `columns`."""
-    return frame.assign(collection=collection, model=model, variant=variant)[list(columns)]
+    return pd.DataFrame(rows, columns=own_columns(CORRELATION))
 
 
 def _points(scored: pd.DataFrame, at: pd.Series, name: str, seed: int, resamples: int) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from layerrank.core import files
 from layerrank.core.errors import UserError
-from layerrank.core.frames import CELL, MEANS, VALUES
+from layerrank.core.frames import CELL, MEANS, VALUES, own_columns
 from layerrank.core.records import Candidates, Ranking
 from layerrank.core.systems import CEILING, FIRST_STAGE
 from layerrank.evaluation import intervals, measures
@@ -36,9 +36,8 @@ def evaluate(
         relevance_level: the lowest grade that is relevant, for binary measures that name no `rel` of their own.
 
     Returns:
-        Columns system, qid, measure, value, has_relevant_candidate (1 where a candidate is
-        relevant, else 0).
-        Every judged query of the study comes for every system; one that a system did not rank has the value of an empty
+        The own columns of `frames.VALUES`; has_relevant_candidate is 1 where a candidate is relevant, else 0. Every
+        judged query of the study comes for every system; one that a system did not rank has the value of an empty
         ranking.
 
     Raises:
@@ -68,7 +67,7 @@ def evaluate(
             for measure, by_query in measures.per_query(measure_names, grades, rankings, relevance_level).items()
             for qid, value in by_query.items()
         ],
-        columns=["system", "qid", "measure", "value"],
+        columns=own_columns(VALUES)[:-1],
     )
     reachable = {
         qid
@@ -89,11 +88,6 @@ def ideal(row: Candidates, grades: Mapping[str, int]) -> Ranking:
     """The candidates by falling grade: what no re-ranking of them can beat."""
     pids = [passage.pid for passage in row.passages]
     return Ranking.from_order(row.query.qid, sorted(pids, key=lambda pid: -grades.get(pid, 0)))
-
-
-def named(values: pd.DataFrame, collection: str, model: str, variant: str) -> pd.DataFrame:
-    """What `evaluate` returned with its collection, model and variant in every row: columns `frames.VALUES`."""
-    return values.assign(collection=collection, model=model, variant=variant)[list(VALUES)]
 
 
 def aggregate(values: pd.DataFrame, seed: int, resamples: int = 1000) -> pd.DataFrame:

@@ -22,6 +22,7 @@ from layerrank.attention.scores import passage_scores, rank
 from layerrank.core import versions
 from layerrank.core.errors import UserError
 from layerrank.core.files import file_digest, read_candidates
+from layerrank.core.frames import LATENCY, own_columns
 from layerrank.core.progress import progress
 from layerrank.core.records import Candidates
 from layerrank.core.sampling import sample
@@ -38,15 +39,6 @@ from layerrank.ranking.mechanism import Request
 
 if TYPE_CHECKING:
     import pandas as pd
-
-COLUMNS = ("system", "stage", "median", "low", "high", "rounds", "queries", "layers", "tokens", "gflop", "mib")
-"""Columns of the table, a row a system and stage.
-
-median, low, high: seconds a query (of `load`: seconds), mean over the sample's queries in each round; the median, the
-lowest and the highest of the rounds. layers: loaded. tokens: read (prefill) or written (decode) a query, mean. gflop:
-operations that the stage needs by formula (`layerrank.latency.flops`), in 10⁹ a query. mib: of `load`, the weights; of
-`total`, the most that memory rises above the loaded model while a query of the sample is ranked; in MiB.
-"""
 
 STAGES = ("load", "tokenise", "prefill", "decode", "score", "total")
 MECHANISMS = ("likelihood", "generation")
@@ -147,7 +139,8 @@ def measure(
         sampled: queries, rounds, warm-up.
 
     Returns:
-        The table (`COLUMNS`), and what it was measured on: hardware, versions, sample, the seconds of every round.
+        The table (the own columns of `frames.LATENCY`), and what it was measured on: hardware, versions, sample, the
+        seconds of every round.
 
     Raises:
         UserError: nothing to time, an unknown window, mechanism or selection, or a prompt beyond the context.
@@ -366,7 +359,7 @@ def _table(systems: Sequence[System], rounds: Mapping[str, Sequence[Round]]) -> 
                     "mib": {"load": turns[0].weights, "total": turns[0].peak}.get(stage),
                 }
             )
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return pd.DataFrame(rows, columns=own_columns(LATENCY))
 
 
 def _mean(values: Sequence[int | None], factor: float = 1.0) -> float | None:

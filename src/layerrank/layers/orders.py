@@ -18,7 +18,7 @@ from layerrank.attention.scores import all_windows
 from layerrank.attention.store import stored_layers, stored_qids
 from layerrank.core.errors import UserError
 from layerrank.core.files import Qrels, replacing
-from layerrank.core.frames import ORDERS
+from layerrank.core.frames import ORDERS, own_columns
 from layerrank.core.windows import LayerWindow
 from layerrank.evaluation import measures
 from layerrank.evaluation.intervals import crossed_interval
@@ -167,7 +167,7 @@ def _statistics(query: InOrders, judgements: Mapping[str, int], *, shuffled: Seq
 
 
 def orders_table(found: OrderSweep, *, seed: int = 42, resamples: int = 1000) -> pd.DataFrame:
-    """What the orders do to each window: columns `frames.ORDERS`, a row a window.
+    """What the orders do to each window: the own columns of `frames.ORDERS`, a row a window.
 
     Shares and stability are means over the queries that have them, with 95 % bootstrap intervals over queries; `rest`
     is what is left of 1. `value` is the mean of the measure over queries and orders, with an interval of a bootstrap
@@ -200,7 +200,7 @@ def orders_table(found: OrderSweep, *, seed: int = 42, resamples: int = 1000) ->
     }
     table = pd.DataFrame(columns)
     table["rest"] = 1 - table["passage"] - table["place"]
-    return table[list(ORDERS)]
+    return table[own_columns(ORDERS)]
 
 
 def write_order_sweep(path: Path, found: OrderSweep) -> None:
@@ -239,7 +239,7 @@ def read_order_sweep(path: Path) -> OrderSweep:
         with pa.OSFile(str(path), "rb") as source:
             table = pa.ipc.open_file(source).read_all()
         about = json.loads((table.schema.metadata or {})[_KEY])
-        if about["format"] != FORMAT:
+        if about["measure"] and about["format"] != FORMAT:  # stored signals have a format too, and no measure
             raise UserError(f"{path}: format {about['format']!r} of orders, this layerrank reads format {FORMAT}")
         qids = tuple(table.column("qid").to_pylist())
 

@@ -9,11 +9,10 @@ import pandas as pd
 
 from layerrank.attention.store import stored_layers
 from layerrank.core.files import Qrels
+from layerrank.core.frames import PROFILE, own_columns
 from layerrank.core.windows import LayerWindow
 from layerrank.evaluation.intervals import mean_interval
 from layerrank.layers.sweep import judged_values
-
-COLUMNS = ("measure", "layer", "relative_depth", "mean", "low", "high", "queries")
 
 
 def relative_depth(layer: int, layers: int) -> float:
@@ -31,7 +30,7 @@ def layer_profile(
     resamples: int = 1000,
     workers: int = 1,
 ) -> pd.DataFrame:
-    """Each measure of each layer as a window of its own: columns `COLUMNS`, a row a measure and layer.
+    """Each measure of each layer as a window by itself: the own columns of `frames.PROFILE`, a row each.
 
     `mean` is over all judged queries, `low` to `high` its 95 % bootstrap interval over queries.
     Raises `UserError` as `judged_values` does.
@@ -45,4 +44,4 @@ def layer_profile(
         for layer in range(layers):
             depth = relative_depth(layer, layers)
             rows.append((name, layer, depth, mean[layer], low[layer], high[layer], by_query.shape[0]))
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return pd.DataFrame(rows, columns=own_columns(PROFILE))

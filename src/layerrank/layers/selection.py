@@ -28,6 +28,8 @@ def select(
     own: Sweep,
     others: Mapping[str, Sweep] | None = None,
     criterion: Means | None = None,
+    *,
+    model: str = "",
 ) -> Selection:
     """Choose the windows of `own`'s queries.
 
@@ -38,6 +40,7 @@ def select(
         own: its sweep. A rule reads no value of a query that it chooses a window for, the oracle excepted.
         others: sweeps of other collections, same model, by name.
         criterion: for `label-free`, float64[W], higher is better, from signals alone (`labelfree.criterion`).
+        model: whose signal was swept, by name.
 
     Raises:
         UserError: settings that the sweeps cannot meet.
@@ -59,6 +62,7 @@ def select(
         folds=rule.settings["folds"] if how == "cross-validation" else None,
         seed=rule.settings["seed"] if how == "cross-validation" else None,
         collection=collection,
+        model=model,
         collections=tuple(where),
         windows=tuple(entries),
         default=default,

@@ -43,7 +43,7 @@ from layerrank.attention.signal import Signal
 from layerrank.attention.store import stored_layers, stored_qids
 from layerrank.core.errors import UserError
 from layerrank.core.files import Qrels
-from layerrank.core.frames import NEIGHBOURS, SHAPE
+from layerrank.core.frames import NEIGHBOURS, SHAPE, own_columns
 from layerrank.core.windows import LayerWindow
 from layerrank.evaluation.intervals import mean_interval
 from layerrank.layers import curves
@@ -227,7 +227,7 @@ def verdict(found: HeldOut, queries: int, explained: float) -> tuple[str, str, f
 
 
 def shape_of(values: Floats, measure: str, *, seed: int = 42, resamples: int = 1000) -> dict[str, Any]:
-    """The shape of one measure's layer profile: the columns of `SHAPE`.
+    """The shape of one measure's layer profile: the own columns of `SHAPE`.
 
     `values` is float64[Q, L], every judged query by layer. `rise` and `fall` are the held-out differences from the
     first and to the last layers; `best_depth` is the best layer's relative depth. The fits of `curves.py`, over
@@ -236,7 +236,7 @@ def shape_of(values: Floats, measure: str, *, seed: int = 42, resamples: int = 1
     `weight_…` are Akaike weights of the four curves.
     """
     queries, layers = values.shape
-    row: dict[str, Any] = dict.fromkeys(SHAPE, np.nan)
+    row: dict[str, Any] = dict.fromkeys(own_columns(SHAPE), np.nan)
     row |= {"measure": measure, "layers": layers, "queries": queries}
     if layers < 3:
         best = int(values.mean(axis=0).argmax())
@@ -266,23 +266,24 @@ def layer_shapes(
     resamples: int = 1000,
     workers: int = 1,
 ) -> pd.DataFrame:
-    """`shape_of` each measure of the single layers: columns `SHAPE`, a row a measure.
+    """`shape_of` each measure of the single layers: the own columns of `SHAPE`, a row a measure.
 
     Raises `UserError` as `judged_values` does.
     """
     single = [LayerWindow(layer, layer) for layer in range(stored_layers(paths))]
     values, _ = judged_values(paths, qrels, single, names, strategy, workers=workers)
     rows = [shape_of(own, name, seed=seed, resamples=resamples) for name, own in zip(names, values, strict=True)]
-    return pd.DataFrame(rows, columns=list(SHAPE))
+    return pd.DataFrame(rows, columns=own_columns(SHAPE))
 
 
 def neighbour_agreement(
     paths: Sequence[Path], strategy: str, *, seed: int = 42, resamples: int = 1000, workers: int = 1
 ) -> pd.DataFrame:
-    """Kendall's tau-b between the rankings of each layer and the next, mean over queries: columns `NEIGHBOURS`.
+    """Kendall's tau-b between the rankings of each layer and the next: the own columns of `NEIGHBOURS`.
 
-    `low` to `high` is the 95 % bootstrap interval over queries. Queries whose rankings have no tau, such as those of
-    one candidate, are left out; `queries` counts the others. No judgement is read. A model of one layer gives no row.
+    `mean` is over queries, `low` to `high` its 95 % bootstrap interval. Queries whose rankings have no tau, such as
+    those of one candidate, are left out; `queries` counts the others. No judgement is read. A model of one layer gives
+    no row.
     """
     layers = stored_layers(paths)
     arguments = dict.fromkeys(stored_qids(paths), strategy)
@@ -295,7 +296,7 @@ def neighbour_agreement(
             raise UserError(f"layers {layer} and {layer + 1}: no query has two candidates to rank")
         mean, low, high = (float(end) for end in mean_interval(known, resamples=resamples, seed=seed))
         rows.append((layer, relative_depth(layer, layers), mean, low, high, known.size))
-    return pd.DataFrame(rows, columns=list(NEIGHBOURS))
+    return pd.DataFrame(rows, columns=own_columns(NEIGHBOURS))
 
 
 def _share(difference: Any, both: Floats) -> Any:

@@ -130,14 +130,16 @@ def _measure(
 
 
 def sweep_table(swept: Sweep) -> pd.DataFrame:
-    """A sweep's means over all judged queries: columns start, end, measure, mean, a row a window."""
+    """A sweep's means over all judged queries: the own columns of `frames.SWEEP`, a row a window."""
     import pandas as pd
+
+    from layerrank.core.frames import SWEEP, own_columns
 
     rows = [
         (window.start, window.end, swept.measure, mean)
         for window, mean in zip(swept.windows, swept.means(), strict=True)
     ]
-    return pd.DataFrame(rows, columns=["start", "end", "measure", "mean"])
+    return pd.DataFrame(rows, columns=own_columns(SWEEP))
 
 
 def write_sweep(path: Path, swept: Sweep) -> None:

@@ -10,25 +10,11 @@ import numpy as np
 import pandas as pd
 
 from layerrank.core.errors import UserError
+from layerrank.core.frames import TRANSFER
 from layerrank.core.windows import ORACLE, LayerWindow, Selection
 from layerrank.layers.rules import Rule, parse_rule
 from layerrank.layers.selection import best_window, folds_of
 from layerrank.layers.sweep import Sweep
-
-COLUMNS = (
-    "kind",
-    "source",
-    "target",
-    "measure",
-    "window",
-    "value",
-    "oracle_window",
-    "oracle",
-    "regret",
-    "same_queries",
-    "relative_depth",
-)
-"""Columns of `transfer`."""
 
 CHOSEN_ON, ALL, BY_RULE = "chosen on a sweep", "every layer", "chosen by a rule"
 
@@ -49,7 +35,7 @@ def transfer(
     *,
     same_collection: bool = False,
 ) -> pd.DataFrame:
-    """The regret of every window chosen somewhere, used on every target: columns `COLUMNS`.
+    """The regret of every window chosen somewhere, used on every target: columns `frames.TRANSFER`.
 
     Where source and target have their queries in common, on the diagonal and between models of one collection, windows
     are cross-validated: those of a fold are chosen on the source's other folds.
@@ -102,7 +88,7 @@ def transfer(
         rows.append(
             _row(BY_RULE, selection.rule, target, used_on, shown, selection.selected, oracles[target], False, False)
         )
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return pd.DataFrame(rows, columns=list(TRANSFER))
 
 
 def _folds(rule: Rule, qids: Sequence[str]) -> dict[str, int] | None:

@@ -6,7 +6,7 @@ Words follow from the numbers: what a corrected test does not show is said not t
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,14 +47,11 @@ def write(path: Path, answer: Answer, figure: Path) -> None:
 
 
 def where(
-    shapes: Sequence[tuple[Name, pd.DataFrame]],
-    profiles: Mapping[Name, pd.DataFrame],
-    means: pd.DataFrame,
-    measure: str,
+    shapes: pd.DataFrame, profiles: pd.DataFrame, means: pd.DataFrame, measure: str, variant: str = "base"
 ) -> Answer:
     """Where in the layers relevance emerges: the shape of each profile, its best layer, all layers, the first stage.
 
-    `shapes` and `profiles` are tables of `layer-shape` and `layer-profile`, `means` those of `aggregate`.
+    `shapes`, `profiles` and `means` have the columns `frames.SHAPE`, `frames.PROFILE` and `frames.MEANS`.
     """
     columns = (
         Column("Model on collection"),
@@ -69,17 +66,15 @@ def where(
         Column("BM25", ".3f", group=measure),
     )
     rows, found = [], []
-    for (collection, model), table in shapes:
-        shape = table[table["measure"] == measure].iloc[0]
-        profile = profiles[collection, model]
-        best = profile[(profile["measure"] == measure) & (profile["layer"] == shape["best_layer"])].iloc[0]
-        base = means[
-            (means["collection"] == collection)
-            & (means["model"] == model)
-            & (means["variant"] == "base")
-            & (means["measure"] == measure)
-        ].set_index("system")["mean"]
-        known = {name: float(base[name]) if name in base else math.nan for name in (ALL_LAYERS, FIRST_STAGE)}
+    layers = {
+        (record["collection"], record["model"], record["layer"]): record
+        for record in _of(profiles, measure, variant).to_dict("records")
+    }
+    systems = _means(_of(means, measure, variant))
+    for shape in _of(shapes, measure, variant).to_dict("records"):
+        collection, model = str(shape["collection"]), str(shape["model"])
+        best = layers[collection, model, shape["best_layer"]]
+        known = {name: systems.get((collection, model), {}).get(name, math.nan) for name in (ALL_LAYERS, FIRST_STAGE)}
         found.append((f"{model} on {collection}", shape, best))
         values: list[Value | Cell] = [
             f"{model} on {collection}",
@@ -188,7 +183,7 @@ def windows(
     means: pd.DataFrame,
     comparisons: pd.DataFrame,
     costs: pd.DataFrame,
-    latencies: Mapping[Name, pd.DataFrame],
+    latencies: pd.DataFrame,
     measure: str,
     variant: str,
     marks: Marks,
@@ -199,7 +194,7 @@ def windows(
         means: of `aggregate`, columns `frames.MEANS`.
         comparisons: of `compare`, columns `frames.COMPARISON`.
         costs: of `summarise-costs`, columns `frames.SUMMARY`.
-        latencies: of `measure-latency`, for pairs that were timed.
+        latencies: of `measure-latency`, columns `frames.LATENCY`, for pairs that were timed.
     """
     columns = (
         Column("Window"),
@@ -216,7 +211,7 @@ def windows(
     for (collection, model), own in _means(means).items():
         if ALL_LAYERS not in own:
             continue
-        timed = _prefill(latencies.get((collection, model)))
+        timed = _seconds(latencies[(latencies["collection"] == collection) & (latencies["model"] == model)])
         every = own[ALL_LAYERS]
         rows = [row(["all layers", every, Cell(), Cell(), 100.0, 100.0 if ALL_LAYERS in timed else None])]
         for name in whole_list_windows(own):
@@ -301,10 +296,8 @@ def _failures(costs: pd.DataFrame) -> list[str]:
     ]
 
 
-def _prefill(latency: pd.DataFrame | None) -> dict[str, float]:
+def _seconds(latency: pd.DataFrame) -> dict[str, float]:
     """Median seconds by system, loading apart."""
-    if latency is None:
-        return {}
     timed = latency[latency["stage"] != "load"]
     total = timed[timed["stage"] == "total"]
     chosen = total if len(total) else timed
@@ -331,7 +324,7 @@ def _said(marks: Marks) -> str:
     return f"{TESTS[marks.test][1]}, two-sided, α = {marks.alpha:g} after Holm’s correction"
 
 
-def _within(record: pd.Series, name: str, form: str) -> Cell:
+def _within(record: Mapping[Hashable, Any], name: str, form: str) -> Cell:
     """A mean with its interval."""
     return Cell(float(record[name]), detail=interval(float(record[f"{name}_low"]), float(record[f"{name}_high"]), form))
 
@@ -361,7 +354,7 @@ def _verdict(verdicts: Sequence[tuple[str, str, str]]) -> str:
     return f"Of {len(verdicts)} profiles, {_listed(said)}."
 
 
-def _depth(shapes: Sequence[pd.Series]) -> str:
+def _depth(shapes: Sequence[Mapping[Hashable, Any]]) -> str:
     """Where the best layers lie, with their intervals."""
     depths, low, high = ([float(shape[f"best_depth{end}"]) for shape in shapes] for end in ("", "_low", "_high"))
     scale = "(0 is the first layer, 1 the last)"

@@ -101,18 +101,6 @@ class Paths:
             for path in expand(pattern, collection=collection, model=model, variant=variants, **others)
         ]
 
-    def by_pair(self, name: str | None = None) -> Callable[[Wildcards, Input], list[str]]:
-        """A function that names files of `every` as `collection/model=path`: those of the input `name`, or all."""
-
-        def get(wildcards: Wildcards, input: Input) -> list[str]:
-            found = list(input if name is None else input[name])
-            each = len(found) // len(self.study.pairs)
-            return named(
-                (f"{collection}/{model}" for collection, model in self.study.pairs for _ in range(each)), found
-            )
-
-        return get
-
     def of_collections(self, wildcards: Wildcards, input: Input) -> list[str]:
         """`collection=path` of the input `collections`."""
         return named(self.study.collections, input.collections)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from layerrank.report.figures.inputs import Profile
 from layerrank.report.figures.style import (
     GREY,
     INK,
@@ -33,7 +32,7 @@ BANDS = 3
 
 @styled
 def draw_depth(
-    profiles: Sequence[Profile],
+    profiles: pd.DataFrame,
     levels: Mapping[str, float] | None = None,
     *,
     title: str = "",
@@ -41,10 +40,12 @@ def draw_depth(
 ) -> Figure:
     """A panel a collection, a curve a model, the best layer ringed; `levels` is the first stage's mean by collection.
 
+    `profiles` has the columns `frames.PROFILE`, one measure.
+
     Intervals are drawn where a panel has at most `BANDS` models.
     """
-    collections = list(dict.fromkeys(profile.collection for profile in profiles))
-    models = list(dict.fromkeys(profile.model for profile in profiles))
+    collections = list(dict.fromkeys(map(str, profiles["collection"])))
+    models = list(dict.fromkeys(map(str, profiles["model"])))
     looks: dict[str, dict[str, Any]] = {
         model: {"color": shade, "linestyle": SEQUENCE_DASHES[i % len(SEQUENCE_DASHES)]}
         for i, (model, shade) in enumerate(zip(models, shades(len(models)), strict=True))
@@ -62,11 +63,12 @@ def draw_depth(
     figure = new_figure(width, 0.4 + legend + (1.75 + heads) * rows, title, subtitle)
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True)
     for axes, collection in zip(grid.flat, collections, strict=False):
-        shown = [profile for profile in profiles if profile.collection == collection]
+        shown = profiles[profiles["collection"] == collection]
         limits: list[float] = []
-        for profile in shown:
-            part = profile.rows.sort_values("layer")
-            limits += _draw_curve(axes, part, looks[profile.model], markers[profile.model], len(models) <= BANDS)
+        for name, part in shown.groupby("model", sort=False):
+            model = str(name)
+            part = part.sort_values("layer")
+            limits += _draw_curve(axes, part, looks[model], markers[model], len(models) <= BANDS)
         if levels and collection in levels:
             axes.axhline(levels[collection], color=GREY, linewidth=1.0, linestyle=(0, (2.5, 1.5)), zorder=1)
             limits.append(levels[collection])
@@ -74,7 +76,7 @@ def draw_depth(
         axes.set_xlim(-0.03, 1.03)
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "¼", "½", "¾", "1"])
         axes.grid(axis="both")
-        queries = int(max(profile.rows["queries"].max() for profile in shown))
+        queries = int(shown["queries"].max())
         axes.set_title(titles[collection], pad=4)
         axes.text(1, 1.02, f"n = {queries}", transform=axes.transAxes, ha="right", size=NOTE_SIZE - 1, color=GREY)
     for axes in grid.flat[len(collections) :]:
@@ -84,7 +86,7 @@ def draw_depth(
             axes.set_xlabel("relative depth")
             axes.tick_params(labelbottom=True)
     for axes in grid[:, 0]:
-        axes.set_ylabel(str(profiles[0].rows["measure"].iloc[0]))
+        axes.set_ylabel(str(profiles["measure"].iloc[0]))
     handles = [Line2D([], [], marker=markers[model], markersize=5, label=model, **looks[model]) for model in models]
     legend_below(figure, handles, handlelength=3.2)
     return figure

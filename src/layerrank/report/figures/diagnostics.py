@@ -27,8 +27,6 @@ from layerrank.report.figures.style import (
     value_limits,
 )
 
-POSITION = ("system", "position", "mean", "low", "high")
-LENGTH = ("system", "tokens", "mean", "low", "high")
 NOT_RELEVANT = "mean_not_relevant"
 FEW = 3
 
@@ -42,7 +40,7 @@ def draw_diagnostics(
     title: str = "",
     subtitle: str = "",
 ) -> Figure:
-    """Score against place in the prompt (`POSITION`) and against passage length (`LENGTH`), a line a system.
+    """Score against place in the prompt (`frames.POSITION`) and passage length (`frames.LENGTH`), a line a system.
 
     A flat line at zero is a score that does not follow the place or the length. With at most `FEW` systems
     intervals are drawn, and the mean over passages that are not relevant (`NOT_RELEVANT`, if given) as a thin line.

@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from layerrank.core import files, frames
+from layerrank.core import frames
 from layerrank.core.errors import UserError
-from layerrank.core.frames import CELL, EVALUATION, PROFILE
-from layerrank.core.records import Cost
+from layerrank.core.frames import CELL
 from layerrank.core.systems import FIRST_STAGE
 
-SHAPE = ("measure", "verdict", "left_floor", "right_floor", "peak", "peak_depth", "left_width", "right_width")
-COSTS = tuple(field.name for field in fields(Cost) if field.name not in ("qid", "outcomes"))
 LEVEL_LABELS = {"first stage": "BM25", "all layers": "all layers", "ceiling": "ceiling"}
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """One measure's layer profile (`PROFILE` columns) of a model on a collection."""
-
-    collection: str
-    model: str
-    rows: pd.DataFrame
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +50,7 @@ class Shape:
         return f"shape: {self.verdict}"
 
     def curve(self, profile: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Layers at a fine step over a profile (`PROFILE` columns), and the fitted measure there."""
+        """Layers at a fine step over a profile (`frames.PROFILE` columns), and the fitted measure there."""
         layers = profile["layer"].to_numpy(dtype=float)
         dense = np.linspace(layers.min(), layers.max(), 20 * len(layers))
         depth = np.interp(dense, layers, profile["relative_depth"].to_numpy(dtype=float))
@@ -121,41 +108,15 @@ def read_first_stage(path: Path, measure: str, variant: str) -> dict[str, float]
 
 
 def join_costs(means: pd.DataFrame, paths: Sequence[Path], cost: str) -> pd.DataFrame:
-    """`means` with the column `cost`, NaN where a system has none.
+    """`means` with the column `cost`, NaN where a system has none; files of summarise-costs (`frames.SUMMARY`).
 
-    The files are either TSVs with the columns of `frames.CELL`, system and `cost`, or costs a query
-    (`<system>.costs.jsonl`, whose means are taken) of the only collection, model and variant of `means`.
+    Raises `UserError` for an unknown cost.
     """
-    if all(path.suffix == ".tsv" for path in paths):
-        key = [*frames.CELL, "system"]
-        table = frames.read_frames(paths, [*key, cost], key)
-        return means.merge(table[[*key, cost]], on=key, how="left")
-    if len(means[list(frames.CELL)].drop_duplicates()) > 1:
-        raise UserError(f"{paths[0]}: costs a query are of one collection, model and variant; the means are of several")
-    if cost not in COSTS:
-        raise UserError(f"cost {cost!r}: expected one of {', '.join(COSTS)}")
-    found = {}
-    for path in paths:
-        values = [float(getattr(row, cost)) for row in files.read_costs(path)]
-        found[path.name.removesuffix(".costs.jsonl")] = sum(values) / len(values) if values else math.nan
-    return means.assign(**{cost: means["system"].map(found)})
-
-
-def read_profiles(
-    paths: Sequence[Path], collections: Sequence[str], models: Sequence[str], measure: str | None
-) -> list[Profile]:
-    """Layer profiles of one measure, each with its collection and model, given in the same order."""
-    if not len(paths) == len(collections) == len(models):
-        raise UserError(
-            f"--profiles, --collections, --models: {len(paths)}, {len(collections)} and {len(models)} are given; "
-            "each profile needs its collection and its model"
-        )
-    profiles = []
-    for path, collection, model in zip(paths, collections, models, strict=True):
-        rows = only_measure(frames.read_frame(path, PROFILE), measure, path)
-        measure = str(rows["measure"].iloc[0])
-        profiles.append(Profile(collection, model, rows))
-    return profiles
+    if cost not in (*frames.COUNTS, *frames.SECONDS):
+        raise UserError(f"cost {cost!r}: expected one of {', '.join((*frames.COUNTS, *frames.SECONDS))}")
+    key = [*frames.CELL, "system"]
+    table = frames.read_frames(paths, frames.SUMMARY, key)
+    return means.merge(table[[*key, cost]], on=key, how="left")
 
 
 def read_levels(evaluation: Path | None, kinds: Mapping[str, str | None], measure: str) -> list[Level]:
@@ -166,7 +127,7 @@ def read_levels(evaluation: Path | None, kinds: Mapping[str, str | None], measur
     wanted = {kind: system for kind, system in kinds.items() if system}
     if evaluation is None or not wanted:
         return []
-    table = only_measure(frames.read_frame(evaluation, EVALUATION), measure, evaluation)
+    table = only_measure(frames.read_frame(evaluation, frames.VALUES), measure, evaluation)
     rows = only_values(table, "system", list(wanted.values()), evaluation)
     means = rows.groupby("system")["value"].mean()
     return [Level(LEVEL_LABELS[kind], float(means[system]), kind) for kind, system in wanted.items()]
@@ -174,8 +135,9 @@ def read_levels(evaluation: Path | None, kinds: Mapping[str, str | None], measur
 
 def read_shape(path: Path, measure: str) -> Shape:
     """Read one measure's row of `layer-shape`."""
-    row = only_measure(frames.read_frame(path, SHAPE), measure, path).iloc[0]
-    return Shape(str(row["verdict"]), *(float(row[column]) for column in SHAPE[2:]))
+    row = only_measure(frames.read_frame(path, frames.SHAPE), measure, path).iloc[0]
+    fitted = ("left_floor", "right_floor", "peak", "peak_depth", "left_width", "right_width")
+    return Shape(str(row["verdict"]), *(float(row[column]) for column in fitted))
 
 
 def panels_of(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:

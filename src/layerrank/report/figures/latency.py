@@ -24,7 +24,6 @@ from layerrank.report.figures.style import (
     styled,
 )
 
-COLUMNS = ("system", "stage", "median", "low", "high")
 STAGES = ("tokenise", "prefill", "decode", "score")
 ONCE = ("load",)
 TOTAL = "total"
@@ -38,7 +37,7 @@ def stage_colours(stages: Sequence[str]) -> dict[str, tuple[float, float, float,
 
 @styled
 def draw_latency(table: pd.DataFrame, *, unit: str = "seconds a query", title: str = "", subtitle: str = "") -> Figure:
-    """Stacked medians of the stages a system (`COLUMNS`, seconds), thin lines from `low` to `high`.
+    """Stacked medians of the stages a system (`frames.LATENCY`, seconds), thin lines from `low` to `high`.
 
     Beside a bar stand the stage `total`, which is measured as a whole, with its own spread, and what is done once
     (`ONCE`). `layers` and `mib` (of `load` the weights, of `total` the rise while a query is ranked) are written where

@@ -10,12 +10,10 @@ from matplotlib.figure import Figure
 
 from layerrank.report.figures.style import BLUE, GREY, layer_axis, new_figure, note, styled
 
-COLUMNS = ("layer", "mean", "low", "high", "queries")
-
 
 @styled
 def draw_neighbours(table: pd.DataFrame, *, title: str = "", subtitle: str = "") -> Figure:
-    """Mean Kendall τ between the rankings of layer l and layer l + 1, drawn at l + ½, with its interval (`COLUMNS`)."""
+    """Mean Kendall τ between the rankings of layers l and l + 1, drawn at l + ½, with its interval (`NEIGHBOURS`)."""
     figure = new_figure(7.2, 2.7, title, subtitle)
     axes = figure.add_subplot()
     axes.set_xlabel("Layers l and l + 1 (0-based; drawn between them)")

@@ -13,15 +13,13 @@ from matplotlib.patches import Rectangle
 from layerrank.core.windows import fixed_window
 from layerrank.report.figures.style import BLUE, INK, NOTE_SIZE, new_figure, note, styled
 
-COLUMNS = ("source", "target", "regret")
-
 
 @styled
 def draw_transfer(table: pd.DataFrame, *, measure: str = "", title: str = "", subtitle: str = "") -> Figure:
     """Regret matrix: a row where (or how) the window was chosen, a column where it is used; 0 is the oracle's.
 
-    `table` has `COLUMNS` and may have `window` (written below the regret), `kind` (a new kind of source starts below a
-    gap) and `same_queries`: cells that were chosen on the queries that they are judged on are framed.
+    `table` has the columns `frames.TRANSFER`. Windows are written below the regret, a new kind of source starts below a
+    gap, and cells that were chosen on the queries that they are judged on are framed.
     """
     sources, targets = list(dict.fromkeys(table["source"])), list(dict.fromkeys(table["target"]))
     values = np.full((len(sources), len(targets)), np.nan)
@@ -30,8 +28,8 @@ def draw_transfer(table: pd.DataFrame, *, measure: str = "", title: str = "", su
     for row in table.to_dict("records"):
         place = sources.index(row["source"]), targets.index(row["target"])
         values[place] = row["regret"]
-        windows[place] = _short(row.get("window"))
-        same[place] = bool(row.get("same_queries"))
+        windows[place] = _short(row["window"])
+        same[place] = bool(row["same_queries"])
     width = max(5.2, 2.6 + 0.78 * len(targets))
     figure = new_figure(width, 1.3 + 0.42 * max(len(sources), 2), title, subtitle)
     axes = figure.add_subplot()
@@ -63,11 +61,10 @@ def draw_transfer(table: pd.DataFrame, *, measure: str = "", title: str = "", su
     axes.tick_params(length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    if "kind" in table:
-        kinds = [str(table.loc[table["source"] == source, "kind"].iloc[0]) for source in sources]
-        for i in range(1, len(sources)):
-            if kinds[i] != kinds[i - 1]:
-                axes.axhline(i - 0.5, color="white", linewidth=4)
+    kinds = [str(table.loc[table["source"] == source, "kind"].iloc[0]) for source in sources]
+    for i in range(1, len(sources)):
+        if kinds[i] != kinds[i - 1]:
+            axes.axhline(i - 0.5, color="white", linewidth=4)
     axes.set_xlabel("used on")
     axes.set_ylabel("chosen on, or by")
     bar = figure.colorbar(image, ax=axes, aspect=24, pad=0.02)

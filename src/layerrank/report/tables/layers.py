@@ -12,8 +12,6 @@ import pandas as pd
 from layerrank.core.windows import LayerWindow, Selection
 from layerrank.report.tables.describe import Cell, Column, Row, Section, Table, Value, interval, row
 
-Name = tuple[str, str]  # collection, model
-
 SELECTION_COLUMNS = (
     Column("Rule", detail="settings"),
     Column("Chosen by"),
@@ -38,11 +36,11 @@ SHAPE_COLUMNS = (
 HELD_OUT = (("best_depth", ".2f"), ("rise", "+.3f"), ("fall", "+.3f"), ("lost_first", ".2f"), ("lost_last", ".2f"))
 
 
-def selection_table(selections: Sequence[tuple[Name, Selection]]) -> Table:
+def selection_table(selections: Sequence[Selection]) -> Table:
     """A section a collection and model, a row a rule."""
     sections: dict[str, list[Row]] = {}
     measures: dict[str, None] = {}
-    for (collection, model), selection in selections:
+    for selection in selections:
         measures[selection.measure] = None
         settings = {key: value for key, value in selection.settings.items() if key != "rule"}
         words = ", ".join(f"{key.replace('_', ' ')} {_plain(value)}" for key, value in sorted(settings.items()))
@@ -54,7 +52,7 @@ def selection_table(selections: Sequence[tuple[Name, Selection]]) -> Table:
             Cell(selection.oracle, detail=_span(selection.oracle_window)),
             Cell(selection.regret),
         ]
-        title = f"{collection} · {model} · {selection.layers} layers"
+        title = f"{selection.collection} · {selection.model} · {selection.layers} layers"
         sections.setdefault(title, []).append(row(values, aside=selection.upper_bound))
     notes = (
         f"Selected: mean {', '.join(measures)} over all judged queries, each under the window that was chosen for it "
@@ -70,28 +68,27 @@ def selection_table(selections: Sequence[tuple[Name, Selection]]) -> Table:
     )
 
 
-def shape_table(shapes: Sequence[tuple[Name, pd.DataFrame]]) -> Table:
-    """A section a measure, a row a collection and model, from files of `layer-shape` (columns `frames.SHAPE`).
+def shape_table(shapes: pd.DataFrame) -> Table:
+    """A section a measure, a row a collection and model, from `layer-shape` (columns `frames.SHAPE`).
 
     Where there are several, how many have which shape closes a section.
     """
     sections: dict[str, list[Row]] = {}
     verdicts: dict[str, Counter[str]] = {}
-    for (collection, model), frame in shapes:
-        for record in frame.to_dict("records"):
-            measure, verdict = str(record["measure"]), str(record["verdict"])
-            verdicts.setdefault(measure, Counter())[verdict] += 1
-            sections.setdefault(measure, []).append(
-                row(
-                    [
-                        f"{collection} · {model}",
-                        Cell(verdict, detail=str(record["reason"]), bold=verdict == "bell"),
-                        Cell(int(record["best_layer"]), detail=_ends(record, "best", ".0f")),
-                        *(Cell(_number(record[name]), detail=_ends(record, name, form)) for name, form in HELD_OUT),
-                        *(_number(record[f"r2_{name}"]) for name in ("bell", "asymmetric", "monotone")),
-                    ]
-                )
+    for record in shapes.to_dict("records"):
+        measure, verdict = str(record["measure"]), str(record["verdict"])
+        verdicts.setdefault(measure, Counter())[verdict] += 1
+        sections.setdefault(measure, []).append(
+            row(
+                [
+                    f"{record['collection']} · {record['model']}",
+                    Cell(verdict, detail=str(record["reason"]), bold=verdict == "bell"),
+                    Cell(int(record["best_layer"]), detail=_ends(record, "best", ".0f")),
+                    *(Cell(_number(record[name]), detail=_ends(record, name, form)) for name, form in HELD_OUT),
+                    *(_number(record[f"r2_{name}"]) for name in ("bell", "asymmetric", "monotone")),
+                ]
             )
+        )
     counts = [
         f"{measure}: {', '.join(f'{verdict} {count}' for verdict, count in found.most_common())}."
         for measure, found in verdicts.items()

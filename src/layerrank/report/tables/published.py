@@ -31,8 +31,6 @@ COLUMNS = (
     Column("What was published", detail="source"),
 )
 
-Name = tuple[str, str]  # collection, model
-
 
 @dataclass(frozen=True, slots=True)
 class Figure:
@@ -55,12 +53,12 @@ def published_figures() -> list[Figure]:
     return [figure for block in blocks for figure in _figures(block)]
 
 
-def published_table(means: pd.DataFrame, profiles: Mapping[Name, pd.DataFrame], variant: str) -> Table:
+def published_table(means: pd.DataFrame, profiles: pd.DataFrame, variant: str) -> Table:
     """Every published figure of a collection and model that the study measured; a section a collection and model.
 
-    `means` has the columns `frames.MEANS`; `profiles` holds layer profiles by (collection, model), for figures of
-    single layers. A layer's mean over queries with a relevant candidate follows from that over all, since every other
-    query's value is 0.
+    `means` has the columns `frames.MEANS`; `profiles` those of `frames.PROFILE`, for figures of single layers. A
+    layer's mean over queries with a relevant candidate follows from that over all, since every other query's value
+    is 0.
     """
     means = means[means["variant"] == variant]
     records = {
@@ -108,17 +106,21 @@ def published_table(means: pd.DataFrame, profiles: Mapping[Name, pd.DataFrame], 
 
 
 def _measured(
-    figure: Figure, model: str, records: Mapping[Any, Mapping[Any, Any]], profiles: Mapping[Name, pd.DataFrame]
+    figure: Figure, model: str, records: Mapping[Any, Mapping[Any, Any]], profiles: pd.DataFrame
 ) -> tuple[float, int] | None:
     """The measured mean with the figure's denominator, and that denominator; None where it was not measured."""
     record = records.get((figure.collection, model, figure.system, figure.measure))
     reference = records.get((figure.collection, model, FIRST_STAGE, figure.measure))
     if record is None:
         layer = _single_layer(figure.system)
-        profile = profiles.get((figure.collection, model))
-        if layer is None or profile is None or reference is None:
+        if layer is None or reference is None:
             return None
-        own = profile[(profile["layer"] == layer) & (profile["measure"] == figure.measure)]
+        own = profiles[
+            (profiles["collection"] == figure.collection)
+            & (profiles["model"] == model)
+            & (profiles["layer"] == layer)
+            & (profiles["measure"] == figure.measure)
+        ]
         if own.empty:
             return None
         total, reachable = int(reference["queries"]), int(reference["queries_with_relevant_candidate"])
