@@ -13,7 +13,7 @@ from layerrank.collections.source import Entry, Material, Source
 from layerrank.core import files
 from layerrank.core.errors import UserError
 from layerrank.core.files import Qrels
-from layerrank.core.reading import check_ids
+from layerrank.core.reading import check_ids, shown
 from layerrank.core.records import Query
 from layerrank.core.sampling import sample
 
@@ -57,6 +57,17 @@ TEXTS = frozenset({"path", "split", "corpus", "topics", "qrels", "candidates", "
 
 FEW = 3
 """Candidates of the queries' own ids that are taken out of a collection whose entry does not say `same_ids`."""
+
+WRITTEN: Mapping[str, type | tuple[type, ...]] = {
+    "name": str,
+    "entry": dict,
+    "digests": dict,
+    "statistics": dict,
+    "first_stage": str,
+    "same_ids": (str, type(None)),
+    "titles": (bool, str),
+}
+"""What later stages read of a description, collection.json."""
 
 EXCLUDED = "excluded.jsonl.gz"
 """Passages that must not be candidates, as JSON lines {qid, pids}; BRIGHT has hundreds of thousands."""
@@ -216,16 +227,30 @@ def prepare(name: str, entry: Entry, cache: Path, output: Path, query_limit: int
 
 
 def load(folder: Path) -> Collection:
-    """Read what `prepare` wrote."""
-    description = files.read_json(folder / "collection.json")
+    """Read what `prepare` wrote; `UserError` where it is damaged."""
+    path = folder / "collection.json"
+    description = files.read_json(path)
+    for key, kind in WRITTEN.items():
+        if not isinstance(description, dict) or not isinstance(description.get(key), kind):
+            raise UserError(f"{path}: no description of a prepared collection, or it is damaged (key {key!r})")
+    check_entry(description["name"], description["entry"])
     return Collection(
         name=description["name"],
         entry=description["entry"],
         queries=tuple(files.read_topics(folder / "topics.jsonl")),
         qrels=files.read_qrels(folder / "qrels.txt"),
-        excluded={row["qid"]: frozenset(row["pids"]) for row in files.read_jsonl(folder / EXCLUDED)},
+        excluded=_read_excluded(folder / EXCLUDED),
         description=description,
     )
+
+
+def _read_excluded(path: Path) -> dict[str, frozenset[str]]:
+    excluded = {}
+    for number, row in files.read_numbered_jsonl(path):
+        if not isinstance(row.get("qid"), str) or not isinstance(row.get("pids"), list):
+            raise UserError(f"{path}:{number}: expected qid and pids, got {shown(row)}")
+        excluded[row["qid"]] = frozenset(map(str, row["pids"]))
+    return excluded
 
 
 def _judged(name: str, material: Material, entry: Entry) -> dict[str, Query]:

@@ -18,7 +18,7 @@ def check_run(rankings: Sequence[Ranking], material: Material, where: str) -> No
     """Refuse a run that ranks nothing of a collection; say what it ranks besides, and what it leaves out."""
     judged = {query.qid for query in material.queries if material.qrels.get(query.qid)}
     ranked = {ranking.qid for ranking in rankings}
-    if not judged & ranked:
+    if judged and not judged & ranked:
         raise UserError(
             f"{where}: it ranks {len(ranked)} queries, none of them among its collection's {len(judged)} judged ones"
         )

@@ -77,7 +77,9 @@ def read_judgements(path: Path) -> Qrels:
         return qrels
     first = True
     for number, line in numbered_lines(path):
-        fields = [part.strip() for part in line.split("\t")] if "\t" in line else line.split()
+        fields = [part.strip() for part in line.split("\t")]
+        if len(fields) not in (3, 4):
+            fields = line.split()
         named, first = first and fields[-1].lower() in SCORE_COLUMNS, False
         if named:
             continue
