@@ -78,4 +78,4 @@ def run_manifest(options: argparse.Namespace) -> None:
     files.write_json(options.output, document)
     if options.provenance:
         lines = [("what", "value"), *manifest.provenance(document)]
-        files.write_text(options.provenance, "".join(f"{what}\t{value}\n" for what, value in lines))
+        files.write_text(options.provenance, files.tsv(lines))

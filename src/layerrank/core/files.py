@@ -9,6 +9,7 @@ import io
 import json
 import math
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -35,6 +36,8 @@ MODEL_RECORD = "layerrank.json"
 
 REMEMBERED = 8 << 20
 """Bytes from which on a file's digest is worth keeping."""
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 WHOLE = ".whole"
 """How the hidden names end under which finished work is kept until a workflow that ran it has ended."""
@@ -320,6 +323,19 @@ def costs_of_one_model(paths: Iterable[Path]) -> dict[Path, list[Cost]]:
     costs = {path: read_costs(path) for path in paths}
     one_model((path, weights) for path, rows in costs.items() for weights in sorted({cost.weights for cost in rows}))
     return costs
+
+
+def tsv(rows: Iterable[Sequence[str]]) -> str:
+    """A table that people open: white space in a cell is one space, and no text in it is a formula to a spreadsheet.
+
+    Spreadsheets calculate what begins with `=`, `+`, `-` or `@`; an apostrophe before it makes it text again. Numbers
+    stay as they are. What stages read of each other is written by `frames.write_frame`, to the letter.
+    """
+    return "".join("\t".join(_no_formula(" ".join(cell.split())) for cell in row) + "\n" for row in rows)
+
+
+def _no_formula(cell: str) -> str:
+    return f"'{cell}" if cell.lstrip('"').startswith(("=", "+", "-", "@")) and not _NUMBER.fullmatch(cell) else cell
 
 
 def file_digest(path: Path) -> str:

@@ -81,7 +81,7 @@ def to_tsv(table: Table) -> str:
             fields.append([f"{column.name} {column.detail}", *(cell.detail for cell in entries)])
         if any(cell.marks for cell in entries):
             fields.append([f"{column.name} significance", *(cell.marks for cell in entries)])
-    return "".join("\t".join(" ".join(field.split()) for field in line) + "\n" for line in zip(*fields, strict=True))
+    return files.tsv(zip(*fields, strict=True))
 
 
 def to_markdown(table: Table) -> str:
