@@ -67,6 +67,7 @@ class _Reading:
         signal: float32[L, T], filled layer by layer.
         sums: float32[L, S, H, N], filled layer by layer.
         masked: float32[L, H, N], likewise; None where it is not wanted.
+        by_head: float32[L, H, T], likewise.
         chosen: bool[L, H], the heads that `signal` sums over; None for all.
     """
 
@@ -76,6 +77,7 @@ class _Reading:
     signal: Tensor
     sums: Tensor
     masked: Tensor | None = None
+    by_head: Tensor | None = None
     chosen: Tensor | None = None
 
 
@@ -213,6 +215,7 @@ class Probe:
         last_layer: int | None = None,
         *,
         masked: bool = False,
+        by_head: bool = False,
         heads: Collection[tuple[int, int]] | None = None,
     ) -> list[Signal]:
         """Return each prompt's signal for layers 0 to `last_layer` (default: all loaded), read in one forward pass.
@@ -224,6 +227,7 @@ class Probe:
             prompts: to read together.
             last_layer: where the pass ends.
             masked: keep each head's masked sum by passage too.
+            by_head: keep what each head pays each token too.
             heads: (layer, head) pairs that the signal per token sums over, all where None; sums by passage are of every
                 head in any case.
         """
@@ -231,7 +235,11 @@ class Probe:
         if not 0 <= last < self.decoder.loaded_layers:
             raise ValueError(f"last_layer {last_layer}: {self.decoder.loaded_layers} layers are loaded")
         if self.one_by_one and len(prompts) > 1:
-            return [signal for prompt in prompts for signal in self.read([prompt], last, masked=masked, heads=heads)]
+            return [
+                signal
+                for prompt in prompts
+                for signal in self.read([prompt], last, masked=masked, by_head=by_head, heads=heads)
+            ]
         if not prompts:
             return []
         synchronise(self.decoder.device)
@@ -243,6 +251,10 @@ class Probe:
             group.reading = _reading(group, [prompts[index] for index in indices], last + 1, self.decoder.heads)
             if masked:
                 group.reading.masked = torch.zeros_like(group.reading.sums[:, 0])
+            if by_head:
+                group.reading.by_head = torch.zeros(
+                    (last + 1, self.decoder.heads, group.reading.signal.shape[1]), device=self.decoder.device
+                )
             if heads is not None:
                 group.reading.chosen = _chosen(heads, last + 1, self.decoder.heads, self.decoder.device)
         self._forward(packed, _Pass(groups, last_layer=last))
@@ -405,6 +417,8 @@ def _keep(reading: _Reading, probabilities: Tensor, layer: int) -> None:
     query, na = SUMS.index("query"), SUMS.index("na")
     calibrated = tokens[query, :, :-1] - tokens[na, :, :-1]
     reading.signal[layer] = (calibrated if reading.chosen is None else calibrated[reading.chosen[layer]]).sum(dim=0)
+    if reading.by_head is not None:
+        reading.by_head[layer] = calibrated
     of_passages = tokens.index_select(2, reading.passages.reshape(-1)).view(len(SUMS), heads, *reading.passages.shape)
     reading.sums[layer] = of_passages.sum(dim=-1)
     if reading.masked is not None:
@@ -470,6 +484,7 @@ def _signals(prompts: Sequence[IcrPrompt], reading: _Reading) -> Iterator[Signal
     """Split what a group has read into its prompts' signals, on the processor."""
     values, sums = reading.signal.cpu().numpy(), reading.sums.cpu().numpy()
     masked = None if reading.masked is None else reading.masked.cpu().numpy()
+    by_head = None if reading.by_head is None else reading.by_head.cpu().numpy()
     token = passage = 0
     for prompt in prompts:
         lengths = (prompt.spans[:, 1] - prompt.spans[:, 0]).astype(np.int32)
@@ -484,6 +499,7 @@ def _signals(prompts: Sequence[IcrPrompt], reading: _Reading) -> Iterator[Signal
             prompt_tokens=prompt.prompt_tokens,
             seconds=0.0,
             masked=None if masked is None else np.ascontiguousarray(masked[:, :, passages]),
+            by_head=None if by_head is None else np.ascontiguousarray(by_head[:, :, tokens]),
         )
 
 

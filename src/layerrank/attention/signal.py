@@ -30,6 +30,8 @@ class Signal:
             together.
         masked: float32[L, H, N], of each head by itself the sum of (q − n)[l, h, t] over the tokens that lie above
             mean − 2 · std of that passage and head (semantics.md §7); None where it was not kept.
+        by_head: float32[L, H, T], (q − n)[l, h, t] before heads are summed; None unless it was asked for. No store
+            holds it.
     """
 
     qid: str
@@ -40,6 +42,7 @@ class Signal:
     prompt_tokens: int
     seconds: float
     masked: Floats | None = None
+    by_head: Floats | None = None
 
     def __post_init__(self) -> None:
         if self.lengths.shape != (len(self.pids),):

@@ -24,6 +24,7 @@ class Subcommand:
 GROUPS: Mapping[str, Mapping[str, Subcommand]] = {
     "for people": {
         "rerank": Subcommand("ranking", "rank candidates, or any TREC run, with a model at hand"),
+        "explain": Subcommand("explorer", "rank passages of your own and see why, on one page"),
         "plan": Subcommand("study", "print a study's jobs and estimated GPU hours, without running anything"),
     },
     "steps of a study, which its rules run: collections": {

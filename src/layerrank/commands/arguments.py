@@ -135,6 +135,11 @@ def json_object(text: str) -> dict[str, Any]:
     return value
 
 
+def json_value(text: str) -> Any:
+    """Read any JSON value."""
+    return _json(text)
+
+
 def _json(text: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)

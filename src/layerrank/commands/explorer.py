@@ -3,50 +3,67 @@
 from __future__ import annotations
 
 import argparse
-import json
-from pathlib import Path
 
-from layerrank.commands.arguments import named_file
+from layerrank.commands.arguments import (
+    add_candidates,
+    add_computing,
+    add_model,
+    add_prompt,
+    add_qrels,
+    add_runs,
+    add_strategy,
+    file,
+    json_value,
+    named_file,
+    new_file,
+    whole,
+)
 
 
 def add_explore(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--candidates", required=True, type=Path, metavar="FILE", help="candidates (.jsonl.gz)")
-    parser.add_argument("--qrels", required=True, type=Path, metavar="FILE", help="judgements")
+    add_candidates(parser)
+    add_qrels(parser)
     parser.add_argument(
         "--signals",
         required=True,
         nargs="+",
         type=named_file,
         metavar="ORDER=FILE",
-        help="signal, the study's own first",
+        help="stored signals, the study's own order first; a shard each",
     )
-    parser.add_argument("--runs", nargs="*", default=[], type=named_file, metavar="SYSTEM=FILE", help="other systems")
+    add_runs(parser)
     parser.add_argument(
         "--windows", nargs="+", default=["all"], metavar="NAME", help="presets, the one to open with first"
     )
     parser.add_argument(
-        "--selections", nargs="*", default=[], type=Path, metavar="FILE", help="JSON of select-window, for the presets"
+        "--selections", nargs="*", default=[], type=file, metavar="FILE", help="JSON of select-window, for the presets"
     )
-    parser.add_argument("--profile", type=Path, metavar="FILE", help="TSV of layer-profile")
-    parser.add_argument("--model", required=True, type=Path, metavar="DIR", help="model folder, for its tokenizer")
-    parser.add_argument("--family", required=True, metavar="NAME", help="prompt family")
-    parser.add_argument("--query-span", metavar="SPAN", help="instruction_to_end or query_only; default: the family's")
-    parser.add_argument("--instruction", default="IE", metavar="NAME", help="IE or QA (default: %(default)s)")
+    parser.add_argument("--profile", type=file, metavar="FILE", help="TSV of layer-profile")
+    add_model(parser)
+    add_prompt(parser)
     parser.add_argument("--dtype", default="float32", metavar="TYPE", help="has no effect on prompts")
-    parser.add_argument("--measure", required=True, help="the measure that is shown")
-    parser.add_argument("--strategy", default="masked_NA_calibration", metavar="NAME", help="how signals are scored")
+    parser.add_argument("--measure", required=True, metavar="MEASURE", help="the measure that is shown")
+    add_strategy(parser)
     parser.add_argument(
-        "--chosen", default='"changed"', metavar="JSON", help="changed, unstable, worst, all, or a list of queries"
+        "--chosen",
+        default="changed",
+        type=json_value,
+        metavar="JSON",
+        help='"changed", "unstable", "worst", "all", or a list of queries',
     )
-    parser.add_argument("--queries", type=int, default=50, metavar="N", help="the most that are shown (%(default)s)")
+    parser.add_argument(
+        "--queries", type=whole(1), default=50, metavar="N", help="the most that are shown (default: %(default)s)"
+    )
     parser.add_argument("--title", default="Explorer", help="title of the page")
     parser.add_argument("--subtitle", default="", help="line below it")
     parser.add_argument("--links", nargs="*", default=[], metavar="LABEL=PAGE", help="pages beside this one")
-    parser.add_argument("--output", required=True, type=Path, metavar="FILE", help="HTML page to write")
+    parser.add_argument("--output", required=True, type=new_file, metavar="FILE", help="HTML page to write")
 
 
 def run_explore(options: argparse.Namespace) -> None:
     """Write one page on which a window is dragged and the ranking follows, for some of a study's queries."""
+    from pathlib import Path
+
     from layerrank.attention.store import stored_layers
     from layerrank.core import files
     from layerrank.explorer import build, page
@@ -67,7 +84,7 @@ def run_explore(options: argparse.Namespace) -> None:
         options.strategy,
         PromptSettings(options.family, options.instruction, options.query_span),
     )
-    views = build.study_views(sources, load_tokenizer(options.model), json.loads(options.chosen), options.queries)
+    views = build.study_views(sources, load_tokenizer(options.model), options.chosen, options.queries)
     text = page.render(
         views,
         title=options.title,
@@ -75,6 +92,49 @@ def run_explore(options: argparse.Namespace) -> None:
         measure=options.measure,
         curves=build.curves(options.profile, options.measure, layers),
         presets=sources.presets,
-        links=[tuple(link.split("=", 1)) for link in options.links],
+        links=[(label, to) for label, _, to in (link.partition("=") for link in options.links)],
     )
     files.write_text(options.output, text)
+
+
+def add_explain(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--query", required=True, metavar="TEXT", help="what the passages are ranked by")
+    parser.add_argument(
+        "--passages",
+        required=True,
+        type=file,
+        metavar="FILE",
+        help="JSON lines with a text each, or one passage a line; the first stage's best first",
+    )
+    add_model(parser)
+    parser.add_argument("--window", default="all", metavar="LAYERS", help="such as 10-13 (default: %(default)s)")
+    add_prompt(parser, required=False)
+    add_computing(parser)
+    parser.add_argument("--output", required=True, type=new_file, metavar="FILE", help="HTML page to write")
+
+
+def run_explain(options: argparse.Namespace) -> None:
+    """Rank passages of one's own by attention and write a page that shows why; rank, id and score go to the screen."""
+    from layerrank.core import files
+    from layerrank.core.reading import numbered_lines
+    from layerrank.ranking.reranker import Reranker
+
+    if options.passages.name.endswith((".jsonl", ".jsonl.gz")):
+        passages = list(files.read_jsonl(options.passages))
+    else:
+        lines = numbered_lines(options.passages)
+        passages = [{"id": str(number), "text": line} for number, line in lines if line.strip()]
+    reranker = Reranker(
+        options.model,
+        window=options.window,
+        family=options.family,
+        instruction=options.instruction,
+        query_span=options.query_span,
+        dtype=options.dtype,
+        device=options.device,
+    )
+    found = reranker.explain(options.query, passages)
+    found.save(options.output)
+    scores = dict(zip(found.ids, found.scores, strict=True))
+    for rank, name in enumerate(found.ranking, 1):
+        print(rank, name, f"{scores[name]:.4f}", found.sentence(name), sep="\t")

@@ -24,11 +24,12 @@ import numpy.typing as npt
 from scipy import stats
 from tqdm import tqdm
 
+from layerrank.attention.probe import Probe
 from layerrank.core.errors import InputError, UserError
 from layerrank.core.records import Candidates, Cost, Query
 from layerrank.core.windows import LayerWindow, window_label
 from layerrank.models.decoder import device_named, dtype_named, load_config, load_decoder, load_tokenizer
-from layerrank.prompts.icr import INSTRUCTIONS, QUERY_SPANS, family_named, fitting_family
+from layerrank.prompts.icr import INSTRUCTIONS, QUERY_SPANS, PromptSettings, family_named, fitting_family
 from layerrank.ranking.cells import MECHANISMS, Cell
 from layerrank.ranking.engine import Engine, check_failures
 from layerrank.ranking.frameworks import KINDS, WHOLE
@@ -37,6 +38,8 @@ from layerrank.ranking.results import Result, Results
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from layerrank.ranking.explain import Explanation
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -202,6 +205,40 @@ class Reranker:
                 allows.
         """
         return self._rank(list(_pairs(queries)), top_k, progress)
+
+    @_raises_value_errors
+    def explain(
+        self, query: str, passages: Any, *, ids: Iterable[str | int] | None = None, heads: bool = False
+    ) -> Explanation:
+        """Why the passages stand where they stand: scores by layer, tokens, a sentence, and the explorer's page.
+
+        The whole list is read in one prompt, in the order given and reversed, whatever the framework.
+
+        Args:
+            query: As for `rank`.
+            passages: As for `rank`.
+            ids: As for `rank`.
+            heads: Keep what each head pays each token, for `Explanation.to_frame(heads=True)`.
+
+        Raises:
+            UserError: A mechanism other than attention, or a prompt longer than the model's context.
+        """
+        from layerrank.ranking.explain import explain
+
+        if self.cell.mechanism != "attention":
+            raise UserError(f"explain: {self.cell.mechanism} keeps no attention; use mechanism='attention'")
+        assert isinstance(self.cell.windows, LayerWindow) and self.cell.family is not None
+        given = read_passages(passages, ids)
+        return explain(
+            Probe(self.decoder),
+            PromptSettings(self.cell.family, self.cell.instruction, self.cell.query_span),
+            _query(query, "query"),
+            [each.shown for each in given],
+            [each.id for each in given],
+            self.cell.windows,
+            strategy=self.cell.mechanism_settings["strategy"],
+            heads=heads,
+        )
 
     @_raises_value_errors
     def transform(self, frame: pd.DataFrame) -> pd.DataFrame:
