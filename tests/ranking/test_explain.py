@@ -73,7 +73,7 @@ def test_heads_are_eager_attentions(reranker, explanation):
         start = len(prompt.tree.prefix)
         means.append(weights[:, :, start + begin : start + end].mean(axis=2))
     tokens = np.concatenate([np.arange(begin, end) for begin, end in prompt.spans])
-    np.testing.assert_allclose(explanation.by_head, (means[0] - means[1])[:, :, tokens], atol=1e-5)
+    np.testing.assert_allclose(explanation.by_head, means[0][:, :, tokens] - means[1][:, :, tokens], atol=1e-5)
     frame = explanation.to_frame(heads=True)
     assert len(frame) == explanation.by_head.size
     row = frame[(frame["passage"] == "layer") & (frame["layer"] == 2) & (frame["head"] == 1) & (frame["token"] == 3)]
