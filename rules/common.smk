@@ -26,7 +26,7 @@ from layerrank.study.paths import Paths, as_json, one_of
 slurm.steady()
 
 try:
-    STUDY = load_study(config, BASE)
+    STUDY = load_study(config, BASE, workflow.configfiles)
     CACHE = str(workflow.modifier.modify_path(STUDY.config["cache"]))
     PATHS = Paths(STUDY, BASE, Path(CACHE))
     PATHS.models  # a model's folder that is absent, or another one, ends here

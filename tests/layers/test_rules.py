@@ -38,7 +38,6 @@ def test_defaults_are_filled_in_and_nothing_else():
     assert parse_rule({"rule": "best", "max_width": 3}).settings == {
         "standard_errors": 0.0,
         "chosen_on": "folds",
-        "folds": 5,
         "seed": 42,
         "max_width": 3,
     }

@@ -117,7 +117,7 @@ def test_flags_of_candidates_and_prompts(two):
 
 def test_windows_that_are_chosen_and_timed(two):
     assert two.selections_of(job()) == [f"<results>/long/a/windows/{name}.json" for name in ("peak", "free")]
-    assert two.selection_rule(job(selection="free")) == '{"rule": "label-free"}'
+    assert two.selection_rule(job(selection="free")) == '{"criterion": "agreement", "rule": "label-free"}'
     assert two.profile_measures == ["nDCG@10", "RR@10"]
     files = two.latency_selections(job())
     assert files == ["<results>/long/a/windows/free.json"]

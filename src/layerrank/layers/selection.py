@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from layerrank.core.errors import UserError
 from layerrank.core.windows import ORACLE, Chosen, LayerWindow, Selection
 from layerrank.layers.rules import Rule, Seen, parse_rule
+from layerrank.layers.rules.kind import folds_for
 from layerrank.layers.sweep import Sweep
 
 Means = NDArray[np.float64]
@@ -59,7 +60,7 @@ def select(
         measure=own.measure,
         strategy=own.strategy,
         layers=own.layers,
-        folds=rule.settings["folds"] if how == "cross-validation" else None,
+        folds=len(entries) if how == "cross-validation" else None,
         seed=rule.settings["seed"] if how == "cross-validation" else None,
         collection=collection,
         model=model,
@@ -126,7 +127,9 @@ def _choose(
 
 
 def _cross_validated(rule: Rule, collection: str, own: Sweep) -> tuple[list[Chosen], LayerWindow, str, list[str]]:
-    folds = rule.settings["folds"]
+    folds = folds_for(rule.settings, len(own.qids))
+    if folds < 2:
+        raise UserError(f"selection rule {rule.kind.name!r}: folds: cross-validation needs two judged queries or more")
     fold = folds_of(own.qids, folds, rule.settings["seed"])
     places = np.array([fold[qid] for qid in own.qids])
     entries = []

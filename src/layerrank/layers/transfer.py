@@ -13,6 +13,7 @@ from layerrank.core.errors import UserError
 from layerrank.core.frames import TRANSFER
 from layerrank.core.windows import ORACLE, LayerWindow, Selection
 from layerrank.layers.rules import Rule, parse_rule
+from layerrank.layers.rules.kind import folds_for
 from layerrank.layers.selection import best_window, folds_of
 from layerrank.layers.sweep import Sweep
 
@@ -93,7 +94,7 @@ def transfer(
 
 def _folds(rule: Rule, qids: Sequence[str]) -> dict[str, int] | None:
     """The fold of each query, no more folds than queries; None where one query is all there is."""
-    folds = min(rule.settings["folds"], len(qids))
+    folds = min(folds_for(rule.settings, len(qids)), len(qids))
     return folds_of(qids, folds, rule.settings["seed"]) if folds > 1 else None
 
 

@@ -87,7 +87,7 @@ def read_study(configfiles: Sequence[Path], base: Path = BASE) -> Study:
 
     Raises `UserError` where it is not sound.
     """
-    return studies.load_study(merged_config(configfiles, base), base)
+    return studies.load_study(merged_config(configfiles, base), base, configfiles)
 
 
 def plan(configfiles: Sequence[Path], gpu: Gpu = Gpu(), *, everything: bool = False, base: Path = BASE) -> list[Line]:

@@ -54,25 +54,35 @@ def systems(study: Study, variant: str) -> dict[str, PlannedRun]:
 def cell(study: Study, framework: str, mechanism: str) -> list[PlannedRun]:
     """A cell of the grid, once for each window where it reads attention; nothing where it is left out."""
     config = study.config["systems"]
-    variant = config["variant"]
-    own = config["cells"].get(f"{framework}-{mechanism}", {})
-    if own is False:
+    made = cell_settings(study, framework, mechanism)
+    if made is None:
         return []
-    settings = config["frameworks"][framework] | own.get("framework", {})
-    kind = settings.pop("framework", framework)
-    reading = config["mechanisms"][mechanism] | own.get("mechanism", {})
-    way = reading.pop("mechanism", mechanism)
-    if way != "attention":
-        return [PlannedRun(f"{framework}-{mechanism}", kind, settings, way, reading, None, cached=False)]
-    reading = {"strategy": variant_settings(study, variant)["strategy"]} | reading
-    how = _unlike_the_signal(kind, settings, reading, int(variant_settings(study, variant)["depth"]))
+    kind, settings, way, reading = made
     name = f"{framework}-{mechanism}"
+    if way != "attention":
+        return [PlannedRun(name, kind, settings, way, reading, None, cached=False)]
+    how = _unlike_the_signal(kind, settings, reading, int(variant_settings(study, config["variant"])["depth"]))
     if how and name == WHOLE_LIST.name:
         name = f"{how}_{name}"
     return [
         PlannedRun(f"{name}-{window}", kind, settings, way, reading, window, cached=how is None)
         for window in config["windows"]
     ]
+
+
+def cell_settings(study: Study, framework: str, mechanism: str) -> tuple[str, Entry, str, Entry] | None:
+    """A cell's framework and mechanism, each with its settings, the cell's own first; None where it is left out."""
+    config = study.config["systems"]
+    own = config["cells"].get(f"{framework}-{mechanism}", {})
+    if own is False:
+        return None
+    settings = config["frameworks"][framework] | own.get("framework", {})
+    kind = settings.pop("framework", framework)
+    reading = config["mechanisms"][mechanism] | own.get("mechanism", {})
+    way = reading.pop("mechanism", mechanism)
+    if way == "attention":
+        reading = {"strategy": variant_settings(study, config["variant"])["strategy"]} | reading
+    return kind, settings, way, reading
 
 
 def _whole_list(study: Study, variant: str, window: str) -> PlannedRun:

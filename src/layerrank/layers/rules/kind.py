@@ -15,6 +15,9 @@ from layerrank.core.windows import LayerWindow
 TIE = 1e-7
 """Means closer than this are ties: sweeps store float32."""
 
+FOLDS = 5
+"""Folds of a cross-validation, unless a rule says otherwise."""
+
 Means = NDArray[np.float64]
 Settings = Mapping[str, Any]
 Schema = Mapping[str, Any]
@@ -34,7 +37,12 @@ CHOSEN_ON: Mapping[str, Schema] = {
         "oneOf": [{"enum": ["folds", "others"]}, {"type": "array", "minItems": 1, "items": {"type": "string"}}],
         "default": "folds",
     },
-    "folds": {"description": "Folds of the cross-validation.", "type": "integer", "minimum": 2, "default": 5},
+    "folds": {
+        "description": "Folds of the cross-validation, at most one a query; 5 where absent, or one a query where there "
+        "are fewer.",
+        "type": "integer",
+        "minimum": 2,
+    },
     "seed": {"description": "Seed of the folds.", "type": "integer", "default": 42},
 }
 """What every rule that sees judgements takes: it chooses without those that it is judged on."""
@@ -84,6 +92,11 @@ class Kind:
     def settings(self) -> dict[str, Schema]:
         """JSON schema of each setting."""
         return {**self.own, **(CHOSEN_ON if self.sees == "judgements" else {})}
+
+
+def folds_for(settings: Settings, queries: int) -> int:
+    """Folds of so many queries: those of the settings, else `FOLDS` or as many as there are queries."""
+    return int(settings.get("folds", min(FOLDS, queries)))
 
 
 def first_of_best(means: Means, windows: Sequence[LayerWindow], allowed: NDArray[np.bool_]) -> int:

@@ -1,0 +1,209 @@
+"""What no schema can say of a study, since it is about several keys at once: each check names the key that is wrong."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from layerrank.core.errors import UserError
+from layerrank.core.systems import ALL_LAYERS, FIRST_STAGE
+from layerrank.core.windows import ALL, ORACLE, LayerWindow, fixed_window, rule_of
+from layerrank.evaluation import measures
+from layerrank.layers.rules import parse_rule
+from layerrank.ranking.cells import MECHANISMS, Cell
+from layerrank.ranking.frameworks import KINDS
+from layerrank.study.config import Entry, Study, chosen_on
+from layerrank.study.schema import check_known, shown
+from layerrank.study.systems import cell_settings, systems
+
+RESERVED = {
+    "collections": {"answers", "explorer", "figures", "logs", "tables"},
+    "models": {"candidates", "collection", "first_stage", "index"},
+}
+"""Names of folders of results, beside those of collections, and beside those of models within one."""
+
+
+def check(study: Study) -> None:
+    """Raise `UserError` for the first key that cannot be."""
+    for each in CHECKS:
+        each(study)
+
+
+@contextlib.contextmanager
+def _at(where: str) -> Iterator[None]:
+    """Put the key before an error's message."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"config key {where}: {error}") from None
+
+
+def _folders(study: Study) -> None:
+    if study.config["results"] == study.config["cache"]:
+        raise UserError(f"config key cache: {study.config['cache']!r} is the folder of results: name another")
+    for key, names in RESERVED.items():
+        for name in study.config[key]:
+            if name in names:
+                raise UserError(f"config key {key}: {name!r} is the name of a folder of results: name it otherwise")
+
+
+def _pairs(study: Study) -> None:
+    for number, entry in enumerate(study.config["leave_out"]):
+        for key in ("collections", "models"):
+            for name in entry[key]:
+                check_known(name, study.config[key], f"config key leave_out.{number}.{key}")
+    for key, place in (("collections", 0), ("models", 1)):
+        for name in study.config[key]:
+            if not any(pair[place] == name for pair in study.pairs):
+                raise UserError(f"config key leave_out: it leaves nothing of {name!r}: take it out of {key}")
+
+
+def _candidates(study: Study) -> None:
+    config = study.config
+    for collection in config["passages"]["shorter"]:
+        check_known(collection, config["collections"], "config key passages.shorter")
+    depth = config["first_stage"]["depth"]
+    for name, variant in config["variants"].items():
+        if variant.get("depth", 0) > depth:
+            raise UserError(
+                f"config key variants.{name}.depth: {variant['depth']} is more than first_stage.depth, {depth}"
+            )
+
+
+def _measures(study: Study) -> None:
+    layers = study.config["layers"]
+    for key, names in (
+        ("evaluation.measures", study.config["evaluation"]["measures"]),
+        ("layers.measure", [layers["measure"]]),
+        ("layers.profile", layers["profile"]),
+    ):
+        with _at(key):
+            if names:
+                measures.check(names)
+
+
+def _layers(study: Study) -> tuple[int, str] | None:
+    """The layers of the shallowest of the study's models, with its name, as far as the catalogue tells."""
+    known = [(int(entry["size"]["layers"]), name) for name, entry in study.models.items() if "size" in entry]
+    return min(known, default=None)
+
+
+def _window(window: LayerWindow, study: Study, where: str) -> None:
+    layers = _layers(study)
+    if layers is not None and window.end >= layers[0]:
+        raise UserError(f"{where}: window {window}: {layers[1]} has layers 0 to {layers[0] - 1}")
+
+
+def _windows(study: Study) -> None:
+    config = study.config
+    lists = {f"systems.{key}": config["systems"][key] for key in ("cached_windows", "windows")}
+    for key, windows in (lists | {"latency.windows": config["latency"]["windows"]}).items():
+        for name in windows:
+            where, rule, fixed = f"config key {key}", rule_of(name), fixed_window(name)
+            if rule is not None:
+                check_known(rule, config["layers"]["selection"], where)
+            elif fixed is not None:
+                _window(fixed, study, where)
+            elif name != ALL:
+                raise UserError(f"{where}: window {shown(name)}: expected 'all', 'L<start>-<end>' or 'selected-<name>'")
+
+
+def _selection(study: Study) -> None:
+    config = study.config
+    limit = config["queries"]["limit"]
+    for name, rule in config["layers"]["selection"].items():
+        key = f"layers.selection.{name}"
+        where = f"config key {key}"
+        if (rule["rule"] == ORACLE) != name.startswith(ORACLE):
+            raise UserError(f"{where}: names that begin with 'oracle' are for the rule 'oracle' alone, an upper bound")
+        with _at(key):
+            settings = parse_rule(rule).settings
+        if "window" in settings:
+            with _at(f"{key}.window"):
+                given = LayerWindow.parse(settings["window"], layers=10_000)
+            _window(given, study, f"{where}.window")
+        on = settings.get("chosen_on")
+        if on == "folds" and limit is not None and max(2, settings.get("folds", 2)) > limit:
+            raise UserError(
+                f"{where}.folds: {settings.get('folds', 2)} or more need as many queries, queries.limit is {limit}"
+            )
+        if on == "others" and len(config["collections"]) < 2:
+            raise UserError(f"{where}.chosen_on: 'others' needs a study of at least two collections")
+        for collection in on if isinstance(on, list) else []:
+            check_known(collection, config["collections"], f"{where}.chosen_on")
+        for collection, model in study.pairs if on not in (None, "folds") else ():
+            if not chosen_on(study, name, collection, model):
+                raise UserError(f"{where}.chosen_on: no other collection is left of it for {model!r} on {collection!r}")
+
+
+def _names_of_kinds(study: Study) -> None:
+    """A framework or mechanism that has the name of a kind is of that kind."""
+    for key, word, kinds in (("frameworks", "framework", KINDS), ("mechanisms", "mechanism", tuple(MECHANISMS))):
+        for name, settings in study.config["systems"][key].items():
+            where = f"config key systems.{key}.{name}"
+            kind = settings.get(word, name)
+            check_known(kind, kinds, where)
+            if name in kinds and kind != name:
+                raise UserError(f"{where}.{word}: {name!r} cannot stand for {kind!r}: give it a name of its own")
+
+
+def _grid(study: Study) -> None:
+    config = study.config["systems"]
+    check_known(config["variant"], ["base", *study.config["variants"]], "config key systems.variant")
+    cells = [f"{a}-{b}" for a in config["frameworks"] for b in config["mechanisms"]]
+    for name in config["cells"]:
+        check_known(name, cells or [name], "config key systems.cells")
+    for framework, settings in config["frameworks"].items():
+        kind = settings.get("framework", framework)
+        _cell(f"systems.frameworks.{framework}", kind, _but(settings, "framework"), "likelihood", {})
+    for mechanism, settings in config["mechanisms"].items():
+        way = settings.get("mechanism", mechanism)
+        _cell(f"systems.mechanisms.{mechanism}", "listwise", {}, way, _but(settings, "mechanism", "prompt", "heads"))
+    for framework in config["frameworks"]:
+        for mechanism in config["mechanisms"]:
+            made = cell_settings(study, framework, mechanism)
+            if made is not None:
+                _cell(f"systems.cells.{framework}-{mechanism}", *made)
+
+
+def _whole_list(study: Study) -> None:
+    """Strategy and heads of whole-list attention, in each variant."""
+    for variant in ("base", *study.config["variants"]):
+        run = systems(study, variant)[ALL_LAYERS]
+        _cell(
+            "systems.mechanisms.attention", run.framework, run.framework_settings, "attention", run.mechanism_settings
+        )
+
+
+def _but(settings: Entry, *keys: str) -> Entry:
+    return {name: value for name, value in settings.items() if name not in keys}
+
+
+def _cell(where: str, kind: str, settings: Entry, way: str, reading: Entry) -> None:
+    """Check the settings of a cell."""
+    with _at(where):
+        check_known(kind, KINDS, "framework")
+        Cell(kind, way, settings, reading, family="chatml", windows=LayerWindow(0, 0), name=way)
+
+
+def _baseline(study: Study) -> None:
+    every = {
+        FIRST_STAGE,
+        *(name for variant in ("base", *study.config["variants"]) for name in systems(study, variant)),
+    }
+    check_known(study.config["evaluation"]["baseline"], every, "config key evaluation.baseline")
+
+
+CHECKS: tuple[Callable[[Study], Any], ...] = (
+    _folders,
+    _pairs,
+    _candidates,
+    _measures,
+    _windows,
+    _selection,
+    _names_of_kinds,
+    _grid,
+    _whole_list,
+    _baseline,
+)
