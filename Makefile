@@ -5,7 +5,7 @@ VENV ?= .venv
 CORES ?= 2
 STAMP := $(VENV)/.installed
 
-.PHONY: run test test-slurm lint report fetch plan bench clean
+.PHONY: run test test-slurm lint report fetch plan bench docs clean
 
 run: $(STAMP)  ## the embedded study and its report
 	$(VENV)/bin/snakemake --cores $(CORES)
@@ -36,6 +36,9 @@ plan: $(STAMP)  ## jobs and estimated GPU hours by rule: make plan CONFIG=config
 
 bench: $(STAMP)  ## every performance figure of docs/performance.md, in one run: make bench BENCH="--full --collection FOLDER"
 	$(VENV)/bin/python -m benchmarks $(BENCH)
+
+docs: $(STAMP)  ## the picture of docs/architecture.md, from the code
+	$(VENV)/bin/python docs/house.py
 
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "layerrank needs Python 3.11 or newer: make PYTHON=python3.11 …")'
