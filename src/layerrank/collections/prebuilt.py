@@ -139,7 +139,9 @@ def _topics(name: str) -> tuple[str, str]:
 
 
 def _qrels(name: str) -> str:
-    """File name of judgements that pyserini names."""
+    """File name of judgements: one of the pinned files, or that of judgements that pyserini names."""
+    if f"qrels/{name}" in pinned_files()[1]:
+        return name
     java.start()
     from pyserini.search import _base
 
