@@ -167,6 +167,39 @@ def test_a_document_that_is_the_query_is_no_candidate(tmp_path, same_ids, found)
     assert rankings[0].pids == found
 
 
+OWN = {"d1": "kiwi", "d2": "kiwi", "d4": "plum", "d5": "fig"}
+
+
+def test_more_than_a_few_documents_of_the_queries_own_ids_need_a_choice(tmp_path, caplog):
+    write_beir(
+        tmp_path / "data",
+        [(pid, "", text) for pid, text in DOCUMENTS.items()],
+        list(OWN.items()),
+        [(qid, "d3", 1) for qid in OWN],
+    )
+    entry = {"source": "beir", "path": str(tmp_path / "data")}
+    collection = indexed(tmp_path, entry)
+    with pytest.raises(UserError, match=r"4 queries find a document of their own id, 'd1' first: say same_ids: keep"):
+        retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=3))
+    found = {}
+    for choice in ("exclude", "keep"):
+        collection = indexed(tmp_path, entry | {"same_ids": choice})
+        rankings, _, counts = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=3))
+        found[choice] = {ranking.qid: ranking.pids for ranking in rankings}, counts["own_ids_excluded"]
+    assert found["exclude"] == ({"d1": ("d2", "d5"), "d2": ("d1", "d5"), "d4": ("d3", "d5")}, 4)
+    assert found["keep"][0]["d1"] == ("d1", "d2", "d5") and found["keep"][0]["d5"] == ("d5",)
+    assert found["keep"][1] == 0
+
+
+def test_a_few_of_them_are_left_out_and_counted(tmp_path, caplog):
+    collection = fruit(tmp_path, {"d2": "kiwi"})
+    with caplog.at_level(logging.INFO):
+        rankings, _, counts = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=3))
+    assert rankings[0].pids == ("d1", "d5")
+    assert counts == {"queries": 1, "without_candidates": 0, "own_ids_excluded": 1}
+    assert "1 queries find a document of their own id, which is no candidate, d2 first" in caplog.text
+
+
 def test_the_folder_stands_as_title_only_when_asked_for(tmp_path):
     folder = write_bright(tmp_path / "data")
     entry = {"source": "bright", "path": str(folder), "domain": "biology", "titles": "slug"}
@@ -177,7 +210,7 @@ def test_the_folder_stands_as_title_only_when_asked_for(tmp_path):
 
 def test_many_queries_and_very_long_ones_are_answered(tmp_path, monkeypatch):
     monkeypatch.setattr(retrieve, "HELD", 8)
-    long = " ".join(f"word{n}" for n in range(3000))
+    long = " ".join(f"word{n}" for n in range(70_000))
     queries = {f"q{n}": "kiwi" for n in range(5)} | {"long": f"{long} kiwi"}
     collection = fruit(tmp_path, queries)
     rankings, _, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=2, threads=2))

@@ -5,6 +5,7 @@ import logging
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.ugly import FILES, write_files
 
 from layerrank.core.errors import UserError
 from layerrank.core.records import Passage, Query, Ranking
@@ -110,6 +111,40 @@ def test_a_passage_without_text_is_named():
 def test_settings_out_of_range_are_named(settings, complaint):
     with pytest.raises(UserError, match=complaint):
         Settings(**settings)
+
+
+def test_a_run_with_its_texts(tmp_path, caplog):
+    folder = write_files(tmp_path, {"run.txt": FILES["run.txt"] + b"q9 Q0 d1 1 1.0 x\n"})
+    rows = candidates.candidates_of_run(
+        folder / "run.txt", folder / "queries.jsonl", folder / "corpus.jsonl", depth=1, words=1
+    )
+    assert [(row.query.qid, row.passages, row.scores) for row in rows] == [
+        ("q1", (Passage("d2", "apple"),), (2.5,)),
+        ("q2", (Passage("d3", "cherry"),), (7.0,)),
+    ]
+    assert "1 queries of the run have no topic and are left out, q9 first" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "settings", "complaint"),
+    [
+        ({}, {"words": 0}, r"words is 0; it must be at least 1"),
+        ({}, {"depth": 0}, r"depth is 0; it must be at least 1"),
+        ({"run.txt": b""}, {}, r"run\.txt: no query is ranked"),
+        ({"queries.jsonl": b'{"_id": "x", "text": "x"}\n'}, {}, r"none of its 2 queries is in .*queries\.jsonl, 'q1'"),
+        ({"queries.jsonl": b'{"_id": "q1", "text": " "}\n'}, {}, r"the text of query 'q1' is blank"),
+        ({"corpus.jsonl": b'{"_id": "d1", "text": "x"}\n'}, {}, r"query 'q1': passage 'd2' of the run has no text"),
+        (
+            {"corpus.jsonl": FILES["corpus.jsonl"] + b'{"_id": "d1", "text": "another"}\n'},
+            {},
+            r"corpus\.jsonl:5: document id 'd1' appears twice",
+        ),
+    ],
+)
+def test_a_run_with_its_texts_that_is_wrong_is_named(tmp_path, changes, settings, complaint):
+    folder = write_files(tmp_path, changes)
+    with pytest.raises(UserError, match=complaint):
+        candidates.candidates_of_run(folder / "run.txt", folder / "queries.jsonl", folder / "corpus.jsonl", **settings)
 
 
 def test_samples_of_queries():

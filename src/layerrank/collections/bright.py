@@ -6,19 +6,24 @@ the model hub at a pinned revision. Documents have no titles.
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from layerrank.collections.download import Remote, fetch
+from layerrank.collections.download import mirrored
 from layerrank.collections.source import Entry, Material, Source, ids_of, parse_stored
 from layerrank.core.errors import UserError
 from layerrank.core.files import file_digest, located, read_numbered_jsonl
+from layerrank.core.hub import download_errors, verify_etags
+from layerrank.core.locks import locked
 from layerrank.core.reading import check_ids, shown
 from layerrank.core.records import Passage, Query
+from layerrank.core.secrets import masked
 
 REVISION = "3066d29c9651a576c8aba4832d249807b181ecae"
-HUB = "https://huggingface.co/datasets/xlangai/BRIGHT/resolve"
+REPO = "xlangai/BRIGHT"
 NOTHING = "N/A"
 """What BRIGHT writes for "no id"."""
 
@@ -67,10 +72,38 @@ def inputs(entry: Entry) -> dict[str, Path]:
 def _file(kind: str, entry: Entry, cache: Path) -> Path:
     if "path" in entry:
         return _local(kind, entry)
-    revision = entry.get("revision", REVISION)
     name = f"{kind}/{entry['domain']}-00000-of-00001.parquet"
-    remote = Remote((f"{HUB}/{revision}/{name}",))
-    return fetch(remote, cache / "bright" / revision / name, f"BRIGHT {kind} of {entry['domain']}")
+    return _from_hub(name, entry.get("revision", REVISION), cache, f"BRIGHT {kind} of {entry['domain']}")
+
+
+def _from_hub(name: str, revision: str, cache: Path, what: str) -> Path:
+    """A file of BRIGHT at a revision, whole and of the digest that the hub says; a former download serves offline."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
+    if not sys.stderr.isatty():
+        disable_progress_bars()
+    folder = cache / "bright" / revision.replace("/", "--")
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder.with_name(f"{folder.name}.lock")):
+        try:
+            path = hf_hub_download(
+                REPO,
+                name,
+                repo_type="dataset",
+                revision=revision,
+                local_dir=folder,
+                token=os.environ.get("HF_TOKEN") or False,
+                endpoint=mirrored("https://huggingface.co/").rstrip("/"),
+            )
+        except download_errors() as error:
+            cause = error.__cause__ or error
+            reason = " ".join(masked(str(cause)).split())[:200]
+            raise UserError(
+                f"{what} cannot be fetched ({type(cause).__name__}: {reason}): put the file at {folder / name}"
+            ) from None
+        verify_etags(what, folder)
+    return Path(path)
 
 
 def _local(kind: str, entry: Entry) -> Path:

@@ -8,7 +8,6 @@ or run.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib.util
 import json
 import logging
@@ -22,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from layerrank.core.errors import UserError
-from layerrank.core.files import MODEL_RECORD, file_digest, text_digest, write_json
+from layerrank.core.files import MODEL_RECORD, text_digest, write_json
+from layerrank.core.hub import download_errors, verify_etags
 from layerrank.core.locks import locked, part_folder, plain
 from layerrank.models.checks import DAMAGED, check_links, check_model, in_one_line, lacking, read_config
 from layerrank.models.identity import WANTED, file_digests, folder_digest, model_files, read_record
@@ -169,7 +169,7 @@ def _snapshot(context: _Context, repo: str, revision: str) -> Path:
         raise UserError(
             f"{where}: the hub shows no such repository; where it is private or gated, set HF_TOKEN in the environment"
         ) from None
-    except _http_errors() as error:
+    except download_errors() as error:
         if not _is_whole(target):
             reason = " ".join(str(error).split())[:200]
             raise UserError(
@@ -177,38 +177,10 @@ def _snapshot(context: _Context, repo: str, revision: str) -> Path:
                 f"config.json, safetensors and tokenizer files into {target}"
             ) from None
         _log.warning("%s: the hub cannot be reached, the files in %s are used", where, target)
-    _verify_etags(where, target)
+    verify_etags(where, target)
     if not _is_whole(target):
         raise UserError(f"{where}: not a whole model in safetensors, {target} lacks {', '.join(lacking(target))}")
     return target
-
-
-def _http_errors() -> tuple[type[BaseException], ...]:
-    """What a download can fail with: the hub's own error, and its bases, the HTTP client's error and OSError."""
-    from huggingface_hub import errors
-
-    return (errors.HfHubHTTPError, *errors.HfHubHTTPError.__bases__)
-
-
-def _verify_etags(where: str, folder: Path) -> None:
-    """Compare each downloaded file with what the hub said of it: SHA-256 of large files, git's SHA-1 of small ones."""
-    for record in sorted((folder / ".cache" / "huggingface" / "download").glob("*.metadata")):
-        path = folder / record.name.removesuffix(".metadata")
-        lines = record.read_text(encoding="utf-8").splitlines()
-        expected = lines[1].strip() if len(lines) > 1 else ""
-        if not path.is_file() or len(expected) not in (40, 64):
-            continue
-        if len(expected) == 64:
-            actual = file_digest(path)
-        else:
-            content = path.read_bytes()
-            actual = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
-        if actual != expected:
-            path.unlink()
-            record.unlink()
-            raise UserError(
-                f"{where}: {path.name} has digest {actual}, the hub says {expected}; it is removed, run again"
-            )
 
 
 def _from_folder(context: _Context, folder: Path) -> dict[str, Any]:
@@ -309,13 +281,13 @@ def _adapter_snapshot(context: _Context, adapter: Entry) -> Path:
             token=os.environ.get("HF_TOKEN") or False,
             endpoint=os.environ.get("HF_ENDPOINT"),
         )
-    except _http_errors() as error:
+    except download_errors() as error:
         if not (target / "adapter_config.json").is_file():
             raise UserError(
                 f"model {context.name!r}: adapter {repo} at {revision} cannot be downloaded ({type(error).__name__}); "
                 f"put its files into {target}"
             ) from None
-    _verify_etags(f"model {context.name!r}: adapter {repo}", target)
+    verify_etags(f"model {context.name!r}: adapter {repo}", target)
     return target
 
 
