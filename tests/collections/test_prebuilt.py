@@ -114,7 +114,11 @@ def test_a_whole_collection_from_the_mirror(site, tmp_path):
     assert about["kind"] == "prebuilt"
     folder = Path(about["path"])
     assert folder.parent == tmp_path / "cache" / "pyserini" / "indexes"
-    assert {path.name for path in folder.parent.iterdir()} == {folder.name, "lucene-tiny.20260101.tar.gz.lock"}
+    assert {path.name for path in folder.parent.iterdir()} == {
+        folder.name,
+        f"{folder.name}.lock",
+        "lucene-tiny.20260101.tar.gz.lock",
+    }
 
 
 def test_the_cache_is_shared_between_studies(site, tmp_path):
@@ -124,6 +128,14 @@ def test_the_cache_is_shared_between_studies(site, tmp_path):
     (tmp_path / "second" / "cache").symlink_to(tmp_path / "cache")
     run(tmp_path / "second")
     assert len(site.asked) == asked
+
+
+def test_what_a_killed_unpacking_left_is_cleaned(site, tmp_path):
+    run(tmp_path)
+    folder = next(path for path in (tmp_path / "cache" / "pyserini" / "indexes").iterdir() if path.is_dir())
+    folder.rename(folder.with_name(f".{folder.name}.part"))
+    run(tmp_path)
+    assert [path.name for path in folder.parent.iterdir() if path.is_dir()] == [folder.name]
 
 
 def test_a_dropped_index_download_goes_on(site, tmp_path):

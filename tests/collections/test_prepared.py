@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -233,3 +234,21 @@ def test_bright_parquet_files_read_alike(tmp_path):
     (folder / "examples" / "biology-00000-of-00001.parquet").write_bytes(b"PAR1 this is none")
     with pytest.raises(UserError, match="not a Parquet file"):
         prepare(tmp_path, entry)
+
+
+def test_digests_of_large_files_are_remembered_until_they_change(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "REMEMBERED", 1)
+    path, cache = tmp_path / "file", tmp_path / "cache"
+    path.write_text("one")
+    first = files.remembered_digest(path, cache)
+    assert first == files.file_digest(path)
+    (record,) = (cache / "digests").iterdir()
+    files.write_json(record, files.read_json(record) | {"digest": "remembered"})
+    assert files.remembered_digest(path, cache) == "remembered"
+    about = path.stat()
+    path.write_text("two")
+    os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+    assert files.remembered_digest(path, cache) == files.file_digest(path) != first
+    record.write_text("damaged")
+    assert files.remembered_digest(path, cache) == files.file_digest(path)
+    assert files.remembered_digest(path, None) == files.file_digest(path)

@@ -11,7 +11,7 @@ from typing import Any
 
 from layerrank.collections.source import Entry, Material, Source, parse_stored
 from layerrank.core.errors import UserError
-from layerrank.core.files import Qrels, text_digest
+from layerrank.core.files import Qrels, add_judgement, text_digest
 from layerrank.core.reading import check_ids
 from layerrank.core.records import Passage, Query
 
@@ -27,8 +27,7 @@ def read(entry: Entry, cache: Path) -> Material:
         judgements = [(row.query_id, row.doc_id, row.relevance) for row in data.qrels_iter()]
     qrels: Qrels = {}
     for qid, pid, grade in judgements:
-        check_ids("document", [pid], where)
-        qrels.setdefault(qid, {})[pid] = int(grade)
+        add_judgement(qrels, qid, pid, str(grade), where)
     digests = {
         "topics": f"sha256:{text_digest([json.dumps([query.qid, query.text]) for query in queries])}",
         "qrels": f"sha256:{text_digest([json.dumps(row) for row in judgements])}",

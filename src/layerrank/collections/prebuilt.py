@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import logging
 import tarfile
-import tempfile
 from collections.abc import Iterable, Mapping
 from functools import cache as memoised
 from pathlib import Path
@@ -18,6 +17,8 @@ from layerrank.collections.download import Remote, fetch
 from layerrank.collections.source import Entry, Material, Source, parse_stored
 from layerrank.core import files
 from layerrank.core.errors import UserError
+from layerrank.core.locks import locked, part_folder
+from layerrank.core.reading import numbered_lines, shown
 from layerrank.core.records import Query
 
 logger = logging.getLogger(__name__)
@@ -65,10 +66,13 @@ def fetch_index(name: str, cache: Path) -> Path:
         return ready
     remote = Remote(tuple(info["urls"]), f"md5:{info['md5']}", info["size compressed (bytes)"])
     archive = fetch(remote, folder / info["filename"], f"index {name}")
-    with tempfile.TemporaryDirectory(prefix=f".{ready.name}.", dir=folder) as scratch:
+    part = ready.with_name(f".{ready.name}.part")
+    with locked(ready.with_name(f"{ready.name}.lock")), part_folder(part) as scratch:
+        if ready.is_dir():
+            return ready
         with tarfile.open(archive) as packed:
             packed.extractall(scratch, filter="data")
-        segments = sorted(Path(scratch).rglob("segments_*"))
+        segments = sorted(scratch.rglob("segments_*"))
         if not segments:
             raise UserError(f"{archive}: holds no Lucene index")
         documents = java.documents_of(segments[0].parent)
@@ -76,8 +80,7 @@ def fetch_index(name: str, cache: Path) -> Path:
             raise UserError(
                 f"{archive}: its index has {documents} documents, pyserini's table says {info['documents']}"
             )
-        if not ready.is_dir():
-            segments[0].parent.replace(ready)
+        segments[0].parent.replace(ready)
     archive.unlink(missing_ok=True)
     return ready
 
@@ -102,10 +105,10 @@ def read_topics(path: Path, reader: str, field: str) -> list[Query]:
 def read_exclusions(path: Path) -> dict[str, frozenset[str]]:
     """Read lines `qid pid`: passages that must not be candidates of a query."""
     excluded: dict[str, set[str]] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in numbered_lines(path):
         fields = line.split()
         if len(fields) != 2:
-            raise UserError(f"{path}:{number}: expected 'qid pid', got {line!r}")
+            raise UserError(f"{path}:{number}: expected 'qid pid', got {shown(line)}")
         excluded.setdefault(fields[0], set()).add(fields[1])
     return {qid: frozenset(pids) for qid, pids in excluded.items()}
 

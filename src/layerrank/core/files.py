@@ -355,9 +355,9 @@ def remembered_digest(path: Path, cache: Path | None) -> str:
         return file_digest(path)
     stamp = [about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino]
     record = cache / "digests" / f"{text_digest([str(path.absolute())])[:32]}.json"
-    if record.is_file():
+    with contextlib.suppress(UserError):
         kept = read_json(record)
-        if isinstance(kept, dict) and kept.get("stamp") == stamp:
+        if isinstance(kept, dict) and kept.get("stamp") == stamp and isinstance(kept.get("digest"), str):
             return str(kept["digest"])
     digest = file_digest(path)
     write_json(record, {"stamp": stamp, "digest": digest})
