@@ -65,3 +65,20 @@ def test_a_model_folder_that_is_absent_is_one_line_before_anything_runs(tmp_path
     done = snakemake(tmp_path, "--dry-run", check=False)
     assert done.returncode != 0 and "model 'random': key 'path': nowhere is no folder" in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.xdist_group("identity")
+def test_a_text_that_is_replaced_under_an_older_time_stamp(tmp_path):
+    run = "results/tiny/first_stage/run.txt"
+    studies.write_study(tmp_path)
+    snakemake(tmp_path, run)
+    former = read_run(tmp_path / run)
+    assert planned(tmp_path, run) == {}
+
+    corpus = tmp_path / "collection/corpus.jsonl"
+    corpus.write_text(corpus.read_text().replace("shock wave", "tall building", 1))
+    os.utime(corpus, (1, 1))
+    assert planned(tmp_path, run) == {"prepare_collection": 1, "build_index": 1, "retrieve": 1}
+    snakemake(tmp_path, run)
+    assert read_run(tmp_path / run) != former
+    assert planned(tmp_path, run) == {}
