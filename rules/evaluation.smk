@@ -8,7 +8,8 @@ rule evaluate:
         runs=PATHS.runs,
         costs=PATHS.costs,
     output:
-        "<results>/{collection}/{model}/evaluation/{variant}.tsv",
+        values="<results>/{collection}/{model}/evaluation/{variant}.tsv",
+        audit="<results>/{collection}/{model}/evaluation/{variant}.audit.tsv",
     log:
         "<logs>/{collection}/{model}/evaluate.{variant}.log",
     conda:
@@ -17,12 +18,13 @@ rule evaluate:
         runs=PATHS.of_runs,
         measures=CONFIG["evaluation"]["measures"],
         level=PATHS.relevance_level,
+        seed=CONFIG["evaluation"]["seed"],
         code=code_digest("evaluate"),
     shell:
         "python -m layerrank evaluate --collection {wildcards.collection} --model {wildcards.model}"
         " --variant {wildcards.variant} --qrels {input.qrels:q} --candidates {input.candidates:q}"
         " --relevance-level {params.level} --measures {params.measures:q} --runs {params.runs:q} --costs {input.costs:q}"
-        " --output {output:q} 2> {log:q}"
+        " --seed {params.seed} --output {output.values:q} --audit {output.audit:q} 2> {log:q}"
 
 
 rule aggregate:

@@ -62,6 +62,24 @@ rule diagnostics_table:
         "python -m layerrank diagnostics-table --correlations {input:q} --outputs {output:q} 2> {log:q}"
 
 
+rule audit_table:
+    input:
+        every(
+            "<results>/{collection}/{model}/evaluation/{variant}.audit.tsv",
+            PATHS.shown,
+        ),
+    output:
+        table("audit", "audit_table", DIAGNOSTICS, "ties and unjudged passages"),
+    log:
+        "<logs>/audit_table.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        code=code_digest("audit-table"),
+    shell:
+        "python -m layerrank audit-table --audits {input:q} --outputs {output:q} 2> {log:q}"
+
+
 rule sensitivity_table:
     input:
         "<results>/tables/differences.tsv",

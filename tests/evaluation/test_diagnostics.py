@@ -68,6 +68,20 @@ def test_correlations_find_what_was_built_in():
     assert chance["low"] < 0 < chance["high"] and chance["queries"] == QUERIES
 
 
+def test_the_longest_passage_that_is_not_relevant_against_the_best_relevant_one():
+    table = diagnostics.correlations(SCORED, seed=1, resamples=200)
+    # q0 and q1 have a relevant passage, p0: first by place; by length it is last only where it is the longest of all.
+    assert rho(table, "by-place", "longest", "not relevant")[["mean", "queries"]].tolist() == [0.0, 2]
+    longest = [max(tokens, key=tokens.get) for tokens in (STUDY[2][qid] for qid in ("q0", "q1"))]
+    short_first = rho(table, "by-length", "longest", "not relevant")["mean"]
+    assert short_first == 0.0 and "p0" not in longest
+    turned = {
+        "long": [Ranking(each.qid, each.pids[::-1], tuple(-s for s in each.scores[::-1])) for each in RUNS["by-length"]]
+    }
+    found = diagnostics.correlations(diagnostics.standardised_scores(CANDIDATES, turned, STUDY[2], QRELS), 1, 100)
+    assert rho(found, "long", "longest", "not relevant")["mean"] == 1.0
+
+
 def test_points_by_place_and_by_length():
     places = diagnostics.by_place(SCORED, seed=1, resamples=100).query("system == 'by-place'")
     assert list(places["position"]) == list(range(1, N + 1))

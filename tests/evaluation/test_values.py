@@ -8,6 +8,7 @@ from layerrank.__main__ import main
 from layerrank.core import files, frames
 from layerrank.core.errors import UserError
 from layerrank.core.records import Candidates, Passage, Query, Ranking
+from layerrank.core.systems import CONTROLS
 from layerrank.evaluation import values as evaluate
 
 QRELS = {"q1": {"a": 2, "b": 1, "x": 3, "c": -2}, "q2": {"z": 1}, "q3": {"d": 1}, "007": {"e": 1}}
@@ -48,7 +49,7 @@ def test_values_by_hand():
 def test_every_judged_query_counts_for_every_system():
     runs = {"s-one": [Ranking.from_order("q1", "abcu")]}
     values = evaluate.evaluate(QRELS, CANDIDATES, runs, ["nDCG@10", "Judged@10"])
-    assert set(values["system"]) == {"bm25", "s-one", "ceiling"}
+    assert set(values["system"]) == {"bm25", "s-one", *CONTROLS, "ceiling"}
     for _, group in values.groupby(["system", "measure"]):
         assert sorted(group["qid"]) == sorted(QRELS)
     assert value(values, "s-one", "007") == value(values, "s-one", "q3") == value(values, "ceiling", "q3") == 0.0
@@ -151,7 +152,7 @@ def test_command_line_keeps_names_and_bytes(tmp_path):
     aggregate = ["aggregate", "--evaluations", f"{tmp_path}/one.tsv", "--output", f"{tmp_path}/means.tsv"]
     assert main([*aggregate, "--resamples", "100"]) == 0
     means = frames.read_means([tmp_path / "means.tsv"])
-    assert list(means["system"].unique()) == ["bm25", "s-one", "ceiling"]
+    assert list(means["system"].unique()) == ["bm25", "s-one", *CONTROLS, "ceiling"]
     assert main([*aggregate, "--evaluations", f"{tmp_path}/one.tsv", f"{tmp_path}/two.tsv"]) == 2
 
 

@@ -114,6 +114,25 @@ def test_a_window_is_judged_by_what_it_saves_and_loses(noise):
     assert "the peak window takes 40 % of the work" in said and said.endswith("no difference shown.")
 
 
+def test_too_few_queries_are_said_to_show_nothing(noise):
+    systems = {
+        "bm25": [0.1, 0.2, 0.3],
+        "setwise-attention-all": [0.4, 0.5, 0.6],
+        "setwise-likelihood": [0.1, 0.2, 0.2],
+        "listwise-attention-all": [0.5, 0.5, 0.5],
+        "listwise-attention-selected-peak": [0.1, 0.1, 0.2],
+    }
+    means, comparisons = results_of(systems)
+    costs = costs_of(dict.fromkeys(systems, 1.0))
+    said = " ".join(answers.mechanisms(means, comparisons, costs, "nDCG@10", "base", MARKS).statements)
+    # One test of three queries: 2 of the 8 sign patterns.
+    assert "3 queries cannot show a difference in a family of 1 test: the smallest corrected p" in said
+    assert "is 0.25, and α is 0.05" in said and "No difference is shown" not in said
+    latency = pd.DataFrame(columns=list(frames.LATENCY))
+    said = " ".join(answers.windows(means, comparisons, costs, latency, "nDCG@10", "base", MARKS).statements)
+    assert "too few queries to show a difference" in said and "no difference shown" not in said
+
+
 def shape_of(verdict, reason="", best=2, collection="c"):
     row = {"collection": collection, "model": "m", "variant": "base"}
     row |= {"measure": "nDCG@10", "layers": 5, "verdict": verdict, "reason": reason, "best_layer": best}

@@ -209,7 +209,7 @@ def comparisons(table, p=0.01):
                 p,
                 1.0,
             ]
-            rows.append([*cell, "bm25", line["system"], *numbers, 2])
+            rows.append([*cell, "bm25", line["system"], *numbers, 0.004, 2])
     return pd.DataFrame(rows, columns=frames.COMPARISON)
 
 

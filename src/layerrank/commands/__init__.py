@@ -79,6 +79,7 @@ GROUPS: Mapping[str, Mapping[str, Subcommand]] = {
         "outcome-table": Subcommand("tables", "what became of written answers"),
         "diagnostics-table": Subcommand("tables", "bias by place and by length"),
         "sensitivity-table": Subcommand("tables", "what variants change"),
+        "audit-table": Subcommand("tables", "what means may owe to ties and to unjudged passages"),
         "published-table": Subcommand("tables", "published figures against measured ones"),
         "selection-table": Subcommand("tables", "the windows chosen"),
         "shape-table": Subcommand("tables", "the shapes of layer profiles"),

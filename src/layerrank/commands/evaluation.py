@@ -38,22 +38,32 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--relevance-level", type=whole(1), default=1, metavar="GRADE", help="lowest relevant grade of binary measures"
     )
+    parser.add_argument(
+        "--seed", type=whole(0), default=42, metavar="N", help="seed of random orders (default: %(default)s)"
+    )
     parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="TSV of per-query values")
+    parser.add_argument("--audit", type=new_file, metavar="FILE", help="TSV of ties and of unjudged passages")
 
 
 def run_evaluate(options: argparse.Namespace) -> None:
-    """Measure every system of one cell query by query, with its first stage and its ceiling."""
+    """Measure every system of one cell query by query, with its first stage, its ceiling and controls."""
     from layerrank.core import files, frames
+    from layerrank.evaluation import audit
     from layerrank.evaluation import values as evaluate
 
     files.costs_of_one_model(options.costs)
-    values = evaluate.evaluate(
+    measured = (
         files.read_qrels(options.qrels),
         files.read_candidates(options.candidates),
         {system: files.read_run(path) for system, path in options.runs},
         options.measures,
         options.relevance_level,
+        options.seed,
     )
+    values = evaluate.evaluate(*measured)
+    if options.audit is not None:
+        audited = frames.in_cell(audit.audit(*measured), frames.AUDIT, *cell_of(options))
+        frames.write_frame(options.audit, audited)
     frame = frames.in_cell(values, frames.VALUES, *cell_of(options))
     frames.write_frame(options.output, frame, digits=8)
 

@@ -158,6 +158,21 @@ def run_sensitivity_table(options: argparse.Namespace) -> None:
     render.write(sensitivity_table(differences, options.measure, options.variants), options.outputs)
 
 
+def add_audit_table(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--audits", type=file, nargs="+", required=True, metavar="FILE", help="audits of evaluate")
+    _add_outputs(parser)
+
+
+def run_audit_table(options: argparse.Namespace) -> None:
+    """Table of what means may owe to ties and to passages that nobody judged."""
+    from layerrank.core import frames
+    from layerrank.report.tables import render
+    from layerrank.report.tables.audit import audit_table
+
+    audits = frames.read_frames(options.audits, frames.AUDIT, (*frames.CELL, "system", "measure"))
+    render.write(audit_table(audits), options.outputs)
+
+
 def add_published_table(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--means", type=file, required=True, metavar="FILE", help="TSV of `aggregate`")
     parser.add_argument("--profiles", type=file, nargs="*", default=[], metavar="FILE", help="from layer-profile")

@@ -52,7 +52,19 @@ COMPARISON = (
     "p_t",
     "p_randomisation_holm",
     "p_t_holm",
+    "p_attainable",
     "tests",
+)
+AUDIT = (
+    *CELL,
+    "system",
+    "measure",
+    "queries",
+    "value",
+    "tied_pairs",
+    "tied_value",
+    "judged",
+    "condensed",
 )
 CORRELATION = (*CELL, "system", "diagnostic", "passages", "mean", "low", "high", "queries")
 PROFILE = (*CELL, "measure", "layer", "relative_depth", "mean", "low", "high", "queries")

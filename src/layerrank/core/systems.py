@@ -1,9 +1,10 @@
-"""What a system's name says: `<framework>-<mechanism>[-<window>]`; `bm25` and `ceiling` stand alone."""
+"""What a system's name says: `<framework>-<mechanism>[-<window>]`; `bm25`, `ceiling` and controls stand alone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from layerrank.core.windows import ALL, is_upper_bound, window_label
 
@@ -11,6 +12,11 @@ FIRST_STAGE = "bm25"
 CEILING = "ceiling"
 FRAMEWORKS = ("pointwise", "pairwise", "setwise", "listwise")
 MECHANISMS = ("attention", "likelihood", "generation")
+CONSTANT, RANDOM, PLACE = "constant", "random", "place"
+CONTROLS: Mapping[str, str] = MappingProxyType(
+    {CONSTANT: "Control: equal scores", RANDOM: "Control: random order", PLACE: "Control: place in the prompt"}
+)
+"""Systems that know nothing of relevance, with their names in words (semantics.md §10): what a table must beat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +34,22 @@ class System:
         return self.name == CEILING or is_upper_bound(self.window)
 
     @property
+    def control(self) -> bool:
+        """Whether it knows nothing of relevance."""
+        return self.name in CONTROLS
+
+    @property
+    def aside(self) -> bool:
+        """Whether it competes with nothing: controls and upper bounds are neither tested nor compared for the best."""
+        return self.control or self.upper_bound
+
+    @property
     def label(self) -> str:
         """The name in words, such as `Listwise attention, layers 10–13`."""
         if self.name == FIRST_STAGE:
             return "BM25 (first stage)"
+        if self.control:
+            return CONTROLS[self.name]
         if self.name == CEILING:
             return "Ideal re-ranking (ceiling)"
         words = f"{self.framework} {self.mechanism}".strip().replace("_", " ")

@@ -36,7 +36,7 @@ def against_baselines(names: Sequence[str], baselines: Sequence[str]) -> list[Pa
         for place, baseline in enumerate(baselines)
         if baseline in names
         for system in names
-        if system not in baselines[: place + 1] and not parse_system(system).upper_bound
+        if system not in baselines[: place + 1] and not parse_system(system).aside
     ]
 
 
@@ -61,7 +61,7 @@ def compare(values: pd.DataFrame, baselines: Sequence[str], seed: int, resamples
 
     Families are those of `frames`: systems against `baselines`, mechanisms within a framework, windows against all
     layers. Holm's correction covers a family. Upper bounds (the ceiling, oracle windows) have seen the test queries'
-    judgements and are not tested.
+    judgements and are not tested; neither are controls.
 
     Args:
         values: per-query values, columns `frames.VALUES`.
@@ -73,7 +73,8 @@ def compare(values: pd.DataFrame, baselines: Sequence[str], seed: int, resamples
     Returns:
         Columns `frames.COMPARISON`: `difference` is system minus baseline, in means over all judged queries, with its
         95 % bootstrap interval `low` to `high`; `effect_size` is Cohen's dz; `wins`, `ties`, `losses` count queries;
-        `tests` is the size of the family.
+        `p_attainable` is the smallest corrected p that the randomisation test can give with so many queries, draws
+        and tests, whatever the data are; `tests` is the size of the family.
 
     Raises:
         UserError: a baseline is no system of the study, or two systems were measured on different queries.
@@ -116,7 +117,20 @@ def family(
     for test in ("randomisation", "t"):
         for row, p in zip(rows, holm([row[f"p_{test}"] for row in rows]), strict=True):
             row[f"p_{test}_holm"] = p
-    return [row | {"tests": len(rows)} for row in rows]
+    return [
+        row | {"p_attainable": min(1.0, len(rows) * smallest_p(row["queries"], draws)), "tests": len(rows)}
+        for row in rows
+    ]
+
+
+def smallest_p(queries: int, draws: int) -> float:
+    """The smallest two-sided p that the randomisation test can give: every difference has the same sign.
+
+    2 of 2^Q sign patterns where the test is exact; where it samples, the observed pattern counts as drawn once.
+    """
+    if queries < 2:
+        return 1.0
+    return 2.0 / 2**queries if 2**queries <= draws else 2.0 / (draws + 1)
 
 
 def randomisation_test(differences: Values, seed: int, resamples: int = 2000) -> float:

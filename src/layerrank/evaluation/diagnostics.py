@@ -22,7 +22,7 @@ from layerrank.core.systems import FIRST_STAGE
 from layerrank.evaluation import intervals
 
 BINS = 8
-PLACE, TOKENS = "place", "tokens"
+PLACE, TOKENS, LONGEST = "place", "tokens", "longest"
 ALL, NOT_RELEVANT = "all", "not relevant"
 
 Floats = NDArray[np.float64]
@@ -107,7 +107,8 @@ def correlations(scored: pd.DataFrame, seed: int, resamples: int) -> pd.DataFram
 
     `diagnostic` is place or tokens, `passages` says which (all, or not relevant); `mean` is over the queries where ρ is
     defined, with its 95 % bootstrap interval. A positive ρ with place: what stands later, nearer the query, scores
-    higher.
+    higher. The diagnostic `longest` is no correlation but a share of queries: those in which the longest passage that
+    is not relevant scores higher than the best relevant one, of those that have both.
     """
     rows = []
     for system, own in scored.groupby("system", sort=False):
@@ -117,7 +118,19 @@ def correlations(scored: pd.DataFrame, seed: int, resamples: int) -> pd.DataFram
                 rho = np.array([_rho(query["score"], query[diagnostic]) for _, query in queries])
                 rho = rho[np.isfinite(rho)]
                 rows.append((system, diagnostic, passages, *_interval(rho, seed, resamples), len(rho)))
+        above = np.array([_longest_above(query) for _, query in own.groupby("qid", sort=False)])
+        above = above[np.isfinite(above)]
+        rows.append((system, LONGEST, NOT_RELEVANT, *_interval(above, seed, resamples), len(above)))
     return pd.DataFrame(rows, columns=own_columns(CORRELATION))
+
+
+def _longest_above(query: pd.DataFrame) -> float:
+    """1 where the longest passage that is not relevant scores above the best relevant one, else 0; NaN without both."""
+    relevant, others = query[query["relevant"]], query[~query["relevant"]]
+    if relevant.empty or others.empty:
+        return float("nan")
+    longest = others[others[TOKENS] == others[TOKENS].max()]
+    return float(longest["score"].max() > relevant["score"].max())
 
 
 def _points(scored: pd.DataFrame, at: pd.Series, name: str, seed: int, resamples: int) -> pd.DataFrame:

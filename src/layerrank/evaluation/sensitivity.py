@@ -26,7 +26,7 @@ def sensitivity(values: pd.DataFrame, seed: int, resamples: int = 2000) -> pd.Da
         Columns `SENSITIVITY`: `base` and `value` are means over the common queries, `difference` is value minus base
         with its 95 % bootstrap interval; `wins`, `ties`, `losses` count queries; `changed` is the mean absolute
         difference of a query, which differences of opposite sign do not hide; `ceiling` is the variant's mean under an
-        ideal re-ranking. Systems that the base lacks, and upper bounds, are left out.
+        ideal re-ranking. Systems that the base lacks, controls and upper bounds are left out.
 
     Raises:
         UserError: a variant shares no query and system with a base of its collection and model.
@@ -42,7 +42,7 @@ def sensitivity(values: pd.DataFrame, seed: int, resamples: int = 2000) -> pd.Da
     ceilings = pairs[pairs["system"] == CEILING].groupby([*CELL, "measure"])["value"].mean().to_dict()
     rows = []
     for names, group in pairs.groupby([*CELL, "system", "measure"], sort=False):
-        if parse_system(str(names[3])).upper_bound:
+        if parse_system(str(names[3])).aside:
             continue
         value, before = group["value"].to_numpy(np.float64), group["base"].to_numpy(np.float64)
         differences = value - before

@@ -12,8 +12,8 @@ from layerrank.core import files
 from layerrank.core.errors import UserError
 from layerrank.core.frames import CELL, MEANS, VALUES, own_columns
 from layerrank.core.records import Candidates, Ranking
-from layerrank.core.systems import CEILING, FIRST_STAGE
-from layerrank.evaluation import intervals, measures
+from layerrank.core.systems import CEILING, CONSTANT, CONTROLS, FIRST_STAGE, PLACE, RANDOM
+from layerrank.evaluation import controls, intervals, measures
 
 log = logging.getLogger(__name__)
 
@@ -24,16 +24,19 @@ def evaluate(
     runs: Mapping[str, Sequence[Ranking]],
     measure_names: Sequence[str],
     relevance_level: int = 1,
+    seed: int = 42,
 ) -> pd.DataFrame:
     """Value of each measure for each judged query and system.
 
     Args:
         qrels: grades of the study's judged queries; a grade below 0 counts as judged and not relevant.
         candidates: the one candidate list of all systems. Ranked by its scores it is the system `bm25`, in ideal order
-            `ceiling`. A judged query without candidates stays in every mean.
+            `ceiling`; controls that know nothing of relevance stand beside them. A judged query without candidates
+            stays in every mean.
         runs: each system's rankings of the candidates.
         measure_names: measures in the syntax of ir_measures; rows name them as they are given.
         relevance_level: the lowest grade that is relevant, for binary measures that name no `rel` of their own.
+        seed: of the control's random orders.
 
     Returns:
         The own columns of `frames.VALUES`; has_relevant_candidate is 1 where a candidate is relevant, else 0. Every
@@ -51,20 +54,27 @@ def evaluate(
     grades = {qid: {pid: max(grade, 0) for pid, grade in judged.items()} for qid, judged in qrels.items()}
     if missing := len(grades.keys() - rows.keys()):
         log.warning("%d judged queries have no candidates and count as empty rankings", missing)
-    systems: dict[str, Sequence[Ranking]] = {FIRST_STAGE: [first_stage(row) for row in candidates]}
+    systems: dict[str, list[Ranking]] = {FIRST_STAGE: [first_stage(row) for row in candidates]}
     for system, rankings in runs.items():
-        if system in (FIRST_STAGE, CEILING):
+        if system in (FIRST_STAGE, CEILING, *CONTROLS):
             raise UserError(f"run {system}: this name is reserved for what the candidates themselves give")
         _check(system, rankings, rows)
         if missing := len(grades.keys() & rows.keys() - {ranking.qid for ranking in rankings}):
             log.warning("%s: %d judged queries with candidates are not ranked: empty rankings", system, missing)
-        systems[system] = rankings
+        systems[system] = list(rankings)
+    for name in (CONSTANT, PLACE):
+        systems[name] = [controls.rankings(row)[name] for row in candidates]
     systems[CEILING] = [ideal(row, grades.get(row.query.qid, {})) for row in candidates]
+    found = {
+        system: measures.per_query(measure_names, grades, rankings, relevance_level)
+        for system, rankings in systems.items()
+    }
+    found[RANDOM] = controls.random_values(measure_names, grades, rows, relevance_level, seed)
     values = pd.DataFrame(
         [
             (system, qid, measure, value)
-            for system, rankings in systems.items()
-            for measure, by_query in measures.per_query(measure_names, grades, rankings, relevance_level).items()
+            for system in (FIRST_STAGE, *runs, *CONTROLS, CEILING)
+            for measure, by_query in found[system].items()
             for qid, value in by_query.items()
         ],
         columns=own_columns(VALUES)[:-1],

@@ -6,6 +6,7 @@ Words follow from the numbers: what a corrected test does not show is said not t
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,7 +127,7 @@ def mechanisms(
         Column("from generation", SIGNED, group="Attention’s difference", detail="95 % interval"),
     )
     sections = []
-    counts: dict[str, list[str]] = {"better": [], "worse": [], "not shown to differ": []}
+    counts: dict[str, list[str]] = {"better": [], "worse": [], "not shown to differ": [], "blind": []}
     tests = _tests(comparisons, frames.OF_MECHANISMS, measure, variant)
     passes = _by_system(costs, "forward_passes")
     means = _of(means, measure, variant)
@@ -146,7 +147,7 @@ def mechanisms(
                     shown.append(Cell())
                     continue
                 mark = marks.of(one)
-                kind = {"↑": "better", "↓": "worse", "": "not shown to differ"}[mark]
+                kind = {"↑": "better", "↓": "worse", "": "blind" if marks.blind(one) else "not shown to differ"}[mark]
                 where = f" ({model} on {collection})" if len(found) > 1 else ""
                 counts[kind].append(f"{framework} against {other}{where}")
                 shown.append(Cell(one["difference"], marks=mark, detail=interval(one["low"], one["high"], SIGNED)))
@@ -159,12 +160,20 @@ def mechanisms(
     read = {ways["attention"] for own in found.values() for ways in by_mechanism(own).values() if "attention" in ways}
     windows = {window_label(parse_system(name).window) for name in read}
     every = sum(_queries(means, collection) for collection in {name for name, _ in found})
+    way = f"Attention ({_listed(sorted(windows))})"
+    sighted = [one for one in tests.values() if not marks.blind(one)]
     statements = (
-        f"Attention ({_listed(sorted(windows))}) is better than another mechanism in "
-        f"{_counted(counts['better'], total)}.",
-        f"It is worse in {_counted(counts['worse'], total)}.",
-        f"No difference is shown in {_counted(counts['not shown to differ'], total, name=False)}: "
-        "the intervals say how large one could still be.",
+        *(
+            [
+                f"{way} is better than another mechanism in {_counted(counts['better'], total)}.",
+                f"It is worse in {_counted(counts['worse'], total)}.",
+                f"No difference is shown in {_counted(counts['not shown to differ'], total, name=False)}: "
+                "the intervals say how large one could still be.",
+            ]
+            if sighted
+            else [f"{way} stands beside the other mechanisms in {total} comparisons."]
+        ),
+        *_blind([one for one in tests.values() if marks.blind(one)], marks),
         *_failures(costs),
         f"Same candidates, texts and cuts everywhere; {every} queries in all. Against BM25: the table “all systems”.",
     )
@@ -204,7 +213,7 @@ def windows(
         Column("work, %", ".0f", group="Of all layers"),
         Column("seconds, %", ".0f", group="Of all layers"),
     )
-    sections, statements = [], []
+    sections, statements, kinds = [], [], []
     tests = _tests(comparisons, frames.OF_WINDOWS, measure, variant)
     work = _by_system(costs, "layer_tokens")
     means = _of(means, measure, variant)
@@ -227,7 +236,8 @@ def windows(
             label = window_label(parse_system(name).window)
             rows.append(row([label, own[name], changed, p, share, seconds], aside=one is None))
             if one and rule_of(parse_system(name).window):
-                statements.append(_saved(f"{model} on {collection}: the {label}", share, one, marks))
+                kinds.append(_kind(one, marks))
+                statements.append(_saved(f"{model} on {collection}: the {label}", share, one, kinds[-1]))
         for name in (name for name in timed if name not in own):
             label = f"{window_label(parse_system(name).window)} (timed only)"
             seconds = 100 * timed[name] / timed[ALL_LAYERS] if ALL_LAYERS in timed else None
@@ -243,7 +253,8 @@ def windows(
         "Work is tokens × layers; seconds are those of the windows that the study times, from text to scores.",
         "Set back: windows that an oracle chose on the test queries, an upper bound.",
     )
-    few = statements if len(statements) <= 4 else _tallied(statements)
+    few = statements if len(statements) <= 4 else _tallied(kinds)
+    few += _blind([one for one in tests.values() if marks.blind(one)], marks)
     return Answer(
         "What does a window of layers save, and what does it cost?",
         tuple(few) or ("This study ranks with no selected window.",),
@@ -304,20 +315,39 @@ def _seconds(latency: pd.DataFrame) -> dict[str, float]:
     return {str(name): float(part["median"].sum()) for name, part in chosen.groupby("system", sort=False)}
 
 
-def _saved(subject: str, share: float, one: dict[str, Any], marks: Marks) -> str:
+def _kind(one: dict[str, Any], marks: Marks) -> str:
+    """What a test says of a difference."""
+    unmarked = "too few queries to show a difference" if marks.blind(one) else "no difference shown"
+    return {"↑": "a significant gain", "↓": "a significant loss", "": unmarked}[marks.of(one)]
+
+
+def _saved(subject: str, share: float, one: dict[str, Any], kind: str) -> str:
     span = interval(one["low"], one["high"], SIGNED).replace("\u00a0", " ")
-    verdict = {"↑": "a significant gain", "↓": "a significant loss", "": "no difference shown"}[marks.of(one)]
     return (
         f"{subject} takes {share:.0f} % of the work of all layers and changes the mean by "
-        f"{one['difference']:+.3f} {span}: {verdict}.".replace("-0.", "−0.")
+        f"{one['difference']:+.3f} {span}: {kind}.".replace("-0.", "−0.")
     )
 
 
-def _tallied(statements: Sequence[str]) -> list[str]:
-    kinds = ("a significant gain", "a significant loss", "no difference shown")
-    counts = {kind: sum(text.endswith(f"{kind}.") for text in statements) for kind in kinds}
-    said = ", ".join(f"{kind} in {count}" for kind, count in counts.items())
-    return [f"Of {len(statements)} selected windows over all pairs of a collection and a model: {said}."]
+def _tallied(kinds: Sequence[str]) -> list[str]:
+    said = ", ".join(f"{kind} in {count}" for kind, count in Counter(kinds).most_common())
+    return [f"Of {len(kinds)} selected windows over all pairs of a collection and a model: {said}."]
+
+
+def _blind(tests: Sequence[dict[str, Any]], marks: Marks) -> list[str]:
+    """Families whose smallest attainable p lies above the level."""
+    found = sorted({(int(one["queries"]), int(one["tests"]), float(one["p_attainable"])) for one in tests})
+    return [
+        f"{_many(queries, 'query')} cannot show a difference in a family of {_many(size, 'test')}: the smallest "
+        f"corrected p that they can give is {p:.2g}, and α is {marks.alpha:g}."
+        for queries, size, p in found[:2]
+    ]
+
+
+def _many(number: int, noun: str) -> str:
+    return (
+        f"{number} {noun}" if number == 1 else f"{number} {noun.removesuffix('y')}{'ies' if noun[-1] == 'y' else 's'}"
+    )
 
 
 def _said(marks: Marks) -> str:

@@ -563,7 +563,7 @@ class Paths:
         """Every table of the report."""
         names = [
             *expand("{table}.{variant}", table=["effectiveness", "comparison"], variant=self.shown),
-            *["shape", "selection", "costs", "outcomes", "diagnostics", "published"],
+            *["shape", "selection", "costs", "outcomes", "diagnostics", "audit", "published"],
             *["grid"] * bool(self.study.config["systems"]["frameworks"]),
             *["sensitivity"] * bool(self.sensitivity),
             *expand("transfer/{name}", name=self.transferred),

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from layerrank.core.frames import CELL
-from layerrank.core.systems import CEILING, parse_system
+from layerrank.core.systems import CEILING, CONTROLS, parse_system
 from layerrank.report.figures.inputs import panels_of
 from layerrank.report.figures.style import (
     GREY,
@@ -43,7 +43,7 @@ def draw_effectiveness(
     from the panel's mean, averaged over the panels, best on top. A system that a panel lacks leaves its row empty.
     The ceiling is written, not drawn, so that it does not press the systems together.
     """
-    table = table[table["system"] != CEILING]
+    table = table[[name not in (CEILING, *CONTROLS) for name in table["system"]]]
     panels = panels_of(table)
     distance = table["mean"] - table.groupby(list(CELL))["mean"].transform("mean")
     order = list(distance.groupby(table["system"]).mean().sort_values(ascending=False, kind="stable").index)

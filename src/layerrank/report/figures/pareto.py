@@ -15,7 +15,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
-from layerrank.core.systems import CEILING, FIRST_STAGE, parse_system
+from layerrank.core.systems import CEILING, CONTROLS, FIRST_STAGE, parse_system
 from layerrank.core.windows import window_label
 from layerrank.report.figures.inputs import panels_of
 from layerrank.report.figures.style import (
@@ -61,7 +61,7 @@ def draw_pareto(table: pd.DataFrame, cost: str, *, title: str = "", subtitle: st
     `table` has the columns `frames.MEANS`, one measure, and the column `cost`. The first stage is a line: its
     cost is no model's. Upper bounds stay off the front, and the ceiling is not drawn.
     """
-    table = table[table["system"] != CEILING]
+    table = table[[name not in (CEILING, *CONTROLS) for name in table["system"]]]
     panels = panels_of(table)
     rows, columns = grid_of(len(panels), 3)
     if not subtitle:

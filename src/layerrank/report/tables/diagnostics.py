@@ -8,13 +8,20 @@ from layerrank.core.systems import parse_system
 from layerrank.report.tables.describe import Cell, Column, Section, Table, interval, row
 
 SIGNED = "+.2f"
-SHOWN = (("place", "all"), ("place", "not relevant"), ("tokens", "all"), ("tokens", "not relevant"))
+SHOWN = (
+    ("place", "all"),
+    ("place", "not relevant"),
+    ("tokens", "all"),
+    ("tokens", "not relevant"),
+    ("longest", "not relevant"),
+)
 COLUMNS = (
     Column("System"),
     Column("all passages", SIGNED, group="ρ with place in the prompt", detail="95 % interval"),
     Column("not relevant", SIGNED, group="ρ with place in the prompt", detail="95 % interval"),
     Column("all passages", SIGNED, group="ρ with passage length", detail="95 % interval"),
     Column("not relevant", SIGNED, group="ρ with passage length", detail="95 % interval"),
+    Column("longest one that is not relevant above the best relevant one", ".0%", detail="95 % interval"),
 )
 
 
@@ -30,8 +37,8 @@ def diagnostics_table(correlations: pd.DataFrame) -> Table:
         for system in dict.fromkeys(group["system"]):
             found = [records[system, diagnostic, passages] for diagnostic, passages in SHOWN]
             cells = [
-                Cell(float(record["mean"]), detail=interval(float(record["low"]), float(record["high"]), SIGNED))
-                for record in found
+                Cell(float(record["mean"]), detail=interval(float(record["low"]), float(record["high"]), column.form))
+                for column, record in zip(COLUMNS[1:], found, strict=True)
             ]
             rows.append(row([parse_system(str(system)).label, *cells]))
         queries = int(group["queries"].max())
@@ -42,14 +49,12 @@ def diagnostics_table(correlations: pd.DataFrame) -> Table:
         COLUMNS,
         tuple(sections),
         (
-            "ρ: Spearman’s rank correlation of score with place or length within a query, mean over queries. Small: 95 "
-            "% "
-            "bootstrap interval over queries.",
+            "ρ: Spearman’s rank correlation of score with place or length within a query, mean over queries. Small: "
+            "95 % bootstrap interval over queries.",
             "Place: in the prompt of whole-list attention, whose last passage stands next to the query; positive: "
-            "later "
-            "passages score higher. The first stage ordered the passages, so all passages show relevance too; those "
-            "that "
-            "are not relevant show the bias more plainly, a shuffled order most.",
-            "Length: tokens of the passage as shown.",
+            "later passages score higher. The first stage ordered the passages, so ρ over all of them shows relevance "
+            "too; ρ over those that are not relevant shows the bias more plainly, and a shuffled order shows it best.",
+            "Length: tokens of the passage as shown. The last column is the share of queries in which the longest "
+            "passage that is not relevant outranks the best relevant one, of the queries that have both.",
         ),
     )

@@ -11,7 +11,7 @@ import pandas as pd
 
 from layerrank.core import frames
 from layerrank.core.errors import UserError
-from layerrank.core.systems import CEILING, FIRST_STAGE, FRAMEWORKS, MECHANISMS, System, parse_system
+from layerrank.core.systems import CEILING, CONTROLS, FIRST_STAGE, FRAMEWORKS, MECHANISMS, System, parse_system
 from layerrank.core.windows import window_label
 from layerrank.report.tables.describe import P_VALUE, Cell, Column, Row, Section, Table, embolden, interval, row
 
@@ -30,8 +30,9 @@ VALUES: Mapping[str, str] = {
     "differences": "difference from the baseline in means over all judged queries",
 }
 BOUNDS = (
-    "Set back: upper bounds, which have seen the judgements of the test queries (the ideal order of the same "
-    "candidates; windows chosen by an oracle). They are neither tested nor compared for the best."
+    "Set back, neither tested nor compared for the best: controls, which know nothing of relevance (equal scores, with "
+    "ties in input order; the mean over 1,000 random orders; the passage nearest the query first), and upper bounds, "
+    "which have seen the judgements of the test queries (the ideal order; windows chosen by an oracle)."
 )
 
 Record = dict[str, Any]
@@ -50,6 +51,10 @@ class Marks:
         if compared is None or not compared[TESTS[self.test][0]] <= self.alpha or compared["difference"] == 0:
             return ""
         return "↑" if compared["difference"] > 0 else "↓"
+
+    def blind(self, compared: Record) -> bool:
+        """Whether the family is too large for its queries: no data could make the corrected test significant."""
+        return self.test == "randomisation" and bool(compared["p_attainable"] > self.alpha)
 
     def note(self, sizes: set[int]) -> str:
         """The marks explained; `sizes` are those of the families of tests."""
@@ -100,9 +105,10 @@ class Results:
         )
 
     def systems(self, model: str) -> list[str]:
-        """The systems of one model in order, upper bounds and then the ceiling last."""
+        """The systems of one model in order; controls, upper bounds and the ceiling last."""
         found = dict.fromkeys(system for _, own, _, system in self.means if own == model)
-        return sorted(found, key=lambda system: (parse_system(system).upper_bound, system == CEILING))
+        known = {system: parse_system(system) for system in found}
+        return sorted(found, key=lambda name: (known[name].aside, known[name].upper_bound, name == CEILING))
 
     def compared(self, collection: str, model: str, measure: str, system: str) -> Record | None:
         """The comparison of a system with the baseline of the marks, if there is one."""
@@ -125,7 +131,16 @@ class Results:
 
     def marks_note(self) -> str:
         """The marks explained, with the sizes of the families that they were corrected in."""
-        return self.marks.note({record["tests"] for record in self.comparisons.values()})
+        tests = self.comparisons.values()
+        blind = {
+            record[
+                "collection"
+            ]: f"{record['collection']} ({record['queries']} queries, p ≥ {record['p_attainable']:.2g})"
+            for record in tests
+            if self.marks.blind(record)
+        }
+        none = f" Nothing can be shown, whatever the data are, for {', '.join(blind.values())}." if blind else ""
+        return self.marks.note({record["tests"] for record in tests}) + none
 
     def queries(self, values: str) -> str:
         """How many queries stand behind a mean, by collection."""
@@ -292,11 +307,11 @@ def _columns(results: Results, measures: Sequence[str], values: str) -> tuple[Co
 
 def _blocks(results: Results, values: str) -> list[tuple[str, str, list[str]]]:
     """Sections as (title, model, systems). Several models share first stage and ceiling, which stand once, on top."""
-    left_out = {CEILING, results.marks.baseline} if values == "differences" else set()
+    left_out = {CEILING, *CONTROLS, results.marks.baseline} if values == "differences" else set()
     systems = {model: [name for name in results.systems(model) if name not in left_out] for model in results.models}
     if len(results.models) == 1:
         return [("", model, own) for model, own in systems.items()]
-    shared = [name for name in (FIRST_STAGE, CEILING) if name not in left_out]
+    shared = [name for name in (FIRST_STAGE, *CONTROLS, CEILING) if name not in left_out]
     blocks = [(model, model, [name for name in own if name not in shared]) for model, own in systems.items()]
     return [("All models", results.models[0], shared), *blocks] if shared else blocks
 
@@ -315,7 +330,7 @@ def _line(results: Results, measures: Sequence[str], values: str, model: str, sy
     elif values == "means":
         cells.append(results.cell("with-relevant-candidate", results.collections[0], model, measures[0], system))
     parsed = parse_system(system)
-    return row([parsed.label, *cells], aside=parsed.upper_bound)
+    return row([parsed.label, *cells], aside=parsed.aside)
 
 
 def _comparison_row(record: Record) -> Row:
