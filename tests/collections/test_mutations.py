@@ -5,14 +5,17 @@ The files that stages hand to each other are changed too. Each mutation runs all
 
 from __future__ import annotations
 
+import gzip
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.ugly import FILES, entry_of, outcome, write_files
+from support.ugly import FILES, LISTS, as_lines, entry_of, outcome, write_files
 
 from layerrank.collections import prepared
 from layerrank.core import files
@@ -37,11 +40,25 @@ def mutations(draw: st.DrawFn, content: bytes) -> bytes:
     return content
 
 
+FORMS: Mapping[str, tuple[str, bytes]] = {
+    **{name: (name, content) for name, content in FILES.items()},
+    "corpus.jsonl.gz": ("corpus.jsonl", gzip.compress(FILES["corpus.jsonl"], mtime=0)),
+    "queries.jsonl.zst": ("queries.jsonl", pyarrow.Codec("zstd").compress(FILES["queries.jsonl"], asbytes=True)),
+    "queries.tsv": ("queries.jsonl", b"qid\ttext\nq1\tapple\nq2\tcherry pie\n"),
+    "qrels/test.tsv": ("qrels.txt", b"query-id\tcorpus-id\tscore\nq1\td1\t2\nq1\td2\t0\nq2\td3\t1\n"),
+    "qrels.jsonl": ("qrels.txt", b'{"query-id": "q1", "corpus-id": "d1", "score": 2}\n'),
+}
+"""Each file in the forms that it may have: (the name that it replaces, content)."""
+
+
 @st.composite
-def changes(draw: st.DrawFn) -> dict[str, bytes]:
-    """One file of the collection, or two, with other bytes."""
-    names = draw(st.lists(st.sampled_from(sorted(FILES)), min_size=1, max_size=2, unique=True))
-    return {name: draw(mutations(FILES[name])) for name in names}
+def changes(draw: st.DrawFn, forms: Sequence[str] = tuple(FORMS)) -> dict[str, bytes | None]:
+    """One file of the collection, or two, in any form and with other bytes."""
+    changed: dict[str, bytes | None] = {}
+    for name in draw(st.lists(st.sampled_from(forms), min_size=1, max_size=2, unique_by=lambda name: FORMS[name][0])):
+        former, content = FORMS[name]
+        changed |= {former: None, name: draw(mutations(content))}
+    return changed
 
 
 def check_whole(found: dict[str, Any]) -> None:
@@ -74,7 +91,21 @@ def test_a_collection_of_other_bytes_is_read_or_refused(tmp_path_factory, change
 
 
 @FAST
-@given(changed=changes())
+@given(content=mutations(as_lines(LISTS)))
+def test_candidates_with_texts_of_other_bytes_are_read_or_refused(tmp_path_factory, content):
+    folder = write_files(tmp_path_factory.mktemp("mutated"))
+    (folder / "lists.jsonl").write_bytes(content)
+    entry = {"source": "candidates", "candidates": str(folder / "lists.jsonl"), "qrels": str(folder / "qrels.txt")}
+    try:
+        found = outcome(folder, entry)
+    except UserError as error:
+        assert "\n" not in str(error)
+    else:
+        check_whole(found)
+
+
+@FAST
+@given(changed=changes(tuple(FILES)))
 def test_a_run_with_texts_of_other_bytes_is_read_or_refused(tmp_path_factory, changed):
     folder = write_files(tmp_path_factory.mktemp("mutated"), changed)
     try:

@@ -13,7 +13,8 @@ from typing import Any
 
 import pyarrow
 import pytest
-from support.ugly import FILES, OUTCOME, entry_of, outcome, write_files
+from support.ugly import FILES, OUTCOME, as_lines, entry_of, outcome, write_files
+from support.ugly import LISTS as RANK_LLM
 
 from layerrank.core.errors import UserError
 
@@ -91,6 +92,7 @@ SAME: dict[str, Changes] = {
     "BEIR's judgements": moved("qrels.txt", "qrels/test.tsv", NAMES + BEIR_QRELS),
     "BEIR's judgements without names": moved("qrels.txt", "qrels/test.tsv", BEIR_QRELS),
     "TREC's judgements in BEIR's place": moved("qrels.txt", "qrels/test.tsv", QRELS.replace(b" ", b"\t")),
+    "judgements as JSON lines": moved("qrels.txt", "qrels.jsonl", JSON_QRELS),
     "grades written as decimals": {"qrels.txt": QRELS.replace(b" 2\n", b" 2.0\n")},
     "a judgement twice": also("qrels.txt", b"q1 0 d1 2\n"),
     "tabs and spaces in judgements": {"qrels.txt": QRELS.replace(b"q1 0 d1", b"q1  0\td1")},
@@ -129,15 +131,19 @@ def test_ids_may_be_numbers(tmp_path):
         outcome(folder, entry_of(folder))
 
 
-def test_judgements_as_json_lines(tmp_path):
-    folder = write_files(tmp_path, {"qrels.txt": None, "qrels.jsonl": JSON_QRELS})
+def test_files_may_be_named_one_by_one(tmp_path):
+    folder = write_files(tmp_path, {"qrels/other.txt": QRELS.replace(b" 2\n", b" 3\n")})
     texts = {
         "source": "files",
         "corpus": str(folder / "corpus.jsonl"),
         "topics": str(folder / "queries.jsonl"),
-        "qrels": str(folder / "qrels.jsonl"),
+        "qrels": str(folder / "qrels/other.txt"),
     }
-    assert outcome(folder, {"source": "run", "run": str(folder / "run.txt"), "texts": texts}) == OUTCOME
+    found = outcome(folder, {"source": "run", "run": str(folder / "run.txt"), "texts": texts})
+    assert found["qrels"]["q1"] == {"d1": 3, "d2": 0}
+    texts["corpus"] = str(folder / "lost.jsonl")
+    with pytest.raises(UserError, match=r"lost\.jsonl: no such file \(key corpus\)"):
+        outcome(folder, {"source": "run", "run": str(folder / "run.txt"), "texts": texts})
 
 
 NESTED = b'{"_id": "d5", "text": ' + b"[" * 100_000 + b"]" * 100_000 + b"}\n"
@@ -341,15 +347,7 @@ def test_a_judged_document_without_a_text_counts_in_the_ideal(tmp_path):
 
 
 LISTS = {
-    "rank_llm's": [
-        {
-            "query": {"qid": qid, "text": OUTCOME["topics"][qid]},
-            "candidates": [
-                {"docid": pid, "score": score, "doc": {"contents": OUTCOME["texts"][pid]}} for pid, score in ranked
-            ],
-        }
-        for qid, ranked in OUTCOME["candidates"].items()
-    ],
+    "rank_llm's": RANK_LLM,
     "texts without an object around": [
         {
             "query": {"qid": qid, "text": OUTCOME["topics"][qid]},
@@ -375,10 +373,6 @@ def lists_entry(folder, content: bytes, name: str = "lists.jsonl") -> dict[str, 
     write_files(folder)
     (folder / name).write_bytes(content)
     return {"source": "candidates", "candidates": str(folder / name), "qrels": str(folder / "qrels.txt")}
-
-
-def as_lines(rows: list[Any]) -> bytes:
-    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
 
 
 @pytest.mark.parametrize("name", LISTS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -82,3 +83,20 @@ def outcome(folder: Path, entry: Mapping[str, Any], depth: int = 10) -> dict[str
         },
         "texts": {passage.pid: passage.content for row in rows for passage in row.passages},
     }
+
+
+LISTS: list[dict[str, Any]] = [
+    {
+        "query": {"qid": qid, "text": OUTCOME["topics"][qid]},
+        "candidates": [
+            {"docid": pid, "score": score, "doc": {"contents": OUTCOME["texts"][pid]}} for pid, score in ranked
+        ],
+    }
+    for qid, ranked in OUTCOME["candidates"].items()
+]
+"""The same candidates with their texts, as rank_llm keeps them; titles are in the texts."""
+
+
+def as_lines(rows: list[dict[str, Any]]) -> bytes:
+    """JSON lines."""
+    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)

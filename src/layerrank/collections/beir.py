@@ -15,10 +15,10 @@ from layerrank.core.records import Passage
 LAYOUT: Mapping[str, Sequence[str]] = {
     "corpus": ("corpus.jsonl", "corpus.tsv", "collection.tsv"),
     "topics": ("queries.jsonl", "queries.tsv", "topics.jsonl", "topics.tsv"),
-    "qrels": ("qrels/{split}.tsv", "qrels/{split}.txt", "qrels.{split}.tsv", "qrels.{split}.txt"),
+    "qrels": ("qrels/{split}.tsv", "qrels/{split}.txt", "qrels/{split}.jsonl"),
 }
 """Names that a folder's files go by, each also packed."""
-WITHOUT_SPLIT = ("qrels.tsv", "qrels.txt")
+WITHOUT_SPLIT = ("qrels.tsv", "qrels.txt", "qrels.jsonl")
 """Names of judgements that serve where the entry names no split."""
 
 
