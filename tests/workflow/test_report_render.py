@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import os
 import re
@@ -54,7 +55,7 @@ def snakemake_object(wildcards: dict[str, str], **params: Any) -> SimpleNamespac
     )
 
 
-OF_ONE_CELL = ("neighbours", "profile", "sweep")
+OF_ONE_CELL = ("explorer", "neighbours", "profile", "sweep")
 CELL = {"collection": "pocket", "model": "m-1", "variant": "long"}
 
 
@@ -63,11 +64,12 @@ CELL = {"collection": "pocket", "model": "m-1", "variant": "long"}
     [(path, CELL) for path in CAPTIONS] + [(path, {}) for path in CAPTIONS if path.stem not in OF_ONE_CELL],
     ids=lambda value: value.stem if isinstance(value, Path) else "cell" if value else "study",
 )
-def test_caption_renders_in_three_to_five_sentences(path: Path, wildcards: dict[str, str]) -> None:
+def test_caption_renders_in_three_to_five_sentences_of_sixty_words(path: Path, wildcards: dict[str, str]) -> None:
     body, complaints = rendered(path.read_text(), snakemake=snakemake_object(wildcards, measure="RR@10"))
     assert complaints == ""
     text = re.sub(r"<[^>]+>", "", body).strip()
     assert 3 <= len(re.findall(r"[.!](?:\s|$)", text)) <= 5
+    assert 40 <= len(text.split()) <= 62 if wildcards else True
     assert "{{" not in text and "mailto:" not in body
     if path.stem in OF_ONE_CELL:
         assert "pocket" in text and "m-1" in text
@@ -112,15 +114,40 @@ def test_landing_page_names_what_was_left_out_and_cut_shorter() -> None:
     assert "the first 300 words, 120 of long; first-stage order" in text
 
 
-def test_landing_page_stands_without_defaults_and_shows_provenance(tmp_path: Path) -> None:
-    table = tmp_path / "provenance.tsv"
-    table.write_text("what\tvalue\ncommit\tabc123\n")
-    body, complaints = landing(
-        {"collections": ["c"], "models": ["m"]}, (SimpleNamespace(target=table.name, path=table),)
-    )
+def test_landing_page_stands_without_defaults() -> None:
+    body, complaints = landing({"collections": ["c"], "models": ["m"]})
     assert complaints == ""
-    assert "abc123" in body and "manifest.json" not in body
-    assert "pocket" not in body
+    assert "manifest.json" in body and "pocket" not in body
+
+
+EVIL = (
+    "</script><script>alert(1)</script>",
+    "x\n\n.. raw:: html\n\n   <b id='evil'>",
+    ".. include:: {secret}",
+    ".. csv-table:: t\n   :file: {secret}",
+    "`a <javascript:alert(1)>`_",
+    "|substitution| *open emphasis",
+    "a_b_ c__ \\",
+)
+
+
+@pytest.mark.parametrize("key", ["title", "because"])
+@pytest.mark.parametrize("text", EVIL)
+def test_landing_page_shows_what_a_study_says_as_text(key: str, text: str, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.txt"
+    secret.write_text("the secret")
+    text = text.replace("{secret}", str(secret))
+    config: dict[str, Any] = {"collections": ["c"], "models": ["m"], "title": "A study"}
+    if key == "title":
+        config["title"] = text
+    else:
+        config["leave_out"] = [{"collections": ["c"], "models": ["m"], "because": text}]
+    body, complaints = landing(config)
+    assert complaints == ""
+    assert "<script" not in body and "<b id" not in body and "the secret" not in body
+    assert not re.search(r'href="javascript:(?!void)', body)
+    shown = " ".join(html.unescape(re.sub(r"<[^>]+>", " ", body)).split())
+    assert " ".join(text.split()) in shown
 
 
 SNAKEFILE = """
@@ -191,7 +218,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_report_holds_landing_page_captions_and_style(report: Path) -> None:
     text = (report / "report.html").read_text()
-    for words in ("Three questions", "bootstrap interval of the mean over all judged queries", "admonition-title"):
+    for words in ("Three questions", "bootstrap intervals of the mean over all judged queries", "admonition-title"):
         assert words in text
 
 

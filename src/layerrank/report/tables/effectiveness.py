@@ -132,14 +132,9 @@ class Results:
     def marks_note(self) -> str:
         """The marks explained, with the sizes of the families that they were corrected in."""
         tests = self.comparisons.values()
-        blind = {
-            record[
-                "collection"
-            ]: f"{record['collection']} ({record['queries']} queries, p ≥ {record['p_attainable']:.2g})"
-            for record in tests
-            if self.marks.blind(record)
-        }
-        none = f" Nothing can be shown, whatever the data are, for {', '.join(blind.values())}." if blind else ""
+        blind = {record["collection"]: record for record in tests if self.marks.blind(record)}
+        listed = (f"{name} ({one['queries']} queries, p ≥ {one['p_attainable']:.2g})" for name, one in blind.items())
+        none = f" Nothing can be shown, whatever the data are, for {', '.join(listed)}." if blind else ""
         return self.marks.note({record["tests"] for record in tests}) + none
 
     def queries(self, values: str) -> str:
