@@ -161,7 +161,7 @@ def test_no_passages():
 )
 def test_settings_of_heads_that_mean_nothing_are_refused(strategy, heads, message):
     with pytest.raises(UserError, match=message):
-        check_strategy(strategy, heads, layers=4, each=3)
+        check_strategy(strategy, heads, layers=4, each=3, stored=True)
 
 
 def test_settings_of_heads_become_pairs():

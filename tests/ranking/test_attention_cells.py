@@ -1,6 +1,8 @@
 """Attention cells against the stored signal where both must agree, and against their definitions elsewhere."""
 
+import numpy as np
 import pytest
+from support.reference import eager_pass
 from support.tiny import LAYERS, save_tiny
 
 from layerrank.attention.probe import Probe
@@ -72,6 +74,44 @@ def test_heads_may_be_chosen(whole):
     signal = signal_of(whole, CANDIDATES[0])
     expected = passage_scores(signal, LayerWindow(0, LAYERS - 1), "query_last", [(0, 1), (2, 3)])
     assert sorted(ranked.ranking.scores) == pytest.approx(sorted(expected), abs=1e-6)
+
+
+def test_the_mask_applies_to_what_chosen_heads_pay_together(folder, whole):
+    """Sum over the heads per token, then mask and sum: by hand from two plain passes; no layer above is loaded."""
+    chosen = [(0, 1), (2, 3), (2, 0)]
+    settings = {"heads": [list(head) for head in chosen]}
+    cell = Cell(
+        "listwise", "attention", {"size": "whole"}, settings, family="chatml", windows=LayerWindow(0, LAYERS - 1)
+    )
+    assert cell.layers == 3
+    results = run(cell, load_decoder(folder, layers=cell.layers))
+    for row in CANDIDATES:
+        prompt = build_icr(whole.tokenizer, "chatml", row.query, row.passages)
+        means = []
+        for branch, (begin, end) in zip(prompt.tree.branches, prompt.rows, strict=True):
+            weights, _ = eager_pass(whole.model, [*prompt.tree.prefix, *branch])
+            start = len(prompt.tree.prefix)
+            means.append(weights[:, :, start + begin : start + end].mean(axis=2))
+        expected = []
+        for begin, end in prompt.spans:
+            c = sum(means[0][layer, head, begin:end] - means[1][layer, head, begin:end] for layer, head in chosen)
+            kept = c > c.mean() - 2 * c.std(ddof=1) if len(c) > 1 else np.ones(len(c), dtype=bool)
+            expected.append(c[kept].sum())
+        found = results[row.query.qid]
+        assert list(found.order.indices) == sorted(range(len(expected)), key=lambda place: -expected[place])
+        assert found.ranking.scores == pytest.approx(sorted(expected, reverse=True), abs=2e-6)
+
+
+def test_every_head_is_the_window(folder, whole):
+    every = [[layer, head] for layer in range(LAYERS) for head in range(whole.heads)]
+    for windows in (LayerWindow(0, LAYERS - 1), LayerWindow(1, 2)):
+        plain = Cell("listwise", "attention", {"size": "whole"}, family="chatml", windows=windows)
+        heads = Cell("listwise", "attention", {"size": "whole"}, {"heads": every}, family="chatml", windows=windows)
+        assert heads.layers == plain.layers
+        one, other = run(plain, whole), run(heads, whole)
+        for qid, ranked in one.items():
+            assert other[qid].ranking.scores == pytest.approx(ranked.ranking.scores, abs=1e-6)
+            assert other[qid].order.indices == ranked.order.indices
 
 
 def test_defect_5_layers_above_the_window_are_neither_loaded_nor_run(folder):

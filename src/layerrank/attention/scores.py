@@ -29,23 +29,30 @@ def all_windows(layers: int) -> list[LayerWindow]:
     return [LayerWindow(start, end) for start in range(layers) for end in range(start, layers)]
 
 
-def check_strategy(strategy: Any, heads: Any, *, layers: int | None = None, each: int | None = None) -> Heads | None:
+def check_strategy(
+    strategy: Any, heads: Any, *, layers: int | None = None, each: int | None = None, stored: bool = False
+) -> Heads | None:
     """The heads that settings name, as pairs; None where they name none, and all heads count.
 
     Args:
         strategy, heads: As settings give them.
         layers: Of the model, where it is at hand.
         each: Heads of each of its layers.
+        stored: Whether a stored signal is to answer, which is summed over heads token by token.
 
     Raises:
-        UserError: An unknown strategy, heads with the masked one, or whatever `parse_heads` refuses.
+        UserError: An unknown strategy, heads with the masked one from a stored signal, or whatever `parse_heads`
+            refuses.
     """
     if not isinstance(strategy, str) or strategy not in STRATEGIES:
         raise UserError(f"attention: strategy: {strategy!r}: expected one of {', '.join(STRATEGIES)}")
     if heads is None:
         return None
-    if strategy == MASKED:
-        raise UserError(f"attention: heads: strategy {MASKED} cannot choose heads: its signal is summed over them")
+    if strategy == MASKED and stored:
+        raise UserError(
+            f"attention: heads: strategy {MASKED} cannot choose heads from a stored signal, which is summed over them; "
+            "a linear strategy can, such as NA_calibration"
+        )
     return parse_heads(heads, layers, each)
 
 
@@ -57,6 +64,12 @@ def heads_within(heads: Heads | None, window: LayerWindow) -> Heads | None:
     if not within:
         raise UserError(f"attention: heads: none of {', '.join(head_names(heads))} lies in window {window}")
     return within
+
+
+def last_layer(window: LayerWindow, heads: Heads | None) -> int:
+    """The last layer that counts: the window's end, or the layer of the deepest head within it."""
+    within = heads_within(heads, window)
+    return window.end if within is None else max(layer for layer, _ in within)
 
 
 def passage_scores(signal: Signal, window: LayerWindow, strategy: str = MASKED, heads: Heads | None = None) -> Scores:

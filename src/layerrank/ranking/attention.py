@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from layerrank.attention.probe import Probe
-from layerrank.attention.scores import MASKED, check_strategy, heads_within, passage_scores
+from layerrank.attention.scores import MASKED, check_strategy, heads_within, last_layer, passage_scores
 from layerrank.core.windows import LayerWindow
 from layerrank.models.decoder import Decoder
 from layerrank.models.device import release
@@ -41,7 +41,7 @@ class Attention:
         family: Prompt family, which also names the span whose attention is read.
         instruction: IE or QA.
         strategy: One of semantics.md §2.
-        heads: Only these (layer, head) pairs, for a linear strategy.
+        heads: Only these (layer, head) pairs. The masked strategy masks what they pay together (semantics.md §7).
         query_span: Overrides the family's.
     """
 
@@ -77,25 +77,38 @@ class Attention:
         """The window of a query."""
         return self.windows if isinstance(self.windows, LayerWindow) else self.windows[qid]
 
+    def _last(self, qid: str) -> int:
+        """The last layer that counts for a query: its window's, or that of the deepest chosen head within it."""
+        return last_layer(self.window(qid), self.heads)
+
+    def _read(self, qid: str) -> LayerWindow:
+        """The window, as far as it is read."""
+        return LayerWindow(self.window(qid).start, self._last(qid))
+
     def prepare(self, request: Request) -> Work:
-        """Build the group's prompt; only groups whose windows end at the same layer share a pass."""
+        """Build the group's prompt; only groups that are read to the same layer share a pass."""
         prompt = build_icr(
             self.decoder.tokenizer,
             query=request.query,
             passages=request.passages,
             **self._prompt,
         )
-        return Work(request, prompt.tree.tokens, prompt.prompt_tokens, prompt, batch=self.window(request.query.qid).end)
+        return Work(request, prompt.tree.tokens, prompt.prompt_tokens, prompt, batch=self._last(request.query.qid))
 
     def score(self, works: Sequence[Work]) -> list[Answer]:
-        """Run one pass over the batch, up to the windows' end, and score its groups."""
-        last = self.window(works[0].request.query.qid).end
-        signals = self.probe.read([work.prompt for work in works], last_layer=last)
+        """Run one pass over the batch, up to the last layer that counts, and score its groups."""
+        last = self._last(works[0].request.query.qid)
+        masked = self.strategy == MASKED
+        signals = self.probe.read(
+            [work.prompt for work in works], last_layer=last, heads=self.heads if masked else None
+        )
         return [
             Answer(
                 tuple(
                     float(score)
-                    for score in passage_scores(signal, self.window(work.request.query.qid), self.strategy, self.heads)
+                    for score in passage_scores(
+                        signal, self._read(work.request.query.qid), self.strategy, None if masked else self.heads
+                    )
                 ),
                 work.prompt.tree.tokens,
                 layer_tokens=work.prompt.tree.tokens * (last + 1),

@@ -30,7 +30,7 @@ def check_settings(settings: Mapping[str, Any]) -> tuple[str, Heads | None]:
         elif key not in ("strategy", "heads"):
             raise UserError(f"attention: unknown setting {key!r}; the stored signal takes strategy, heads")
     strategy = settings.get("strategy", MASKED)
-    return strategy, check_strategy(strategy, settings.get("heads"))
+    return strategy, check_strategy(strategy, settings.get("heads"), stored=True)
 
 
 def rerank_cached(
@@ -63,7 +63,7 @@ def rerank_cached(
     for signal in read_signals(paths, lists):
         if signal.pids != lists[signal.qid]:
             raise UserError(f"{held[signal.qid]}: query {signal.qid}: signal of other candidates; extract it again")
-        check_strategy(strategy, heads, layers=signal.layers, each=signal.heads)
+        check_strategy(strategy, heads, layers=signal.layers, each=signal.heads, stored=True)
         scores = passage_scores(signal, windows[signal.qid], strategy, heads)
         order = rank(signal, scores)
         rankings[signal.qid] = Ranking(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from layerrank.attention.scores import MASKED, check_strategy, heads_within
+from layerrank.attention.scores import MASKED, check_strategy, heads_within, last_layer
 from layerrank.core.errors import UserError
 from layerrank.core.records import Candidates, Passage, Query
 from layerrank.core.windows import LayerWindow
@@ -99,7 +99,8 @@ class Cell:
         if self.mechanism != "attention" or self.windows is None:
             return None
         windows = [self.windows] if isinstance(self.windows, LayerWindow) else list(self.windows.values())
-        return max((window.end for window in windows), default=0) + 1
+        heads = check_strategy(self.mechanism_settings["strategy"], self.mechanism_settings["heads"])
+        return max((last_layer(window, heads) for window in windows), default=0) + 1
 
     def build(self, decoder: Decoder) -> Mechanism:
         """The mechanism on a loaded decoder."""

@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 from layerrank.attention.probe import Probe
 from layerrank.core.errors import InputError, UserError
+from layerrank.core.heads import head_names, heads_named
 from layerrank.core.records import Candidates, Cost, Query
 from layerrank.core.windows import LayerWindow, window_label
 from layerrank.models.decoder import device_named, dtype_named, load_config, load_decoder, load_tokenizer
@@ -69,6 +70,8 @@ class Reranker:
         mechanism: `generation`, `likelihood` or `attention`.
         window: Attention: layers, `all`, `"10-13"`, `(10, 13)` or `12`; 0-based, both ends included. Layers above are
             not loaded.
+        heads: Attention: only these heads: a published set by name (`core-llama-3.1-8b`), a file of `choose-heads`, of
+            QRHead or of CoRe, `"13-18,14-1"` or [(13, 18), …]. Layers above the deepest one are not loaded.
         orders: In how many orders the model reads the passages of a query. 1: the order given, best first. From 2 on
             the order given plays no part: orders are drawn from the texts themselves, every second one the reverse of
             the one before, and a passage's score is the mean of its standardised scores (semantics.md §8). Costs so
@@ -98,6 +101,7 @@ class Reranker:
         mechanism: str = "attention",
         window: str | int | LayerWindow | Sequence[int] = "all",
         *,
+        heads: Any = None,
         orders: int = 1,
         framework_settings: Mapping[str, Any] | None = None,
         mechanism_settings: Mapping[str, Any] | None = None,
@@ -131,11 +135,18 @@ class Reranker:
                 own = {"size": WHOLE, **own}
         elif window != "all":
             raise UserError(f"window {window!r}: {mechanism} has no layer window")
+        reading = _settings("mechanism_settings", mechanism_settings)
+        if heads is not None:
+            if mechanism != "attention":
+                raise UserError(f"heads: {mechanism} reads no attention; use mechanism='attention'")
+            if "heads" in reading:
+                raise UserError("heads: given twice, in mechanism_settings too")
+            reading["heads"] = head_names(heads_named(heads))
         self.cell = Cell(
             framework,
             mechanism,
             own,
-            _settings("mechanism_settings", mechanism_settings),
+            reading,
             instruction=instruction,
             query_span=query_span,
             **attention,

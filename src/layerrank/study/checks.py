@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from layerrank.attention.scores import check_strategy
 from layerrank.core.errors import UserError
 from layerrank.core.systems import ALL_LAYERS, FIRST_STAGE
 from layerrank.core.windows import ALL, ORACLE, LayerWindow, fixed_window, rule_of
@@ -171,9 +172,10 @@ def _whole_list(study: Study) -> None:
     """Strategy and heads of whole-list attention, in each variant."""
     for variant in ("base", *study.config["variants"]):
         run = systems(study, variant)[ALL_LAYERS]
-        _cell(
-            "systems.mechanisms.attention", run.framework, run.framework_settings, "attention", run.mechanism_settings
-        )
+        where = "systems.mechanisms.attention"
+        _cell(where, run.framework, run.framework_settings, "attention", run.mechanism_settings)
+        with _at(where):
+            check_strategy(run.mechanism_settings["strategy"], run.mechanism_settings.get("heads"), stored=True)
 
 
 def _but(settings: Entry, *keys: str) -> Entry:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from layerrank.attention.scores import MASKED
 from layerrank.core.systems import WHOLE_LIST
 from layerrank.core.windows import ALL
 from layerrank.ranking.frameworks import WHOLE, make_sorter
@@ -103,4 +104,6 @@ def _unlike_the_signal(kind: str, settings: Entry, reading: Entry, depth: int) -
         return "sliding"
     if settings.get("repeats", 1) != 1:
         return "repeated"
+    if reading.get("heads") is not None and reading["strategy"] == MASKED:
+        return "heads"  # their sum token by token is in no store
     return "cut" if reading.get("query_tokens") or reading.get("passage_tokens") else None
