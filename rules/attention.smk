@@ -23,11 +23,29 @@ rule check_prompts:
         " --model {input.model:q} {params.prompt:q} --output {output:q} 2> {log:q}"
 
 
+rule check_layers:
+    input:
+        model=PATHS.model,
+    output:
+        "<results>/models/{model}.json",
+    log:
+        "<logs>/check_layers/{model}.log",
+    priority: 70
+    conda:
+        "../envs/model.yaml"
+    params:
+        asked=PATHS.asked,
+        code=code_digest("check-layers"),
+    shell:
+        "python -m layerrank check-layers --model {input.model:q} --asked {params.asked:q} --output {output:q} 2> {log:q}"
+
+
 rule extract_attention:
     input:
         candidates="<results>/{collection}/candidates/{variant}.jsonl.gz",
         model=PATHS.model,
         check="<results>/{collection}/{model}/prompts/{variant}.json",
+        layers=ancient("<results>/models/{model}.json"),
     output:
         "<results>/{collection}/{model}/attention/{variant}.shard-{shard}-of-{shards}.arrow",
     log:

@@ -57,6 +57,7 @@ def test_the_profile_for_clusters_groups_every_rule_but_long_ones_and_those_of_o
     long = {name for name, body in RULES.items() if "gpu=" in body} | {
         "fetch_model",
         "check_prompts",
+        "check_layers",
         "sweep_windows",
         "transfer",
     }

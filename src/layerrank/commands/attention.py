@@ -12,6 +12,7 @@ from layerrank.commands.arguments import (
     add_model,
     add_prompt,
     add_shard,
+    json_object,
     new_file,
 )
 
@@ -33,6 +34,26 @@ def run_check_prompts(options: argparse.Namespace) -> None:
 
     settings = PromptSettings(options.family, options.instruction, options.query_span)
     write_json(options.output, check_prompts(options.candidates, options.model, settings, options.collection))
+
+
+def add_check_layers(parser: argparse.ArgumentParser) -> None:
+    add_model(parser)
+    parser.add_argument(
+        "--asked",
+        required=True,
+        type=json_object,
+        metavar="JSON",
+        help="windows and heads of a study, by the keys that say them",
+    )
+    parser.add_argument("--output", required=True, type=new_file, metavar="FILE", help="what the model has (.json)")
+
+
+def run_check_layers(options: argparse.Namespace) -> None:
+    """Hold the windows and heads that a study names against a model's configuration, before any GPU is asked for."""
+    from layerrank.core.files import write_json
+    from layerrank.models.checks import check_layers
+
+    write_json(options.output, check_layers(options.model, options.asked))
 
 
 def add_extract_attention(parser: argparse.ArgumentParser) -> None:

