@@ -349,6 +349,18 @@ def test_latency_writes_the_whole_and_what_is_loaded() -> None:
     assert figure.texts[0].get_text().startswith("3 queries in 5 rounds")
 
 
+def test_latency_writes_stages_too_short_to_be_seen_and_counts_one_query() -> None:
+    own = ("median", "low", "high", "rounds", "queries", "layers", "mib")
+    rows = [("x-attention", "tokenise", 0.001, 0.001, 0.002, 1, 1, 1, np.nan)]
+    rows += [("x-attention", "prefill", 3.0, 2.0, 4.0, 1, 1, 1, np.nan)]
+    figure = draw_latency(pd.DataFrame(rows, columns=["system", "stage", *own]))
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["prefill"]
+    assert figure.axes[0].texts[0].get_text() == "3 s\n1 layer\ntokenise 0.001 s"
+    assert figure.texts[0].get_text().startswith("1 query in 1 round ·")
+    assert figure.axes[0].get_xlim()[1] == pytest.approx(1.04 * 4.0)
+
+
 def test_names_have_the_look_of_their_mechanism_and_framework() -> None:
     assert style.look_of("setwise3bubble-likelihood") == style.Look("setwise", "likelihood")
     assert style.look_of("listwise-attention-selected-label-free") == style.Look("listwise", "attention")

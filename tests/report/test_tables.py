@@ -233,6 +233,30 @@ def test_effectiveness_marks_and_bolds_what_it_should():
     assert any("Holm" in note and "2 tests" in note for note in table.notes)
 
 
+def test_a_measure_that_no_system_changes_is_said_and_not_shown():
+    table = means(measures=("nDCG@10",))
+    recall = means(measures=("R@15",)).assign(mean=0.7274, low=0.6, high=0.8)
+    found = results(pd.concat([table, recall]), measures=("nDCG@10", "R@15"))
+    shown = effectiveness.effectiveness_table(found, ["nDCG@10", "R@15"], "base")
+    assert [column.title for column in shown.columns][1] == "nDCG@10" and not any(
+        "R@15" in c.name for c in shown.columns
+    )
+    assert "Not shown: R@15, which is 0.727 for every system." in shown.notes
+    alone = effectiveness.effectiveness_table(results(recall, measures=("R@15",)), ["R@15"], "base")
+    assert alone.columns[1].title == "R@15"
+
+
+def test_controls_are_greyed_out_and_marks_say_where_nothing_can_be_shown():
+    systems = {"bm25": 0.4, "listwise-attention-all": 0.5, "random": 0.9, "ceiling": 0.95}
+    table = means(systems=systems)
+    tests = comparisons(table).assign(p_attainable=0.25)
+    found = effectiveness.Results.of(table, tests, ["nDCG@10"], "base", effectiveness.Marks())
+    shown = effectiveness.effectiveness_table(found, ["nDCG@10"], "base")
+    assert [line.aside for line in shown.sections[0].rows] == [False, False, True, True]
+    assert not cells(shown)["Control: random order"][0].bold
+    assert any("whatever the data are, for cranfield (10 queries, p ≥ 0.25)" in note for note in shown.notes)
+
+
 @pytest.mark.parametrize(("p", "marks"), [(0.2, {}), (0.01, {"test": "t-test"}), (0.01, {"alpha": 0.001})])
 def test_nothing_is_marked_without_significance(p, marks):
     table = effectiveness.effectiveness_table(results(means(), p, **marks), ["nDCG@10"], "base")

@@ -227,3 +227,9 @@ def test_the_explorer_shows_orders_of_the_same_candidates(two):
     assert paths.explorers == two.every("<results>/explorer/{collection}/{model}.html")
     off = replace(two.study, config=config | {"explorer": {"queries": 0, "chosen": "changed"}})
     assert Paths(off, BASE, two.cache).explorers == []
+
+
+def test_published_figures_are_shown_where_there_are_some(two):
+    assert not two.has_published and not any("published" in path for path in two.tables)
+    study = paths(collections=["bright-theoremqa-theorems"], models=["qwen3-0.6b"], leave_out=[], passages={})
+    assert study.has_published and any("published" in path for path in study.tables)

@@ -42,7 +42,7 @@ GROUPS: Mapping[str, Mapping[str, Subcommand]] = {
     "attention": {
         "check-prompts": Subcommand("attention", "refuse prompts that a model's context cannot hold"),
         "check-layers": Subcommand("attention", "refuse windows and heads that a model does not have"),
-        "extract-attention": Subcommand("attention", "read and store the attention of every layer, once a query"),
+        "extract-attention": Subcommand("attention", "read and store the attention of every layer, once per query"),
     },
     "layers": {
         "layer-profile": Subcommand("layers", "measure each layer by itself"),

@@ -67,7 +67,7 @@ def add_extract_attention(parser: argparse.ArgumentParser) -> None:
 
 
 def run_extract_attention(options: argparse.Namespace) -> None:
-    """Read the attention of every layer for each query of a candidates file, in one forward pass a query; resumable."""
+    """Read the attention of every layer for each query of a candidates file, one pass per query; resumable."""
     from layerrank.attention.extract import extract
     from layerrank.prompts.icr import PromptSettings
     from layerrank.study.code import code_digest

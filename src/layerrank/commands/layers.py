@@ -55,7 +55,7 @@ def add_sweep_windows(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--measure", required=True, metavar="MEASURE", help="in ir_measures' syntax, such as nDCG@10")
     add_strategy(parser)
     add_workers(parser)
-    parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="Arrow file, a record a query")
+    parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="Arrow file, a record per query")
     parser.add_argument("--table", type=new_file, required=True, metavar="FILE", help="TSV of means, a row a window")
 
 
@@ -123,7 +123,7 @@ def add_score_heads(parser: argparse.ArgumentParser) -> None:
     add_signal(parser)
     add_qrels(parser)
     add_workers(parser)
-    parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="Arrow file, a record a query")
+    parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="Arrow file, a record per query")
 
 
 def run_score_heads(options: argparse.Namespace) -> None:

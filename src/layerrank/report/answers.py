@@ -122,7 +122,7 @@ def mechanisms(
     """
     columns = (
         Column("Framework"),
-        *(Column(name, ".3f", group=measure, detail="forward passes a query") for name in MECHANISMS),
+        *(Column(name, ".3f", group=measure, detail="forward passes per query") for name in MECHANISMS),
         Column("from likelihood", SIGNED, group="Attention’s difference", detail="95 % interval"),
         Column("from generation", SIGNED, group="Attention’s difference", detail="95 % interval"),
     )
@@ -179,7 +179,7 @@ def mechanisms(
     )
     notes = (
         f"↑ ↓: attention better or worse; {_said(marks)} over {_sizes(tests)} comparisons of a collection and model.",
-        "Below a mean: forward passes a query. A dash: a cell that this study leaves out.",
+        "Below a mean: forward passes per query. A dash: a cell that this study leaves out.",
     )
     return Answer(
         "How does attention compare with generation and likelihood, framework by framework?",
@@ -211,7 +211,7 @@ def windows(
         Column("from all layers", SIGNED, detail="95 % interval"),
         Column("p, corrected", P_VALUE),
         Column("work, %", ".0f", group="Of all layers"),
-        Column("seconds, %", ".0f", group="Of all layers"),
+        *([Column("seconds, %", ".0f", group="Of all layers")] if len(latencies) else []),
     )
     sections, statements, kinds = [], [], []
     tests = _tests(comparisons, frames.OF_WINDOWS, measure, variant)
@@ -222,11 +222,12 @@ def windows(
             continue
         timed = _seconds(latencies[(latencies["collection"] == collection) & (latencies["model"] == model)])
         every = own[ALL_LAYERS]
-        rows = [row(["all layers", every, Cell(), Cell(), 100.0, 100.0 if ALL_LAYERS in timed else None])]
+        clock = [100.0 if ALL_LAYERS in timed else None] if len(latencies) else []
+        rows = [row(["all layers", every, Cell(), Cell(), 100.0, *clock])]
         for name in whole_list_windows(own):
             one = tests.get((collection, model, ALL_LAYERS, name))
             share = 100 * work[collection, model, name] / work[collection, model, ALL_LAYERS]
-            seconds = 100 * timed[name] / timed[ALL_LAYERS] if name in timed and ALL_LAYERS in timed else None
+            seconds = [100 * timed[name] / timed[ALL_LAYERS] if name in timed and ALL_LAYERS in timed else None]
             changed = (
                 Cell(one["difference"], marks=marks.of(one), detail=interval(one["low"], one["high"], SIGNED))
                 if one
@@ -234,14 +235,16 @@ def windows(
             )
             p = Cell(one[TESTS[marks.test][0]]) if one else Cell()
             label = window_label(parse_system(name).window)
-            rows.append(row([label, own[name], changed, p, share, seconds], aside=one is None))
+            rows.append(
+                row([label, own[name], changed, p, share, *(seconds if len(latencies) else [])], aside=one is None)
+            )
             if one and rule_of(parse_system(name).window):
                 kinds.append(_kind(one, marks))
                 statements.append(_saved(f"{model} on {collection}: the {label}", share, one, kinds[-1]))
         for name in (name for name in timed if name not in own):
             label = f"{window_label(parse_system(name).window)} (timed only)"
-            seconds = 100 * timed[name] / timed[ALL_LAYERS] if ALL_LAYERS in timed else None
-            rows.append(row([label, None, None, None, None, seconds]))
+            share_timed = 100 * timed[name] / timed[ALL_LAYERS] if ALL_LAYERS in timed else None
+            rows.append(row([label, None, None, None, None, share_timed]))
         first = f"BM25 {own[FIRST_STAGE]:.3f}" if FIRST_STAGE in own else ""
         sections.append(
             Section(f"{model} on {collection} · {_queries(means, collection)} queries · {first}", tuple(rows))
@@ -251,7 +254,7 @@ def windows(
         "That no loss is shown does not show that there is none.",
         "A window ends the forward pass at its last layer: those above are neither loaded nor run. "
         "Work is tokens × layers; seconds are those of the windows that the study times, from text to scores.",
-        "Set back: windows that an oracle chose on the test queries, an upper bound.",
+        "Greyed out: windows that an oracle chose on the test queries, an upper bound.",
     )
     few = statements if len(statements) <= 4 else _tallied(kinds)
     few += _blind([one for one in tests.values() if marks.blind(one)], marks)

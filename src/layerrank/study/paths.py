@@ -483,7 +483,7 @@ class Paths:
     def answer(self, name: str, category: str) -> str:
         """Output of a rule that answers one of the study's questions on a page."""
         path = f"<results>/answers/{name}.html"
-        return report(path, **self._shown("", f"answer_{name}", category, "the answer"))
+        return report(path, **self._shown("", f"answer_{name}", category, "★ the answer"))
 
     def _shown(self, path: str, caption: str, category: str, label: str) -> dict[str, Any]:
         """What the report says of an item: its caption and category, what it is, and the wildcards of its path."""
@@ -580,11 +580,28 @@ class Paths:
         ]
 
     @cached_property
+    def has_published(self) -> bool:
+        """Whether a figure is published of what the study measures."""
+        from layerrank.report.tables.published import published_figures
+
+        config = self.study.config
+        names = {*config["evaluation"]["measures"], *self.profile_measures}
+        return any(
+            figure.measure in names
+            and any(
+                collection == figure.collection and figure.model in ("", model)
+                for collection, model in self.study.pairs
+            )
+            for figure in published_figures()
+        )
+
+    @cached_property
     def tables(self) -> list[str]:
         """Every table of the report."""
         names = [
             *expand("{table}.{variant}", table=["effectiveness", "comparison"], variant=self.shown),
-            *["shape", "selection", "costs", "outcomes", "diagnostics", "audit", "published"],
+            *["shape", "selection", "costs", "outcomes", "diagnostics", "audit"],
+            *["published"] * self.has_published,
             *["grid"] * bool(self.study.config["systems"]["frameworks"]),
             *["sensitivity"] * bool(self.sensitivity),
             *expand("transfer/{name}", name=self.transferred),

@@ -27,6 +27,8 @@ from layerrank.report.figures.style import (
 STAGES = ("tokenise", "prefill", "decode", "score")
 ONCE = ("load",)
 TOTAL = "total"
+SEEN = 0.01
+"""Share of the longest bar below which a stage cannot be seen and is written instead."""
 
 
 def stage_colours(stages: Sequence[str]) -> dict[str, tuple[float, float, float, float]]:
@@ -36,24 +38,28 @@ def stage_colours(stages: Sequence[str]) -> dict[str, tuple[float, float, float,
 
 
 @styled
-def draw_latency(table: pd.DataFrame, *, unit: str = "seconds a query", title: str = "", subtitle: str = "") -> Figure:
-    """Stacked medians of the stages a system (`frames.LATENCY`, seconds), thin lines from `low` to `high`.
+def draw_latency(
+    table: pd.DataFrame, *, unit: str = "seconds per query", title: str = "", subtitle: str = ""
+) -> Figure:
+    """Stacked medians of a system's stages (`frames.LATENCY`, seconds), thin lines from `low` to `high`.
 
-    Beside a bar stand the stage `total`, which is measured as a whole, with its own spread, and what is done once
-    (`ONCE`). `layers` and `mib` (of `load` the weights, of `total` the rise while a query is ranked) are written where
-    the table has them, `rounds` and `queries` in the subtitle. Systems stand by rising time.
+    Beside the axes stand the stage `total`, which is measured as a whole, with its own spread, what is done once
+    (`ONCE`), the layers and memory that are loaded, and stages too short to be seen (`SEEN`). Systems stand by rising
+    time.
     """
-    if not subtitle and {"rounds", "queries"} <= set(table.columns) and len(table):
+    if not subtitle and len(table):
         rounds, queries = int(table["rounds"].max()), int(table["queries"].max())
-        subtitle = (
-            f"{queries} queries in {rounds} rounds · bars: median of the rounds · thin lines: lowest to highest round"
-        )
+        counted = f"{_counted(queries, 'query', 'queries')} in {_counted(rounds, 'round', 'rounds')}"
+        subtitle = f"{counted} · bars: median of the rounds · thin lines: lowest to highest round"
     stacked = table[~table["stage"].isin([*ONCE, TOTAL])]
     known = [stage for stage in STAGES if (stacked["stage"] == stage).any()]
     stages = [*known, *(stage for stage in dict.fromkeys(stacked["stage"]) if stage not in known)]
     sums = stacked.groupby("system")["median"].sum().sort_values(kind="stable")
+    longest = float(sums.max()) if len(sums) else 0.0
+    brief = [stage for stage in stages if stacked.loc[stacked["stage"] == stage, "high"].max() < SEEN * longest]
+    stages = [stage for stage in stages if stage not in brief]
     order = [str(name) for name in sums.index]
-    figure = new_figure(8.0, 0.95 + 0.4 * max(1, len(order)), title, subtitle)
+    figure = new_figure(8.6, 0.95 + 0.5 * max(1, len(order)), title, subtitle)
     axes = figure.add_subplot()
     axes.set_xlabel(f"{unit}, median")
     if not order:
@@ -61,9 +67,9 @@ def draw_latency(table: pd.DataFrame, *, unit: str = "seconds a query", title: s
         return figure
     colours = stage_colours(stages)
     cells = {(r["system"], r["stage"]): (r["median"], r["low"], r["high"]) for r in table.to_dict("records")}
+    edge = 0.0
     for row, name in enumerate(order):
         left = 0.0
-        edges: list[float] = []
         for i, stage in enumerate(stages):
             median, low, high = cells.get((name, stage), (np.nan, np.nan, np.nan))
             if not np.isfinite(median):
@@ -73,12 +79,16 @@ def draw_latency(table: pd.DataFrame, *, unit: str = "seconds a query", title: s
             if np.isfinite(low) and np.isfinite(high):
                 height = row + 0.44 * ((i + 0.5) / len(stages) - 0.5)
                 axes.hlines(height, left - median + low, left - median + high, color=INK, linewidth=0.9, zorder=3)
-                edges.append(left - median + high)
-        edge = max([left, *edges])
-        words = "\n".join(line for line in (_total(cells, name, left), _load(table[table["system"] == name])) if line)
-        place: dict[str, Any] = {"xytext": (5, 0), "textcoords": "offset points", "va": "center"}
-        axes.annotate(words, (edge, row), size=NOTE_SIZE - 0.5, color=GREY, linespacing=1.3, **place)
-    axes.set_xlim(0, 1.8 * float(max(sums.max(), table.loc[table["stage"].isin(stages), "high"].max(), 1e-12)))
+                edge = max(edge, left - median + high)
+            edge = max(edge, left)
+        own = table[table["system"] == name]
+        lines = (_total(cells, name, float(sums[name])), _load(own), _brief(own, brief))
+        place: dict[str, Any] = {"xytext": (8, 0), "textcoords": "offset points", "va": "center"}
+        axes.annotate(
+            "\n".join(line for line in lines if line), (1.0, row), xycoords=("axes fraction", "data"),
+            size=NOTE_SIZE - 0.5, color=GREY, linespacing=1.3, annotation_clip=False, **place,
+        )  # fmt: skip
+    axes.set_xlim(0, 1.04 * edge if edge > 0 else 1.0)
     axes.set_ylim(len(order) - 0.5, -0.5)
     axes.set_yticks(range(len(order)), ["\n".join(textwrap.wrap(label_of(name), 48)) for name in order])
     for label, name in zip(axes.get_yticklabels(), order, strict=True):
@@ -97,10 +107,20 @@ def _total(cells: dict[tuple[str, str], tuple[float, float, float]], name: str, 
     return text + (f" ({low:.3g}–{high:.3g} s)" if np.isfinite(low) and np.isfinite(high) else "")
 
 
+def _counted(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
+
+
+def _brief(rows: pd.DataFrame, stages: Sequence[str]) -> str:
+    """Stages too short to be seen, with their seconds."""
+    found = rows[rows["stage"].isin(stages)]
+    return ", ".join(f"{stage} {median:.2g} s" for stage, median in zip(found["stage"], found["median"], strict=True))
+
+
 def _load(rows: pd.DataFrame) -> str:
     """What a system loads: layers, memory and the time that loading takes."""
-    words = [f"{int(rows['layers'].max())} layers"] if "layers" in rows else []
-    if "mib" in rows and rows["mib"].notna().any():
+    words = [_counted(int(rows["layers"].max()), "layer", "layers")]
+    if rows["mib"].notna().any():
         words.append(f"{rows['mib'].sum():,.0f} MiB")
     once = rows[rows["stage"].isin(ONCE)]
     words += [f"{stage} {median:.3g} s" for stage, median in zip(once["stage"], once["median"], strict=True)]

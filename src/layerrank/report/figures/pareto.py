@@ -33,13 +33,13 @@ from layerrank.report.figures.style import (
 )
 
 COST_LABELS = {
-    "seconds": "seconds a query",
-    "prompt_tokens": "prompt tokens a query",
-    "generated_tokens": "generated tokens a query",
-    "layer_tokens": "tokens × layers a query",
-    "forward_passes": "forward passes a query",
-    "groups": "comparisons a query",
-    "flops": "floating-point operations a query",
+    "seconds": "seconds per query",
+    "prompt_tokens": "prompt tokens per query",
+    "generated_tokens": "generated tokens per query",
+    "layer_tokens": "tokens × layers per query",
+    "forward_passes": "forward passes per query",
+    "groups": "comparisons per query",
+    "flops": "floating-point operations per query",
 }
 
 
@@ -94,8 +94,8 @@ def _draw_points(axes: Axes, part: pd.DataFrame, cost: str) -> None:
     for value in part.loc[part["system"] == FIRST_STAGE, "mean"]:
         axes.axhline(float(value), color=GREY, linewidth=1.0, linestyle=(0, (2.5, 1.5)), zorder=1)
         axes.annotate(
-            "BM25", (0, float(value)), xycoords=("axes fraction", "data"), xytext=(3, 2), textcoords="offset points",
-            size=NOTE_SIZE, color=GREY, ha="left",
+            "BM25", (1, float(value)), xycoords=("axes fraction", "data"), xytext=(3, 0), textcoords="offset points",
+            size=NOTE_SIZE, color=GREY, ha="left", va="center", annotation_clip=False,
         )  # fmt: skip
     points = part[_drawable(part, cost)]
     axes.set_ylim(value_limits([*part["mean"], *points["low"], *points["high"]]))
@@ -134,8 +134,8 @@ def _point_label(name: str) -> str:
 
 
 _OFFSETS = [
-    (dx * far, dy * far, ha, va)
-    for far in (1.0, 1.9)
+    (far, dx * far, dy * far, ha, va)
+    for far in (1.0, 1.9, 3.2)
     for dx, dy, ha, va in (
         (6, 0, "left", "center"), (-6, 0, "right", "center"), (0, 7, "center", "bottom"), (0, -7, "center", "top"),
         (5, 5, "left", "bottom"), (5, -5, "left", "top"), (-5, 5, "right", "bottom"), (-5, -5, "right", "top"),
@@ -144,12 +144,19 @@ _OFFSETS = [
 
 
 def _label_points(axes: Axes, points: pd.DataFrame, cost: str) -> None:
-    """Write each point's label in the first of some places where it covers no point and no other label."""
+    """Write each point's label where it covers least: no point and no other label if it can, few bars and steps."""
     figure = axes.get_figure(root=True)
     if figure is None or points.empty:
         return
     centres = axes.transData.transform(points[[cost, "mean"]].to_numpy(dtype=float))
     taken = [Bbox.from_extents(x - 5, y - 5, x + 5, y + 5) for x, y in centres]
+    lines = [
+        _box_of(axes, x, low, high) for x, low, high in zip(points[cost], points["low"], points["high"], strict=True)
+    ]
+    steps = [line for line in axes.get_lines() if line.get_drawstyle() == "steps-post"]
+    for line in steps:
+        ends = axes.transData.transform(np.column_stack([line.get_xdata(), line.get_ydata()]))
+        lines += [Bbox.from_extents(x, y - 1.5, further, y + 1.5) for (x, y), (further, _) in itertools.pairwise(ends)]
     frame = axes.get_window_extent()
     halo = [withStroke(linewidth=2.2, foreground="white")]
     for (name, x, y), own in zip(
@@ -159,7 +166,7 @@ def _label_points(axes: Axes, points: pd.DataFrame, cost: str) -> None:
         if not text:
             continue
         best: tuple[float, Text, Bbox] | None = None
-        for dx, dy, ha, va in _OFFSETS:
+        for far, dx, dy, ha, va in _OFFSETS:
             label = axes.annotate(
                 text,
                 (x, y),
@@ -171,10 +178,12 @@ def _label_points(axes: Axes, points: pd.DataFrame, cost: str) -> None:
                 va=va,
                 zorder=5,
                 path_effects=halo,
+                arrowprops={"arrowstyle": "-", "lw": 0.6, "color": GREY, "shrinkB": 4} if far > 1 else None,
             )
             box = label.get_window_extent()
             others = itertools.chain(taken[:own], taken[own + 1 :])
             clash = sum(_overlap(box, other) for other in others) + 2 * (box.width * box.height - _overlap(box, frame))
+            clash += 0.5 * sum(_overlap(box, line) for line in lines)
             if best is not None and clash >= best[0]:
                 label.remove()
                 continue
@@ -185,6 +194,12 @@ def _label_points(axes: Axes, points: pd.DataFrame, cost: str) -> None:
                 break
         if best is not None:
             taken.append(best[2])
+
+
+def _box_of(axes: Axes, x: float, low: float, high: float) -> Bbox:
+    """The pixels that an interval's bar takes."""
+    (left, bottom), (_, top) = axes.transData.transform([(x, low), (x, high)])
+    return Bbox.from_extents(left - 1, bottom, left + 1, top)
 
 
 def _overlap(one: Bbox, other: Bbox) -> float:

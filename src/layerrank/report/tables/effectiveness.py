@@ -30,9 +30,9 @@ VALUES: Mapping[str, str] = {
     "differences": "difference from the baseline in means over all judged queries",
 }
 BOUNDS = (
-    "Set back, neither tested nor compared for the best: controls, which know nothing of relevance (equal scores, with "
-    "ties in input order; the mean over 1,000 random orders; the passage nearest the query first), and upper bounds, "
-    "which have seen the judgements of the test queries (the ideal order; windows chosen by an oracle)."
+    "Greyed out, neither tested nor compared for the best: controls, which know nothing of relevance (equal scores, "
+    "with ties in input order; the mean over 1,000 random orders; the passage nearest the query first), and upper "
+    "bounds, which have seen the judgements of the test queries (the ideal order; windows chosen by an oracle)."
 )
 
 Record = dict[str, Any]
@@ -137,6 +137,11 @@ class Results:
         none = f" Nothing can be shown, whatever the data are, for {', '.join(listed)}." if blind else ""
         return self.marks.note({record["tests"] for record in tests}) + none
 
+    def equal(self, measure: str) -> float | None:
+        """The value of a measure that no system changes, such as recall at the depth of the candidates; else None."""
+        found = {f"{record['mean']:{FORM}}" for key, record in self.means.items() if key[2] == measure}
+        return float(found.pop()) if len(found) == 1 and len(self.means) > 1 else None
+
     def queries(self, values: str) -> str:
         """How many queries stand behind a mean, by collection."""
         first = {record["collection"]: record for record in self.means.values()}
@@ -159,6 +164,8 @@ def effectiveness_table(results: Results, measures: Sequence[str], variant: str,
     """
     if values not in VALUES:
         raise UserError(f"values {values!r}: known: {', '.join(VALUES)}")
+    equal = {measure: results.equal(measure) for measure in measures}
+    measures = [measure for measure in measures if equal[measure] is None] or list(measures)
     columns = _columns(results, measures, values)
     sections = tuple(
         Section(
@@ -195,6 +202,8 @@ def effectiveness_table(results: Results, measures: Sequence[str], variant: str,
             f"Where a relevant passage was retrieved: {VALUES['with-relevant-candidate']} "
             f"({results.queries('with-relevant-candidate')})."
         )
+    left_out = {measure: level for measure, level in equal.items() if measure not in measures}
+    notes += [f"Not shown: {measure}, which is {level:{FORM}} for every system." for measure, level in left_out.items()]
     if several:
         notes.append("Mean: over collections, unweighted; nothing is tested over collections pooled.")
     notes.append(BOUNDS)
@@ -230,7 +239,7 @@ def grid_table(results: Results, measure: str, variant: str) -> Table:
     if any(cell.value is None for section in sections for line in section.rows for cell in line.cells):
         notes.append("A dash: not part of this study.")
     if any(line.aside for section in sections for line in section.rows):
-        notes.append("Set back: windows that an oracle chose on the test queries, an upper bound.")
+        notes.append("Greyed out: windows that an oracle chose on the test queries, an upper bound.")
     own = "" if variant == "base" else f", variant {variant}"
     return Table(f"Frameworks and mechanisms: {measure}{own}", columns, tuple(sections), tuple(notes))
 

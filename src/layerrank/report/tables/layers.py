@@ -58,7 +58,7 @@ def selection_table(selections: Sequence[Selection]) -> Table:
         f"Selected: mean {', '.join(measures)} over all judged queries, each under the window that was chosen for it "
         "without its judgements. Oracle: the best single window on those same queries. Regret: what the choice lost "
         "against it; it is negative where folds chose better than any single window.",
-        "Set back: chosen on the test queries’ own judgements, an upper bound and no result.",
+        "Greyed out: chosen on the test queries’ own judgements, an upper bound and no result.",
     )
     return Table(
         f"Windows chosen: {', '.join(measures)}",

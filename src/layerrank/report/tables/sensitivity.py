@@ -50,7 +50,7 @@ def sensitivity_table(differences: pd.DataFrame, measure: str, variants: Setting
         "Ceiling: the variant’s mean under an ideal re-ranking; another depth or truncation has another ceiling.",
     ]
     if any(line.aside for section in sections for line in section.rows):
-        notes.append("Set back: mean, and smallest and largest, of the variants that differ in their seed alone.")
+        notes.append("Greyed out: mean, and smallest and largest, of the variants that differ in their seed alone.")
     if not sections:
         notes = ["This study has no variant that changes a setting."]
     return Table(f"Sensitivity: {measure}", columns, tuple(sections), tuple(notes))
