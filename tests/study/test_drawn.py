@@ -1,0 +1,110 @@
+"""Studies drawn from the schemas: each is refused in one line by key, or all that its rules ask for is there."""
+
+import functools
+import inspect
+import re
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+
+from hypothesis import HealthCheck, given, settings
+from support.drawn import drawn_studies
+
+from layerrank.core.errors import UserError
+from layerrank.core.systems import ALL_LAYERS
+from layerrank.core.windows import rule_of
+from layerrank.study import load, plan
+from layerrank.study.load import load_study
+from layerrank.study.paths import Paths
+from layerrank.study.plan import Job
+
+BASE = Path(__file__).parents[2]
+KEY = re.compile(r"^(config key|collections entry|models entry) \S")
+
+
+def wildcards(paths):
+    """Wildcards of every kind of job, one of each, by what its paths are of."""
+    for collection, model in paths.study.pairs:
+        pair = {"collection": collection, "model": model}
+        yield pair
+        for selection in paths.selections:
+            yield pair | {"selection": selection}
+        for variant in paths.variants:
+            yield pair | {"variant": variant}
+            for system in paths.systems[variant]:
+                yield pair | {"variant": variant, "system": system}
+                yield pair | {"variant": variant, "system": system, "shard": "0", "shards": "2"}
+    for transferred in paths.transferred:
+        kind, _, fixed = transferred.partition(".")
+        yield {"kind": kind, "fixed": fixed}
+
+
+NEEDS = {
+    "selection": ("selection_rule", "others", "other_sweeps"),
+    "system": (
+        "system",
+        "framework",
+        "mechanism",
+        "mechanism_settings",
+        "selection",
+        "shard_flags",
+        "failures_allowed",
+    ),
+    "variant": ("candidate_flags", "runs", "costs"),
+    "fixed": ("transfer_sweeps", "transfer_selections", "transfer_flags"),
+    "model": (
+        *("collection_entry", "collection_identity", "relevance_level", "model", "gpus", "prompt_flags", "signal"),
+        *("selections_of", "latency_selections", "title", "explored_signals", "explored_runs"),
+    ),
+}
+"""Functions of rules by the wildcard that they need besides those of a pair."""
+
+
+def check(paths):
+    """Everything that rules ask a study for, with what must hold between its parts."""
+    for name, value in inspect.getmembers(Paths):
+        if not name.startswith("_") and not inspect.isfunction(value):
+            getattr(paths, name)
+    patterns = {cached: paths.systems_where(cached=cached) for cached in (True, False)}
+    for names in wildcards(paths):
+        job = SimpleNamespace(**names)
+        for key, functions in NEEDS.items():
+            for function in functions if key in names else ():
+                found = getattr(paths, function)(job)
+                assert found is not None, function
+                for path in found if function.endswith("selections") or function == "selections_of" else ():
+                    assert Path(path).stem in paths.selections
+        if "system" in names and "shard" not in names:
+            path = f"/{names['variant']}/{names['system']}.txt"
+            made = [cached for cached, pattern in patterns.items() if re.search(rf"/{pattern}\.txt$", path)]
+            assert made == [paths.system(job).cached], path
+            window = paths.system(job).window or ""
+            assert (rule_of(window) is None) or rule_of(window) in paths.selections
+            if not made[0]:
+                plan.gpu_seconds(paths.study, Job("rerank_online", names))
+    meanings = Counter(name for runs in paths.systems.values() for name, run in runs.items() if not run.cached)
+    assert set(meanings.values()) <= {1}
+    assert all(runs[ALL_LAYERS].cached for runs in paths.systems.values())
+
+
+SEEN: Counter[str] = Counter()
+
+
+@settings(max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck))
+@given(drawn_studies())
+def draw(study):
+    try:
+        found = load_study(study, BASE)
+    except UserError as error:
+        SEEN["refused"] += 1
+        assert KEY.match(str(error)) and "\n" not in str(error), str(error)
+        return
+    SEEN["planned"] += 1
+    check(Paths(found, BASE, Path(found.config["cache"])))
+
+
+def test_a_study_that_the_schema_admits_is_whole_or_refused_by_key(monkeypatch):
+    for module, name in ((load, "read_mapping"), (load, "study_schema"), (load, "entry_schema")):
+        monkeypatch.setattr(module, name, functools.cache(getattr(module, name)))
+    draw()
+    assert SEEN["planned"] > SEEN["refused"] > 0, SEEN
