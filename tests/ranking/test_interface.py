@@ -24,6 +24,7 @@ from layerrank.core.records import Candidates, Passage, Query
 from layerrank.core.windows import LayerWindow
 from layerrank.ranking import passages as reading
 from layerrank.ranking.passages import read_passages
+from layerrank.ranking.reranker import middle
 from layerrank.ranking.results import Results
 
 TEXTS = ("air flows over a wing", "bread rises in an oven", "layers grow")
@@ -55,7 +56,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def reranker(model):
-    return layerrank.Reranker(model)
+    return layerrank.Reranker(model, "listwise")
 
 
 FRAME = pd.DataFrame({"docno": ["x", "y", "z"], "text": TEXTS, "lang": ["en", "fr", "de"]})
@@ -249,11 +250,9 @@ SETTINGS: list[tuple[dict[str, Any], str]] = [
     ({"model": 3}, "model: 3: expected a model folder"),
     ({"model": "no/such/folder"}, "no/such/folder: not a model folder"),
     ({"framework": "sorted"}, "framework: 'sorted': expected one of pointwise, pairwise, setwise, listwise"),
-    ({"framework": None}, "framework: None: expected one of"),
     ({"mechanism": "intuition"}, "mechanism: 'intuition': expected one of generation, likelihood, attention"),
     ({"mechanism": ["attention"]}, "mechanism: ['attention']: expected one of"),
     ({"instruction": "XX"}, "instruction: 'XX': expected one of QA, IE"),
-    ({"instruction": None}, "instruction: None: expected one of QA, IE"),
     ({"family": "gpt"}, "prompt family 'gpt': one of llama3"),
     ({"family": 3}, "family: 3: expected the name of a prompt family"),
     ({"query_span": "all"}, "query_span: 'all': expected one of instruction_to_end, query_only"),
@@ -268,11 +267,9 @@ SETTINGS: list[tuple[dict[str, Any], str]] = [
     ({"window": (-1, 1)}, "window: (-1, 1): expected 'all'"),
     ({"window": 1.0}, "window: 1.0: expected 'all'"),
     ({"window": True}, "window: True: expected 'all'"),
-    ({"window": None}, "window: None: expected 'all'"),
     ({"window": "1", "mechanism": "likelihood"}, "window '1': likelihood has no layer window"),
     ({"orders": 0}, "orders: 0 (int): expected a whole number from 1"),
     ({"orders": 2.0}, "orders: 2.0 (float): expected a whole number from 1"),
-    ({"orders": None}, "orders: None: expected a whole number from 1"),
     ({"orders": 2, "framework": "pointwise"}, "orders: 2: pointwise shows one passage at a time, expected 1"),
     ({"dtype": "float8"}, "dtype: 'float8': expected auto or one of float32, bfloat16, float16, fp32"),
     ({"dtype": torch.float64}, "dtype: torch.float64: expected auto or one of"),
@@ -308,6 +305,7 @@ def test_settings_that_cannot_be(model, changes, words):
     ("window", "expected"),
     [
         ("all", (0, 2)),
+        (None, (1, 1)),
         ("0-1", (0, 1)),
         ("L0-1", (0, 1)),
         ("L1", (1, 1)),
@@ -320,9 +318,17 @@ def test_settings_that_cannot_be(model, changes, words):
     ],
 )
 def test_windows_by_the_names_in_use(model, window, expected):
-    reranker = layerrank.Reranker(model, window=window)
+    reranker = layerrank.Reranker(model, "listwise", window=window)
     assert reranker.cell.windows == LayerWindow(*expected)
     assert reranker.decoder.loaded_layers == expected[1] + 1
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [(1, (0, 0)), (2, (0, 0)), (3, (1, 1)), (4, (1, 1)), (28, (9, 17)), (30, (10, 19)), (36, (12, 23))],
+)
+def test_the_middle_third_of_the_layers(layers, expected):
+    assert middle(layers) == LayerWindow(*expected)
 
 
 @pytest.mark.parametrize(
@@ -392,7 +398,8 @@ def test_results_are_a_sequence_and_a_frame(reranker):
 
 
 def test_what_is_shown_says_what_it_is(model, reranker):
-    assert repr(reranker) == "Reranker('tiny', listwise attention, all layers of 3, float32 on cpu)"
+    assert repr(reranker) == "Reranker('tiny', listwise attention, layer 1 of 3, float32 on cpu)"
+    assert repr(layerrank.Reranker(model)) == "Reranker('tiny', pointwise likelihood qlm, float32 on cpu)"
     other = layerrank.Reranker(model, "setwise", window=(0, 1), orders=2, dtype="bf16")
     assert repr(other) == "Reranker('tiny', setwise attention, layers 0–1 of 3, 2 orders, bfloat16 on cpu)"
     assert repr(layerrank.Reranker(model, "pointwise", "likelihood")) == (
@@ -446,6 +453,46 @@ def test_a_bar_over_many_queries(reranker, capsys):
     reranker.rank_many(queries)
     reranker.rank("lift", TEXTS)
     assert capsys.readouterr().err == ""  # no terminal
+
+
+def test_told_nothing_each_passage_stands_for_itself(model):
+    reranker = layerrank.Reranker(model)
+    scores = {text: reranker.rank("what is lift", [text])[0].score for text in TEXTS}
+    expected = sorted(TEXTS, key=lambda text: -scores[text])
+    for texts in itertools.permutations(TEXTS):
+        results = reranker.rank("what is lift", texts)
+        assert [result.text for result in results] == expected
+        assert [result.score for result in results] == pytest.approx([scores[text] for text in expected], abs=1e-4)
+    decoder = reranker.decoder
+    for text, score in scores.items():  # Σ log p of the query's tokens after the prompt, by the model itself
+        prompt = f"<|im_start|>user\nPassage: {text}\nPlease write a question based on this passage.<|im_end|>\n"
+        prompt += "<|im_start|>assistant\n"
+        before, whole = (
+            decoder.tokenizer(each, add_special_tokens=False)["input_ids"] for each in (prompt, prompt + "what is lift")
+        )
+        with torch.inference_mode():
+            logits = decoder.causal(input_ids=torch.tensor([whole])).logits[0].log_softmax(-1)
+        own = sum(float(logits[place - 1, whole[place]]) for place in range(len(before), len(whole)))
+        assert whole[: len(before)] == before and score == pytest.approx(own, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("said", "cell"),
+    [
+        ({}, ("pointwise", "likelihood")),
+        ({"dtype": "bf16", "batch_tokens": 512}, ("pointwise", "likelihood")),
+        ({"framework": "setwise"}, ("setwise", "attention")),
+        ({"mechanism": "likelihood"}, ("listwise", "likelihood")),
+        ({"window": 1}, ("listwise", "attention")),
+        ({"orders": 1}, ("listwise", "attention")),
+        ({"instruction": "QA"}, ("listwise", "attention")),
+        ({"family": "qwen"}, ("listwise", "attention")),
+        ({"framework_settings": {"size": 2}}, ("listwise", "attention")),
+    ],
+)
+def test_what_is_left_unsaid(model, said, cell):
+    reranker = layerrank.Reranker(model, **said)
+    assert (reranker.cell.framework, reranker.cell.mechanism) == cell
 
 
 # ---- orders

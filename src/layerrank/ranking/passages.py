@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from layerrank.core.errors import UserError
+from layerrank.core.formats import ID_FIELDS, TEXT_FIELDS
 from layerrank.core.records import Passage
 from layerrank.ranking.results import Result, Results
 
-TEXT_FIELDS = ("text", "contents", "content", "segment", "body", "passage", "abstract")
-ID_FIELDS = ("id", "_id", "docid", "doc_id", "docno", "pid", "passage_id", "corpus_id")
-TITLE_FIELD = "title"
+TEXTS, IDS = TEXT_FIELDS["document"], ID_FIELDS["document"]
+TITLE = "title"
 MOST = 100_000
 """Passages of one query; more of them is a collection, or an iterable without an end."""
 
@@ -92,7 +92,7 @@ def _each(passages: Any) -> Iterator[Given]:
     if hasattr(passages, "iloc"):
         yield from _table(passages)
     elif isinstance(passages, Mapping):
-        if any(isinstance(passages.get(name), str) for name in (*TEXT_FIELDS, TITLE_FIELD)):
+        if any(isinstance(passages.get(name), str) for name in (*TEXTS, TITLE)):
             raise UserError(f"passages: a lone passage, {_short(passages)}: expected a list of them")
         for place, (name, value) in enumerate(_items(passages.items(), "passages", "passages")):
             yield dataclasses.replace(_one(value, place), id=_id(name, f"passages[{place}]: id"))
@@ -128,7 +128,7 @@ def _one(value: Any, place: int, label: Any = None) -> Given:
     if isinstance(value, Result):
         return Given(value.id, value.text, value.title, value.passage, value.fields)
     if isinstance(value, Passage):
-        return _of_fields({"id": value.pid, "text": value.text, TITLE_FIELD: value.title}, value, where, fallback)
+        return _of_fields({"id": value.pid, "text": value.text, TITLE: value.title}, value, where, fallback)
     record = _record(value)
     if record is not None:
         return _of_fields(record, value, where, fallback)
@@ -144,9 +144,9 @@ def _record(value: Any) -> Mapping[str, Any] | None:
         return value
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
         fields = dict(value._asdict())
-        if not any(name in fields for name in TEXT_FIELDS) and hasattr(value, "default_text"):
+        if not any(name in fields for name in TEXTS) and hasattr(value, "default_text"):
             fields["text"] = value.default_text()  # ir_datasets' own idea of it, the title included
-            fields.pop(TITLE_FIELD, None)
+            fields.pop(TITLE, None)
         return fields
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
@@ -154,20 +154,20 @@ def _record(value: Any) -> Mapping[str, Any] | None:
 
 
 def _of_fields(record: Mapping[Any, Any], value: Any, where: str, fallback: Any) -> Given:
-    text_field = next((name for name in TEXT_FIELDS if name in record), None)
-    id_field = next((name for name in ID_FIELDS if name in record), None)
-    title = record.get(TITLE_FIELD)
+    text_field = next((name for name in TEXTS if name in record), None)
+    id_field = next((name for name in IDS if name in record), None)
+    title = record.get(TITLE)
     title = "" if title is None or _is_nan(title) else title
     if not isinstance(title, str):
         raise UserError(f"{where}: title: {_short(title)}: expected a text")
     if text_field is None and not title:
         names = ", ".join(map(str, record)) or "none"
-        raise UserError(f"{where}: fields {names}: expected a text in one of {', '.join(TEXT_FIELDS)}")
+        raise UserError(f"{where}: fields {names}: expected a text in one of {', '.join(TEXTS)}")
     text = "" if text_field is None else record[text_field]
     where_text = f"{where}: {text_field}"
     text = read_text(text, where_text) if not title or not isinstance(text, str) else _writable(text, where_text)
     own = None if id_field is None else _id(record[id_field], f"{where}: {id_field}")
-    used = (text_field, id_field, TITLE_FIELD)
+    used = (text_field, id_field, TITLE)
     return Given(
         fallback if own is None else own,
         text,
@@ -186,10 +186,9 @@ def _table(table: Any) -> Iterator[Given]:
     names = list(table.columns)
     if len(set(names)) != len(names):
         raise UserError(f"passages: column {max(names, key=names.count)!r} comes twice")
-    if not any(name in names for name in (*TEXT_FIELDS, TITLE_FIELD)):
+    if not any(name in names for name in (*TEXTS, TITLE)):
         raise UserError(
-            f"passages: columns {', '.join(map(str, names)) or 'none'}: expected a text in one of "
-            + ", ".join(TEXT_FIELDS)
+            f"passages: columns {', '.join(map(str, names)) or 'none'}: expected a text in one of " + ", ".join(TEXTS)
         )
     for place, (label, row) in enumerate(zip(table.index, table.to_dict("records"), strict=True)):
         yield _one(row, place, _label(label))

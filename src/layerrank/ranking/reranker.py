@@ -12,7 +12,6 @@ A model is a folder of transformers: safetensors, configuration, tokenizer.
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,8 +19,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
-import numpy.typing as npt
-from scipy import stats
 from tqdm import tqdm
 
 from layerrank.attention.probe import Probe
@@ -31,6 +28,7 @@ from layerrank.core.records import Candidates, Cost, Query
 from layerrank.core.windows import LayerWindow, window_label
 from layerrank.models.decoder import device_named, dtype_named, load_config, load_decoder, load_tokenizer
 from layerrank.prompts.icr import INSTRUCTIONS, QUERY_SPANS, PromptSettings, family_named, fitting_family
+from layerrank.ranking import averaging
 from layerrank.ranking.cells import MECHANISMS, Cell
 from layerrank.ranking.engine import Engine, check_failures
 from layerrank.ranking.frameworks import KINDS, WHOLE
@@ -64,18 +62,22 @@ def _raises_value_errors(function: Callable[_P, _R]) -> Callable[_P, _R]:
 class Reranker:
     """Ranks passages for queries with one framework and one mechanism.
 
+    Told neither these nor anything that belongs to one of them, it ranks by the query's likelihood given each passage
+    by itself (`pointwise`, `likelihood`, prompt `qlm`): the best cell for small models, and no order plays a part in
+    it (docs/python.md has the numbers). Told one of them, the other is `listwise` or `attention`.
+
     Args:
         model: Model folder.
         framework: `pointwise`, `pairwise`, `setwise` or `listwise`.
         mechanism: `generation`, `likelihood` or `attention`.
         window: Attention: layers, `all`, `"10-13"`, `(10, 13)` or `12`; 0-based, both ends included. Layers above are
-            not loaded.
+            not loaded. By default the middle third of them; with `heads` all.
         heads: Attention: only these heads: a published set by name (`core-llama-3.1-8b`), a file of `choose-heads`, of
             QRHead or of CoRe, `"13-18,14-1"` or [(13, 18), …]. Layers above the deepest one are not loaded.
-        orders: In how many orders the model reads the passages of a query. 1: the order given, best first. From 2 on
-            the order given plays no part: orders are drawn from the texts themselves, every second one the reverse of
-            the one before, and a passage's score is the mean of its standardised scores (semantics.md §8). Costs so
-            many times as much, which is in the results' cost.
+        orders: In how many orders the model reads the passages of a query. 1 (the default): the order given, best
+            first, which says much to a small model. From 2 on the order given plays no part: orders are drawn from the
+            texts themselves, every second one the reverse of the one before, and a passage's score is the mean of its
+            standardised scores (semantics.md §8). Costs so many times as much, which is in the results' cost.
         framework_settings: Such as `{"c": 3, "k": 10}`; listwise attention takes the whole list at once by default.
         mechanism_settings: Such as `{"strategy": "query_last"}` or `{"prompt": "qlm"}`.
         family: Attention: prompt family; by default the first one that fits the model's chat template.
@@ -97,16 +99,16 @@ class Reranker:
     def __init__(
         self,
         model: str | os.PathLike[str],
-        framework: str = "listwise",
-        mechanism: str = "attention",
-        window: str | int | LayerWindow | Sequence[int] = "all",
+        framework: str | None = None,
+        mechanism: str | None = None,
+        window: str | int | LayerWindow | Sequence[int] | None = None,
         *,
         heads: Any = None,
-        orders: int = 1,
+        orders: int | None = None,
         framework_settings: Mapping[str, Any] | None = None,
         mechanism_settings: Mapping[str, Any] | None = None,
         family: str | None = None,
-        instruction: str = "IE",
+        instruction: str | None = None,
         query_span: str | None = None,
         dtype: Any = "auto",
         device: Any = None,
@@ -116,25 +118,32 @@ class Reranker:
         if not isinstance(model, (str, os.PathLike)):
             raise UserError(f"model: {model!r}: expected a model folder")
         folder = Path(model)
+        told = (
+            framework,
+            mechanism,
+            window,
+            heads,
+            orders,
+            framework_settings,
+            mechanism_settings,
+            family,
+            instruction,
+            query_span,
+        )
+        if all(each is None for each in told):
+            framework, mechanism, mechanism_settings = "pointwise", "likelihood", {"prompt": "qlm"}
+        framework = "listwise" if framework is None else framework
+        mechanism = "attention" if mechanism is None else mechanism
+        instruction = "IE" if instruction is None else instruction
         _one_of("framework", framework, KINDS)
         _one_of("mechanism", mechanism, MECHANISMS)
         _one_of("instruction", instruction, INSTRUCTIONS)
-        self.orders = whole_number(orders, "orders")
+        self.orders = 1 if orders is None else whole_number(orders, "orders")
         if framework == "pointwise" and self.orders > 1:
             raise UserError(f"orders: {orders!r}: pointwise shows one passage at a time, expected 1")
         place = device_named(device)
         dtype = dtype_named(dtype, place)
         own = _settings("framework_settings", framework_settings)
-        attention: dict[str, Any] = {}
-        if mechanism == "attention":
-            attention["windows"] = _window(window, int(load_config(folder).num_hidden_layers))
-            attention["family"] = fitting_family(load_tokenizer(folder)) if family is None else _family(family)
-            if query_span is not None:
-                _one_of("query_span", query_span, QUERY_SPANS)
-            if framework == "listwise":
-                own = {"size": WHOLE, **own}
-        elif window != "all":
-            raise UserError(f"window {window!r}: {mechanism} has no layer window")
         reading = _settings("mechanism_settings", mechanism_settings)
         if heads is not None:
             if mechanism != "attention":
@@ -142,6 +151,17 @@ class Reranker:
             if "heads" in reading:
                 raise UserError("heads: given twice, in mechanism_settings too")
             reading["heads"] = head_names(heads_named(heads))
+        attention: dict[str, Any] = {}
+        if mechanism == "attention":
+            chosen = "all" if window is None and reading.get("heads") is not None else window
+            attention["windows"] = _window(chosen, int(load_config(folder).num_hidden_layers))
+            attention["family"] = fitting_family(load_tokenizer(folder)) if family is None else _family(family)
+            if query_span is not None:
+                _one_of("query_span", query_span, QUERY_SPANS)
+            if framework == "listwise":
+                own = {"size": WHOLE, **own}
+        elif window is not None:
+            raise UserError(f"window {window!r}: {mechanism} has no layer window")
         self.cell = Cell(
             framework,
             mechanism,
@@ -165,7 +185,8 @@ class Reranker:
         """What the last call of `rank` or `rank_many` cost, query by query; a query's `qid` is its place."""
 
     def __repr__(self) -> str:
-        parts = [f"{self.cell.framework} {self.cell.mechanism}"]
+        prompt = self.cell.mechanism_settings.get("prompt")
+        parts = [f"{self.cell.framework} {self.cell.mechanism}{f' {prompt}' if prompt else ''}"]
         if isinstance(self.cell.windows, LayerWindow):
             window = self.cell.windows
             whole = window == LayerWindow(0, self.decoder.layers - 1)
@@ -188,9 +209,9 @@ class Reranker:
         Args:
             passages: An iterable of texts, of records with a text (mappings, named tuples, data classes) or of
                 (id, text) pairs; a mapping id → passage; a pandas Series or DataFrame; or earlier `Results`. In the
-                order of the first stage, best first, or in any other. A record's text is in `text`, `contents`,
-                `content`, `segment`, `body`, `passage` or `abstract`, its title in `title`; ids and all other fields
-                come back with the results. The same passage or id twice is two passages.
+                order of the first stage, best first, or in any other. A record's text and id are in fields of the names
+                that collections use (core/formats), its title in `title`; ids and all other fields come back with the
+                results. The same passage or id twice is two passages.
             ids: One a passage, in place of their own.
             top_k: Only so many of the best come back; all passages are read.
 
@@ -282,7 +303,10 @@ class Reranker:
         self, queries: Sequence[tuple[str, Sequence[Given]]], top_k: int | None, progress: bool | None
     ) -> list[Results]:
         most = None if top_k is None else whole_number(top_k, "top_k")
-        orders = [_orders(query, given, self.orders) for query, given in queries]
+        orders = [
+            averaging.text_orders(query, [each.shown.content for each in given], self.orders)
+            for query, given in queries
+        ]
         rows = [
             _candidates(place, number, query, [given[index] for index in order])
             for place, (query, given) in enumerate(queries)
@@ -307,9 +331,9 @@ class Reranker:
             if len(done) == 1:
                 ranking, final = list(done[0].order.indices), scores[0]
             else:
-                final = _unshuffled(_standardised(scores), orders[place]).mean(axis=0)
-                scores = _unshuffled(scores, orders[place])
-                ranking = _by_score(final, scores.mean(axis=0), orders[place][0])
+                final = averaging.unshuffled(averaging.standardised(scores), orders[place]).mean(axis=0)
+                scores = averaging.unshuffled(scores, orders[place])
+                ranking = averaging.by_score(final, scores.mean(axis=0), orders[place][0])
             cost = _total(str(place), [each.cost for each in done])
             results.append(
                 Results(
@@ -320,7 +344,7 @@ class Reranker:
                     ),
                     cost,
                     len(done),
-                    _agreement(scores),
+                    averaging.agreement(scores),
                 )
             )
         self.costs = [each.cost for each in results]
@@ -362,56 +386,6 @@ def _candidates(place: int, number: int, query: str, given: Sequence[Given]) -> 
     )
 
 
-def _orders(query: str, given: Sequence[Given], count: int) -> list[list[int]]:
-    """Orders of the passages: the one given, or several that do not depend on it, each second one a reverse.
-
-    A shuffle is the order of digests of seed, query and passage, so the same passages come in the same orders however
-    they are brought.
-    """
-    if count == 1:
-        return [list(range(len(given)))]
-    orders: list[list[int]] = []
-    for seed in range((count + 1) // 2):
-        keys = [
-            hashlib.sha256("\0".join((str(seed), query, each.title, each.text)).encode()).digest() for each in given
-        ]
-        order = sorted(range(len(given)), key=keys.__getitem__)
-        orders += [order, order[::-1]]
-    return orders[:count]
-
-
-def _standardised(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """float64[orders, passages]: mean 0 and deviation 1 within each order; 0 where all scores are equal."""
-    centred = scores - scores.mean(axis=1, keepdims=True) if scores.size else scores
-    deviation = centred.std(axis=1, keepdims=True) if scores.size else np.ones((len(scores), 1))
-    return np.divide(centred, deviation, out=np.zeros_like(centred), where=deviation > 0)
-
-
-def _unshuffled(scores: npt.NDArray[np.float64], orders: Sequence[Sequence[int]]) -> npt.NDArray[np.float64]:
-    """float64[orders, passages]: from the order that each row is of to the order given."""
-    found = np.empty_like(scores)
-    np.put_along_axis(found, np.array(orders, dtype=np.int64).reshape(scores.shape), scores, axis=1)
-    return found
-
-
-def _by_score(final: npt.NDArray[np.float64], raw: npt.NDArray[np.float64], order: Sequence[int]) -> list[int]:
-    """Passages by falling score; equal ones by the mean of the raw scores, then by their place in the first order.
-
-    Of two passages standardised scores are ±1 whatever they were: where the orders disagree, raw scores decide.
-    """
-    return sorted(order, key=lambda index: (-round(float(final[index]), 12), -float(raw[index])))
-
-
-def _agreement(scores: npt.NDArray[np.float64]) -> float | None:
-    """Mean Kendall τ between the rankings of all pairs of orders; None where there are no two, or no two passages."""
-    if len(scores) < 2 or scores.shape[1] < 2:
-        return None
-    pairs = [
-        float(stats.kendalltau(one, other).statistic) for place, one in enumerate(scores) for other in scores[:place]
-    ]
-    return float(np.mean(pairs)) if np.isfinite(pairs).all() else 0.0
-
-
 def _total(qid: str, costs: Sequence[Cost]) -> Cost:
     """The cost of one query over its orders; passages cut are those of one order."""
     outcomes: Counter[str] = Counter()
@@ -446,8 +420,15 @@ def _settings(name: str, settings: Any) -> dict[str, Any]:
     return dict(settings)
 
 
+def middle(layers: int) -> LayerWindow:
+    """The middle third of a model's layers: 10–19 of 30."""
+    return LayerWindow(layers // 3, max(layers // 3, 2 * layers // 3 - 1))
+
+
 def _window(window: Any, layers: int) -> LayerWindow:
-    """The layers that a window names, as text, as one layer or as (start, end)."""
+    """The layers that a window names, as text, as one layer or as (start, end); None: the middle ones."""
+    if window is None:
+        return middle(layers)
     parts = [window.start, window.end] if isinstance(window, LayerWindow) else window
     if isinstance(parts, (tuple, list)) and len(parts) == 2:
         text = "-".join(_layer(part, window) for part in parts)

@@ -95,6 +95,7 @@ class Results(Sequence[Result]):
 
     def __repr__(self) -> str:
         orders = "" if self.orders == 1 else f", {self.orders} orders"
+        orders += "" if self.agreement is None else f" (agreement {self.agreement:.2f})"
         lines = [f"Results for {_line(self.query)!r}: {len(self)} passages{orders}, {self.cost.seconds:.2f} s"]
         if self.results:
             width = max(len(str(result.id)) for result in self.results[:_SHOWN])
