@@ -160,7 +160,7 @@ class Reranker:
                 _one_of("query_span", query_span, QUERY_SPANS)
             if framework == "listwise":
                 own = {"size": WHOLE, **own}
-        elif window is not None:
+        elif window not in (None, "all"):
             raise UserError(f"window {window!r}: {mechanism} has no layer window")
         self.cell = Cell(
             framework,
