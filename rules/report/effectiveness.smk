@@ -67,11 +67,13 @@ rule effectiveness_table:
         "../../envs/analysis.yaml"
     params:
         marks=PATHS.marks,
+        caveats=PATHS.caveats,
         measures=CONFIG["evaluation"]["measures"],
         code=code_digest("effectiveness-table"),
     shell:
         "python -m layerrank effectiveness-table --means {input.means:q} --comparisons {input.comparisons:q}"
-        " --variant {wildcards.variant} {params.marks:q} --measures {params.measures:q} --outputs {output:q} 2> {log:q}"
+        " --variant {wildcards.variant} {params.marks:q} --measures {params.measures:q} {params.caveats:q}"
+        " --outputs {output:q} 2> {log:q}"
 
 
 rule comparison_table:

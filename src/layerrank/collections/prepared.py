@@ -30,12 +30,14 @@ COMMON = frozenset(
         "description",
         "label",
         "passage_words",
+        "judged_by",
+        "dated",
         "strict",
     }
 )
 """Keys that an entry of any source may have."""
 
-BESIDES = frozenset({"expected", "shards", "description", "label", "passage_words"})
+BESIDES = frozenset({"expected", "shards", "description", "label", "passage_words", "judged_by", "dated"})
 """Keys among them that a prepared collection does not depend on."""
 
 CHOICES: Mapping[str, tuple[Any, ...]] = {

@@ -55,6 +55,9 @@ def add_effectiveness_table(parser: argparse.ArgumentParser) -> None:
         default="means",
         help="what the cells hold (default: %(default)s)",
     )
+    parser.add_argument(
+        "--caveats", nargs="*", default=[], metavar="TEXT", help="what to know of judgements and models"
+    )
     _add_outputs(parser)
 
 
@@ -64,7 +67,10 @@ def run_effectiveness_table(options: argparse.Namespace) -> None:
 
     found = _results(options, options.measures)
     render.write(
-        effectiveness.effectiveness_table(found, options.measures, options.variant, options.values), options.outputs
+        effectiveness.effectiveness_table(
+            found, options.measures, options.variant, options.values, caveats=options.caveats
+        ),
+        options.outputs,
     )
 
 

@@ -83,6 +83,8 @@ NOT_SOURCE = (
     "mem_mb",
     "runtime",
     "label",
+    "released",
+    "lineage",
     "gpu_memory_gb",
     "size",
     "description",
@@ -101,3 +103,28 @@ def chosen_on(study: Study, selection: str, collection: str, model: str) -> list
     if isinstance(on, list):
         names = [name for name in on if name in names]
     return [name for name in names if name != collection] if on != "folds" else []
+
+
+def caveats(study: Study) -> list[str]:
+    """What to know of judgements and models before their figures are believed (semantics.md §10), a line each.
+
+    A model may have seen answers that were published before it came out; one may favour what a model of its lineage
+    judged. What the catalogues do not say is not guessed.
+    """
+    seen: dict[str, list[str]] = {}
+    kin = []
+    for collection, model in study.pairs:
+        judged, ranks = study.collections[collection], study.models[model]
+        dated, released = judged.get("dated", ""), ranks.get("released", "")
+        digits = min(len(dated), len(released))
+        if digits and dated[:digits] < released[:digits]:
+            seen.setdefault(f"{model} ({released})", []).append(f"{collection} ({dated})")
+        judge, lineage = judged.get("judged_by", ""), ranks.get("lineage")
+        if lineage and judge.lower().startswith(lineage.lower()):
+            kin.append(
+                f"{collection} was judged by {judge}, which {model} is kin to: it may favour what its kind prefers."
+            )
+    return kin + [
+        f"{model} came out after queries and judgements of {', '.join(names)}: it may have seen the answers."
+        for model, names in seen.items()
+    ]

@@ -139,7 +139,8 @@ class Paths:
     def collection_entry(self, wildcards: Wildcards) -> str:
         """All of a collection's entry but what only plans read."""
         entry = self.study.collections[wildcards.collection]
-        return as_json({key: value for key, value in entry.items() if key != "passage_words"})
+        besides = ("passage_words", "judged_by", "dated")
+        return as_json({key: value for key, value in entry.items() if key not in besides})
 
     def collection_identity(self, wildcards: Wildcards) -> str:
         """What a collection is made from: not how it is judged, split into jobs or named."""
@@ -457,6 +458,12 @@ class Paths:
         """What marks significance in tables."""
         tests = self.study.config["evaluation"]
         return flags({key: tests[key] for key in ("baseline", "test", "alpha")})
+
+    @cached_property
+    def caveats(self) -> list[str]:
+        """What to know of the judgements and models, below the table of means."""
+        found = settings.caveats(self.study)
+        return ["--caveats", *found] if found else []
 
     @cached_property
     def answer_tests(self) -> list[str]:

@@ -155,12 +155,14 @@ class Results:
         return "queries: " + ", ".join(counts)
 
 
-def effectiveness_table(results: Results, measures: Sequence[str], variant: str, values: str = "means") -> Table:
+def effectiveness_table(
+    results: Results, measures: Sequence[str], variant: str, values: str = "means", *, caveats: Sequence[str] = ()
+) -> Table:
     """Rows systems, columns collections (and measures), sections models where there are several.
 
     `values` is a key of `VALUES`. An unweighted mean over collections closes the table where there are several (a
     system that one of them lacks has none), else the mean over the published denominator. Raises `UserError` for
-    another kind of values.
+    another kind of values. `caveats` close the notes.
     """
     if values not in VALUES:
         raise UserError(f"values {values!r}: known: {', '.join(VALUES)}")
@@ -207,6 +209,7 @@ def effectiveness_table(results: Results, measures: Sequence[str], variant: str,
     if several:
         notes.append("Mean: over collections, unweighted; nothing is tested over collections pooled.")
     notes.append(BOUNDS)
+    notes += [f"Caution: {caveat}" for caveat in caveats]
     return Table(f"{title}: {', '.join(measures)} · {where} · {model}{own}", columns, sections, tuple(notes))
 
 
