@@ -40,6 +40,7 @@ onsuccess:
 rule all:
     default_target: True
     input:
+        expand("<results>/models/{model}.json", model=STUDY.models),
         PATHS.explorers,
         PATHS.answers,
         PATHS.figures,

@@ -23,6 +23,7 @@ rule check_prompts:
         " --model {input.model:q} {params.prompt:q} --output {output:q} 2> {log:q}"
 
 
+# No rule reads what it writes, so that a new window costs no signal; it comes before all that reads prompts.
 rule check_layers:
     input:
         model=PATHS.model,
@@ -30,7 +31,7 @@ rule check_layers:
         "<results>/models/{model}.json",
     log:
         "<logs>/check_layers/{model}.log",
-    priority: 70
+    priority: 80
     conda:
         "../envs/model.yaml"
     params:
@@ -45,7 +46,6 @@ rule extract_attention:
         candidates="<results>/{collection}/candidates/{variant}.jsonl.gz",
         model=PATHS.model,
         check="<results>/{collection}/{model}/prompts/{variant}.json",
-        layers=ancient("<results>/models/{model}.json"),
     output:
         "<results>/{collection}/{model}/attention/{variant}.shard-{shard}-of-{shards}.arrow",
     log:

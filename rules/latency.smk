@@ -6,7 +6,6 @@ rule measure_latency:
         candidates="<results>/{collection}/candidates/base.jsonl.gz",
         model=PATHS.model,
         check="<results>/{collection}/{model}/prompts/base.json",
-        layers=ancient("<results>/models/{model}.json"),
         selections=PATHS.latency_selections,
     output:
         "<results>/{collection}/{model}/latency.tsv",

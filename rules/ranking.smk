@@ -30,7 +30,6 @@ rule rerank_online:
         candidates="<results>/{collection}/candidates/{variant}.jsonl.gz",
         model=PATHS.model,
         check="<results>/{collection}/{model}/prompts/{variant}.json",
-        layers=ancient("<results>/models/{model}.json"),
         selection=PATHS.selection,
     output:
         run="<results>/{collection}/{model}/runs/{variant}/{system}.txt",
