@@ -17,6 +17,7 @@ include: "rules/first_stage.smk"
 include: "rules/models.smk"
 include: "rules/attention.smk"
 include: "rules/layers.smk"
+include: "rules/orders.smk"
 include: "rules/ranking.smk"
 include: "rules/evaluation.smk"
 include: "rules/latency.smk"
@@ -57,4 +58,7 @@ rule fetch:
 rule prompts:
     input:
         expand("<results>/models/{model}.json", model=STUDY.models),
-        every("<results>/{collection}/{model}/prompts/{variant}.json", PATHS.variants),
+        every(
+            "<results>/{collection}/{model}/prompts/{variant}.json",
+            PATHS.every_variant,
+        ),

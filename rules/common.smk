@@ -56,7 +56,7 @@ pathvars:
 wildcard_constraints:
     collection=one_of(STUDY.collections),
     model=one_of(STUDY.models),
-    variant=one_of(PATHS.variants),
+    variant=one_of(PATHS.every_variant),
     selection=one_of(PATHS.selections),
     system="[A-Za-z0-9_-]+",
     shard=r"\d+",

@@ -29,7 +29,7 @@ rule evaluate:
 
 rule aggregate:
     input:
-        every("<results>/{collection}/{model}/evaluation/{variant}.tsv", PATHS.variants),
+        PATHS.evaluations,
     output:
         "<results>/tables/means.tsv",
     log:
@@ -47,7 +47,7 @@ rule aggregate:
 
 rule compare:
     input:
-        every("<results>/{collection}/{model}/evaluation/{variant}.tsv", PATHS.variants),
+        PATHS.evaluations,
     output:
         "<results>/tables/comparisons.tsv",
     log:
@@ -83,7 +83,7 @@ rule summarise_costs:
 
 rule sensitivity:
     input:
-        every("<results>/{collection}/{model}/evaluation/{variant}.tsv", PATHS.variants),
+        PATHS.evaluations,
     output:
         "<results>/tables/differences.tsv",
     log:
@@ -93,9 +93,11 @@ rule sensitivity:
     params:
         seed=CONFIG["evaluation"]["seed"],
         resamples=CONFIG["evaluation"]["resamples"],
+        against=PATHS.held_against,
         code=code_digest("sensitivity"),
     shell:
-        "python -m layerrank sensitivity --evaluations {input:q} --seed {params.seed} --resamples {params.resamples}"
+        "python -m layerrank sensitivity --evaluations {input:q} --against {params.against:q}"
+        " --seed {params.seed} --resamples {params.resamples}"
         " --output {output:q} 2> {log:q}"
 
 

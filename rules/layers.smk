@@ -58,6 +58,7 @@ rule select_window:
         sweep="<results>/{collection}/{model}/layers/sweep.arrow",
         signal=PATHS.signal,
         others=PATHS.other_sweeps,
+        over_orders=PATHS.over_orders,
     output:
         "<results>/{collection}/{model}/windows/{selection}.json",
     log:
@@ -68,11 +69,12 @@ rule select_window:
     params:
         rule=PATHS.selection_rule,
         others=PATHS.of_others,
+        over_orders=PATHS.over_orders_flags,
         code=code_digest("select-window"),
     shell:
         "python -m layerrank select-window --name {wildcards.selection} --rule {params.rule:q}"
         " --collection {wildcards.collection} --model {wildcards.model} --sweep {input.sweep:q} --signal {input.signal:q} --others {params.others:q}"
-        " --workers {threads} --output {output:q} 2> {log:q}"
+        " {params.over_orders:q} --workers {threads} --output {output:q} 2> {log:q}"
 
 
 rule layer_shape:

@@ -48,6 +48,18 @@ def test_differences_by_hand():
     assert hidden["low"] < 0 < hidden["high"]
 
 
+def test_a_variant_against_another_than_the_base():
+    own = [*rows("grid", "setwise-generation", [0.2, 0.4]), *rows("grid-reversed", "setwise-generation", [0.5, 0.5])]
+    values = pd.concat([VALUES, pd.DataFrame(own, columns=frames.VALUES)])
+    values = values[values["variant"].isin(["base", "grid-reversed", "grid"]) & (values["system"] != "bm25")]
+    with pytest.raises(UserError, match="variant grid shares no query"):
+        sensitivity.sensitivity(values, seed=1, against={"grid-reversed": "grid"})
+    base = pd.DataFrame(rows("base", "setwise-generation", [0.2, 0.4]), columns=frames.VALUES)
+    table = sensitivity.sensitivity(pd.concat([values, base]), seed=1, against={"grid-reversed": "grid"})
+    found = table.set_index("variant").loc["grid-reversed"]
+    assert (found["base"], found["value"], found["difference"]) == pytest.approx((0.3, 0.5, 0.2))
+
+
 def test_variant_without_a_base_is_named():
     with pytest.raises(UserError, match="variant few shares no query"):
         sensitivity.sensitivity(VALUES[VALUES["variant"] == "few"], seed=1)

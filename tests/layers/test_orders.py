@@ -6,12 +6,11 @@ import pytest
 from support.signals import in_order, random_signal
 from support.stores import write_store
 
-from layerrank.attention.scores import MASKED, all_windows, passage_scores
+from layerrank.attention.scores import MASKED, all_windows, passage_scores, standardised
 from layerrank.core import frames
 from layerrank.core.errors import UserError
 from layerrank.core.windows import LayerWindow
 from layerrank.layers import calibration, orders, place, signals
-from layerrank.layers.place import standardised
 from layerrank.layers.sweep import sweep
 
 LAYERS = 3

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from layerrank.attention.scores import order_averaged, standardised
 from layerrank.layers import place
-from layerrank.layers.place import order_averaged, shares, stability, standardised
+from layerrank.layers.place import shares, stability
 
 
 def mixture(random, orders, passages, by_passage, by_place, rest):

@@ -183,6 +183,54 @@ def test_cross_validated_regret_by_hand():
     assert (selection.folds, selection.seed) == (2, 42)
 
 
+def over(values, qids):
+    """Means over orders of some of the queries."""
+    return Sweep(tuple(qids), np.asarray(values, dtype=np.float32), "nDCG@10", "query_last", LAYERS, len(values))
+
+
+def test_a_rule_over_orders_chooses_by_their_mean_and_not_by_the_base():
+    base, orders = constant({(0, 1): 1.0}), constant({(2, 3): 1.0})
+    for rule in ({"rule": "best", "folds": 3}, {"rule": "oracle"}):
+        plain = chosen(rule, base)
+        found = chosen({**rule, "orders": "all"}, base, over_orders=orders)
+        assert {str(entry.window) for entry in plain.windows} == {"L0-1"}
+        assert {str(entry.window) for entry in found.windows} == {"L2-3"}
+        assert found.selected == 0 and found.oracle == 1, "judged in the base's order, against the oracle there"
+    peaks = chosen({"rule": "peak", "folds": 3, "orders": "all"}, base, over_orders=constant({(2, 2): 1.0}))
+    assert {str(entry.window) for entry in peaks.windows} == {"L2-2"}
+
+
+def test_over_orders_a_fold_never_sees_its_own_queries():
+    values = np.random.default_rng(4).random((9, COUNT))
+    base = random_sweep(5)
+    rule, qids = {"rule": "best", "folds": 4, "orders": "all"}, list(base.qids[:18:2])
+    found = chosen(rule, base, over_orders=over(values, qids))
+    fold = folds_of(base.qids, 4, 42)
+    for number in range(4):
+        blank = np.where([[fold[qid] == number] for qid in qids], 0.0, values)
+        blank[:, 3] += np.array([fold[qid] == number for qid in qids]) * 1e3
+        again = chosen(rule, base, over_orders=over(blank, qids))
+        own = next(qid for qid in base.qids if fold[qid] == number)
+        assert again.of([own]) == found.of([own])
+
+
+def test_over_orders_of_other_collections():
+    others = {"a": constant({(1, 1): 0.5}), "b": constant({(1, 1): 0.2, (3, 3): 0.4})}
+    rule = {"rule": "best", "chosen_on": "others", "orders": "all"}
+    found = chosen(rule, constant({}), over_orders=constant({(0, 0): 9.0}), others=others)
+    assert {str(entry.window) for entry in found.windows} == {"L1-1"}
+
+
+def test_orders_that_do_not_serve_are_named():
+    rule = {"rule": "best", "orders": "all", "folds": 2}
+    with pytest.raises(UserError, match="no `orders`"):
+        chosen(rule, random_sweep(1))
+    with pytest.raises(UserError, match="query x"):
+        chosen(rule, random_sweep(1), over_orders=over(np.zeros((1, COUNT)), ["x"]))
+    with pytest.raises(UserError, match="one fold"):
+        chosen(rule, random_sweep(1), over_orders=over(np.zeros((1, COUNT)), ["q1"]))
+
+
 def test_other_collections_count_alike_whatever_their_size():
     large, small = constant({(0, 0): 0.4}, queries=50), constant({(1, 1): 0.6}, queries=2)
     own = constant({(3, 3): 1.0})

@@ -116,6 +116,23 @@ def rank(ranked: Signal | Sequence[str], scores: npt.ArrayLike) -> npt.NDArray[n
     return np.argsort(-values, kind="stable").astype(np.int64)
 
 
+def standardised(scores: Scores) -> Scores:
+    """Scores less their mean over their standard deviation (n) along the last axis, passages; NaN where all agree."""
+    from_mean = scores - scores.mean(axis=-1, keepdims=True)
+    deviation = np.sqrt(np.mean(from_mean**2, axis=-1, keepdims=True))
+    # Equal scores leave rounding behind, which must not be blown up to a variance of 1.
+    equal = deviation <= 1e-12 * np.abs(scores).max(axis=-1, keepdims=True, initial=0.0)
+    return np.divide(from_mean, deviation, out=np.full(scores.shape, np.nan), where=~equal)
+
+
+def order_averaged(scores: Scores) -> Scores:
+    """Mean over K orders of standardised scores: float64[K, …, N] → float64[…, N], passages in one order.
+
+    An order in which all passages score alike tells none from another and adds nothing.
+    """
+    return np.asarray(np.nan_to_num(standardised(scores)).mean(axis=0))
+
+
 def _scores(signal: Signal, windows: Bounds, strategy: str, heads: Heads | None) -> Scores:
     try:
         score = STRATEGIES[strategy]

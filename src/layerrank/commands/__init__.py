@@ -47,6 +47,8 @@ GROUPS: Mapping[str, Mapping[str, Subcommand]] = {
     "layers": {
         "layer-profile": Subcommand("layers", "measure each layer by itself"),
         "sweep-windows": Subcommand("layers", "measure every window of layers"),
+        "sweep-orders": Subcommand("layers", "measure every window under several input orders"),
+        "evaluate-orders": Subcommand("layers", "measure a study's windows over input orders, and two remedies"),
         "select-window": Subcommand(
             "layers", "choose windows by a rule, without the judgements that they are measured on"
         ),
@@ -95,6 +97,9 @@ GROUPS: Mapping[str, Mapping[str, Subcommand]] = {
         "plot-diagnostics": Subcommand("figures", "scores by place and by length"),
         "plot-latency": Subcommand("figures", "where the time of a query goes"),
         "plot-neighbours": Subcommand("figures", "how alike neighbouring layers rank"),
+        "plot-shares": Subcommand("figures", "what scores owe to passage and to place, by layer"),
+        "plot-stability": Subcommand("figures", "how stable windows are over input orders"),
+        "plot-slopes": Subcommand("figures", "windows from order to order"),
         "plot-transfer": Subcommand("figures", "what windows lose that were chosen elsewhere"),
     },
     "answers": {

@@ -108,6 +108,11 @@ def _below_folder(path: Path) -> Path:
     return path
 
 
+def pair(text: str) -> tuple[str, str]:
+    """Read `NAME=OTHER`, two names."""
+    return _named(text, "NAME=OTHER")
+
+
 def named_file(text: str) -> tuple[str, Path]:
     """Read `NAME=FILE`; the name ends at the first equals sign."""
     name, path = _named(text, "NAME=FILE")

@@ -16,6 +16,7 @@ from layerrank.commands.arguments import (
     file,
     named_file,
     new_file,
+    pair,
     whole,
 )
 
@@ -118,6 +119,14 @@ def run_summarise_costs(options: argparse.Namespace) -> None:
 
 def add_sensitivity(parser: argparse.ArgumentParser) -> None:
     add_evaluations(parser)
+    parser.add_argument(
+        "--against",
+        type=pair,
+        nargs="*",
+        default=[],
+        metavar="VARIANT=OTHER",
+        help="variants that are held against another one than base",
+    )
     add_resampling(parser)
     parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="TSV of differences")
 
@@ -128,7 +137,8 @@ def run_sensitivity(options: argparse.Namespace) -> None:
     from layerrank.evaluation import sensitivity
 
     values = frames.read_values(options.evaluations)
-    frames.write_frame(options.output, sensitivity.sensitivity(values, options.seed, options.resamples))
+    found = sensitivity.sensitivity(values, options.seed, options.resamples, dict(options.against))
+    frames.write_frame(options.output, found)
 
 
 def add_diagnose(parser: argparse.ArgumentParser) -> None:

@@ -236,3 +236,45 @@ def run_plot_transfer(options: argparse.Namespace) -> None:
     table = frames.read_frame(options.table, frames.TRANSFER)
     figure = draw_transfer(table, measure=options.measure, title=options.title)
     save(figure, *_outputs(options))
+
+
+def add_plot_shares(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--orders", type=file, required=True, metavar="FILE", help="TSV of sweep-orders")
+    _add_figure(parser)
+
+
+def run_plot_shares(options: argparse.Namespace) -> None:
+    """Draw what scores owe to passage and to place, layer by layer, with the measure over them."""
+    from layerrank.core import frames
+    from layerrank.report.figures.orders import draw_shares
+    from layerrank.report.figures.style import save
+
+    save(draw_shares(frames.read_frame(options.orders, frames.ORDERS), title=options.title), *_outputs(options))
+
+
+def add_plot_stability(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--orders", type=file, required=True, metavar="FILE", help="TSV of sweep-orders")
+    _add_figure(parser)
+
+
+def run_plot_stability(options: argparse.Namespace) -> None:
+    """Draw the measure and the stability of every window over input orders."""
+    from layerrank.core import frames
+    from layerrank.report.figures.orders import draw_stability
+    from layerrank.report.figures.style import save
+
+    save(draw_stability(frames.read_frame(options.orders, frames.ORDERS), title=options.title), *_outputs(options))
+
+
+def add_plot_slopes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--by-order", type=file, required=True, metavar="FILE", help="TSV of evaluate-orders")
+    _add_figure(parser)
+
+
+def run_plot_slopes(options: argparse.Namespace) -> None:
+    """Draw each window's measure from order to order."""
+    from layerrank.core import frames
+    from layerrank.report.figures.orders import draw_slopes
+    from layerrank.report.figures.style import save
+
+    save(draw_slopes(frames.read_frame(options.by_order, frames.BY_ORDER), title=options.title), *_outputs(options))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from layerrank.commands.arguments import (
+    add_candidates,
     add_cell,
     add_collection,
     add_qrels,
@@ -17,6 +19,7 @@ from layerrank.commands.arguments import (
     json_object,
     named_file,
     new_file,
+    whole,
 )
 
 
@@ -75,6 +78,123 @@ def run_sweep_windows(options: argparse.Namespace) -> None:
     frames.write_frame(options.table, frames.in_cell(sweep_table(swept), frames.SWEEP, *cell_of(options)))
 
 
+def _add_orders(parser: argparse.ArgumentParser) -> None:
+    """Add the stored signals of several input orders."""
+    parser.add_argument(
+        "--orders",
+        type=named_file,
+        nargs="+",
+        required=True,
+        metavar="ORDER=FILE",
+        help="stored signal of each input order, a name for each of its shards; the base's order first",
+    )
+    parser.add_argument("--shuffled", nargs="*", default=[], metavar="ORDER", help="those that are seeded shuffles")
+    add_qrels(parser)
+
+
+def _orders(options: argparse.Namespace) -> dict[str, list[Path]]:
+    """The files of each order; `UserError` for a shuffle that is none of them."""
+    from layerrank.core.errors import UserError
+
+    found: dict[str, list[Path]] = {}
+    for name, path in options.orders:
+        found.setdefault(name, []).append(path)
+    for name in options.shuffled:
+        if name not in found:
+            raise UserError(f"--shuffled: {name!r} is none of the orders given: {', '.join(found)}")
+    return found
+
+
+def add_sweep_orders(parser: argparse.ArgumentParser) -> None:
+    _add_orders(parser)
+    parser.add_argument("--measure", required=True, metavar="MEASURE", help="in ir_measures' syntax, such as nDCG@10")
+    add_cell(parser)
+    add_strategy(parser)
+    add_resampling(parser, 1000)
+    add_workers(parser)
+    parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="Arrow file, a row a query")
+    parser.add_argument("--table", type=new_file, required=True, metavar="FILE", help="TSV of means, a row a window")
+
+
+def run_sweep_orders(options: argparse.Namespace) -> None:
+    """Every window under several input orders: shares of passage and place, stability, the measure in each order."""
+    from layerrank.core import files, frames
+    from layerrank.layers.orders import orders_table, sweep_orders, write_order_sweep
+
+    found = sweep_orders(
+        _orders(options),
+        options.shuffled,
+        files.read_qrels(options.qrels),
+        options.measure,
+        options.strategy,
+        workers=options.workers,
+    )
+    write_order_sweep(options.output, found)
+    table = orders_table(found, seed=options.seed, resamples=options.resamples)
+    frames.write_frame(options.table, frames.in_cell(table, frames.ORDERS, *cell_of(options)))
+
+
+def add_evaluate_orders(parser: argparse.ArgumentParser) -> None:
+    add_cell(parser)
+    _add_orders(parser)
+    add_candidates(parser)
+    parser.add_argument(
+        "--windows", nargs="+", required=True, metavar="WINDOW", help="such as all, L10-13 or selected-best"
+    )
+    parser.add_argument(
+        "--selections",
+        type=file,
+        nargs="*",
+        default=[],
+        metavar="FILE",
+        help="files of select-window of those",
+    )
+    parser.add_argument("--measures", nargs="+", required=True, metavar="MEASURE", help="in ir_measures' syntax")
+    parser.add_argument(
+        "--relevance-level", type=whole(), default=1, metavar="GRADE", help="lowest grade that is relevant (1)"
+    )
+    parser.add_argument("--sweep", type=file, required=True, metavar="FILE", help="Arrow file of sweep-orders")
+    add_strategy(parser)
+    add_resampling(parser, 1000)
+    add_workers(parser)
+    parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="TSV of values, as of evaluate")
+    parser.add_argument("--table", type=new_file, required=True, metavar="FILE", help="TSV, a row a window and layer")
+    parser.add_argument("--by-order", type=new_file, required=True, metavar="FILE", help="TSV, a row each")
+
+
+def run_evaluate_orders(options: argparse.Namespace) -> None:
+    """Windows over input orders, and what averaging over orders and calibration by place make of their rankings."""
+    from layerrank.attention.store import stored_layers
+    from layerrank.core import files, frames
+    from layerrank.core.windows import read_selection, selected_by, windows_for
+    from layerrank.layers.orders import read_order_sweep
+    from layerrank.layers.over_orders import over_orders
+
+    orders, qrels = _orders(options), files.read_qrels(options.qrels)
+    layers = stored_layers(next(iter(orders.values())))
+    selections = {selected_by(read_selection(path).rule): path for path in options.selections}
+    found = over_orders(
+        orders,
+        options.shuffled,
+        qrels,
+        files.read_candidates(options.candidates),
+        {window: windows_for(window, qrels, layers, selections.get(window)) for window in options.windows},
+        options.measures,
+        options.strategy,
+        swept=read_order_sweep(options.sweep),
+        level=options.relevance_level,
+        seed=options.seed,
+        resamples=options.resamples,
+        workers=options.workers,
+    )
+    frames.write_frame(options.output, frames.in_cell(found.values, frames.VALUES, *cell_of(options)))
+    for path, table, columns in (
+        (options.table, found.windows, frames.WINDOW_ORDERS),
+        (options.by_order, found.by_order, frames.BY_ORDER),
+    ):
+        frames.write_frame(path, frames.in_cell(table, columns, *cell_of(options)))
+
+
 def add_select_window(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", required=True, metavar="NAME", help="the rule's name, as in the window selected-NAME")
     parser.add_argument("--rule", type=json_object, required=True, metavar="JSON", help="the rule and its settings")
@@ -87,8 +207,9 @@ def add_select_window(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         default=[],
         metavar="COLLECTION=FILE",
-        help="sweeps of other collections",
+        help="sweeps of other collections; of sweep-orders where the rule has `orders`",
     )
+    parser.add_argument("--over-orders", type=file, metavar="FILE", help="its sweep over orders, from sweep-orders")
     add_signal(parser, required=False, use=", for label-free rules")
     add_workers(parser)
     parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="JSON that re-ranking reads")
@@ -100,21 +221,28 @@ def run_select_window(options: argparse.Namespace) -> None:
     The rule is JSON: {"rule": "fixed", "window": "10-13"}; {"rule": "peak", "width": 2, "chosen_on": "folds",
     "folds": 5}; {"rule": "best", "max_width": 8, "last_layer": 20, "standard_errors": 1, "chosen_on": "others"};
     {"rule": "label-free"}; {"rule": "oracle"}, an upper bound. `chosen_on` is "folds" (cross-validation over queries),
-    "others" or a list of collections.
+    "others" or a list of collections. With "orders": "all" the mean over input orders decides.
     """
     from layerrank.core.windows import write_selection
     from layerrank.layers import labelfree
+    from layerrank.layers.orders import read_order_sweep
     from layerrank.layers.rules import parse_rule
     from layerrank.layers.selection import select
     from layerrank.layers.sweep import read_sweep
 
     rule = parse_rule(options.rule)
     own = read_sweep(options.sweep)
-    others = {name: read_sweep(path) for name, path in options.others}
+    everywhere = rule.settings.get("orders") == "all"
+    others = {
+        name: read_order_sweep(path).over_orders() if everywhere else read_sweep(path) for name, path in options.others
+    }
+    over_orders = read_order_sweep(options.over_orders).over_orders() if options.over_orders else None
     values = None
     if rule.kind.sees == "signals" and options.signal:
         values = labelfree.criterion(options.signal, rule.settings["criterion"], own.strategy, workers=options.workers)
-    chosen = select(options.name, rule, options.collection, own, others, values, model=options.model)
+    chosen = select(
+        options.name, rule, options.collection, own, others, values, model=options.model, over_orders=over_orders
+    )
     write_selection(options.output, chosen)
 
 

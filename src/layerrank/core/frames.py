@@ -170,10 +170,24 @@ ORDERS = (
     "shuffles",
 )
 """Columns of `orders_table`: a window's shares, stability and measure over input orders."""
+WINDOW_ORDERS = (
+    *(*CELL, "kind", "window", "measure"),
+    *(f"{name}{end}" for name in ("passage", "place") for end in ("", "_low", "_high")),
+    "rest",
+    *(f"{name}{end}" for name in ("tau", "first", "value") for end in ("", "_low", "_high")),
+    *("base", "lowest", "highest", "spread", "averaged", "calibrated", "calibrated_base"),
+    *("oracle_window", "oracle", "regret", "regret_base"),
+    *("queries", "orders", "shuffles"),
+)
+"""Columns of `over_orders`' windows: as `ORDERS`, of the windows that a study uses (`kind` window) and of each layer
+(`kind` layer), the measure of order-averaged and of place-calibrated scores, and the regret against the best single
+window over all orders and in the base's order."""
+BY_ORDER = (*CELL, "window", "measure", "order", "mean", "low", "high", "queries")
+"""Columns of `over_orders`' orders: a window's measure under each order."""
 TEXT = frozenset(
     {
         *(*CELL, "system", "baseline", "measure", "family", "qid", "diagnostic", "passages"),
-        *("kind", "source", "target", "window", "stage", "oracle_window", "verdict", "reason"),
+        *("kind", "order", "source", "target", "window", "stage", "oracle_window", "verdict", "reason"),
     }
 )
 

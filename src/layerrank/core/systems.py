@@ -58,6 +58,8 @@ class System:
 
 WHOLE_LIST = System("listwise-attention", "listwise", "attention")
 """Attention that reads all candidates in one prompt; each of its windows is a system."""
+AVERAGED, CALIBRATED = f"{WHOLE_LIST.name}_averaged", f"{WHOLE_LIST.name}_calibrated"
+"""Whole-list attention whose scores are averaged over input orders, or calibrated by place."""
 ALL_LAYERS = f"{WHOLE_LIST.name}-{ALL}"
 """Whole-list attention of all layers, against which windows are held."""
 
@@ -83,6 +85,17 @@ def by_mechanism(names: Iterable[str]) -> dict[str, dict[str, str]]:
             ways[system.mechanism] = name
     known = [name for name in FRAMEWORKS if name in found]
     return {name: found[name] for name in [*known, *(name for name in found if name not in FRAMEWORKS)]}
+
+
+def remedies(names: Iterable[str]) -> dict[str, list[str]]:
+    """What averages over orders or calibrates by place, by the system that it remedies, in their order."""
+    own = list(names)
+    found = {
+        name: [f"{way}-{parse_system(name).window}" for way in (AVERAGED, CALIBRATED)]
+        for name in own
+        if name.startswith(f"{WHOLE_LIST.name}-")
+    }
+    return {name: there for name, ways in found.items() if (there := [way for way in ways if way in own])}
 
 
 def whole_list_windows(names: Iterable[str]) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
@@ -14,13 +16,16 @@ BASE = "base"
 TIE = 1e-9
 
 
-def sensitivity(values: pd.DataFrame, seed: int, resamples: int = 2000) -> pd.DataFrame:
-    """Each variant's systems against the same systems of `base`, on the queries that both have.
+def sensitivity(
+    values: pd.DataFrame, seed: int, resamples: int = 2000, against: Mapping[str, str] | None = None
+) -> pd.DataFrame:
+    """Each variant's systems against the same systems of `base`, or of another variant, on the queries that both have.
 
     Args:
         values: per-query values, columns `frames.VALUES`, the variant `base` among them.
         seed: of the bootstrap.
         resamples: of the bootstrap.
+        against: the variant that a variant is held against, where that is not `base`.
 
     Returns:
         Columns `SENSITIVITY`: `base` and `value` are means over the common queries, `difference` is value minus base
@@ -31,9 +36,10 @@ def sensitivity(values: pd.DataFrame, seed: int, resamples: int = 2000) -> pd.Da
     Raises:
         UserError: a variant shares no query and system with a base of its collection and model.
     """
-    key = ["collection", "model", "system", "measure", "qid"]
-    base = values.loc[values["variant"] == BASE, [*key, "value"]].rename(columns={"value": "base"})
+    key = ["collection", "model", "system", "measure", "qid", "against"]
+    base = values.rename(columns={"value": "base", "variant": "against"})[[*key, "base"]]
     others = values[values["variant"] != BASE]
+    others = others.assign(against=[(against or {}).get(variant, BASE) for variant in others["variant"]])
     pairs = others.merge(base, on=key)
     met = set(zip(pairs["collection"], pairs["model"], pairs["variant"], strict=True))
     for cell in dict.fromkeys(zip(others["collection"], others["model"], others["variant"], strict=True)):

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from layerrank.attention.scores import standardised
 from layerrank.attention.store import stored_qids
 from layerrank.core.errors import UserError
 from layerrank.core.windows import LayerWindow
-from layerrank.layers.place import at_places, standardised
+from layerrank.layers.place import at_places
 from layerrank.layers.selection import folds_of
 from layerrank.layers.signals import InOrders, for_each_in_orders
 

@@ -25,10 +25,12 @@ from layerrank.evaluation.intervals import crossed_interval
 from layerrank.layers.place import at_places, shares, stability
 from layerrank.layers.profile import relative_depth
 from layerrank.layers.signals import InOrders, for_each_in_orders, ranked
+from layerrank.layers.sweep import Sweep
 
 FORMAT = 1
 _KEY = b"layerrank"
-_STATISTICS = ("passage", "place", "tau", "first")
+STATISTICS = ("passage", "place", "tau", "first")
+"""What is known of a query and window over orders beside the measure."""
 _log = logging.getLogger(__name__)
 
 Values = NDArray[np.float64]
@@ -73,10 +75,10 @@ class OrderSweep:
         """The W windows, start ascending, then end ascending."""
         return all_windows(self.layers)
 
-    @property
-    def mean_values(self) -> Floats:
-        """float32[Q, W]: mean of the measure over the orders."""
-        return self.values.mean(axis=0, dtype=np.float64).astype(np.float32)
+    def over_orders(self) -> Sweep:
+        """The mean of the measure over the orders, as a sweep."""
+        means = self.values.mean(axis=0, dtype=np.float64).astype(np.float32)
+        return Sweep(self.qids, means, self.measure, self.strategy, self.layers, self.stored)
 
 
 def sweep_orders(
@@ -127,13 +129,13 @@ def sweep_orders(
         workers=workers,
         what="orders",
     )
-    statistics = np.full((len(_STATISTICS), len(qrels), len(windows)), np.nan, dtype=np.float32)
+    statistics = np.full((len(STATISTICS), len(qrels), len(windows)), np.nan, dtype=np.float32)
     values = np.zeros((len(orders), len(qrels), len(windows)), dtype=np.float32)
     nothing = np.empty((1, 0), dtype=np.int64)
     for row, (qid, judgements) in enumerate(qrels.items()):
         if qid in found:
-            statistics[:, row] = found[qid][: len(_STATISTICS)]
-            values[:, row] = found[qid][len(_STATISTICS) :]
+            statistics[:, row] = found[qid][: len(STATISTICS)]
+            values[:, row] = found[qid][len(STATISTICS) :]
         else:
             values[:, row] = measures.of_orders(measure, judgements, (), nothing)[0]
     names = tuple(orders)
@@ -141,7 +143,7 @@ def sweep_orders(
         tuple(qrels),
         names,
         tuple(names[place] for place in chosen),
-        **dict(zip(_STATISTICS, statistics, strict=True)),
+        **dict(zip(STATISTICS, statistics, strict=True)),
         values=values,
         measure=measure,
         strategy=strategy,
@@ -175,18 +177,30 @@ def orders_table(found: OrderSweep, *, seed: int = 42, resamples: int = 1000) ->
     n − 1) are those of the orders' means.
     """
     windows = found.windows
-    columns: dict[str, Values | list[int] | list[float] | list[str] | str | int] = {
+    statistics = np.stack([getattr(found, name) for name in STATISTICS]).astype(np.float64)
+    columns = {
         "start": [window.start for window in windows],
         "end": [window.end for window in windows],
         "relative_depth": [relative_depth(window.end, found.layers) for window in windows],
         "measure": found.measure,
+        **over_queries(statistics, found.values.astype(np.float64), seed, resamples),
+        "queries": found.stored,
+        "orders": len(found.orders),
+        "shuffles": len(found.shuffled),
     }
-    for name in _STATISTICS:
-        mean, low, high = crossed_interval(getattr(found, name)[None], resamples=resamples, seed=seed)
+    return pd.DataFrame(columns)[own_columns(ORDERS)]
+
+
+def over_queries(statistics: Values, values: Values, seed: int, resamples: int) -> dict[str, Values]:
+    """Means and intervals by column of `frames.ORDERS`, of `STATISTICS` float64[4, Q, …], values float64[K, Q, …]."""
+    columns: dict[str, Values] = {}
+    for name, own in zip(STATISTICS, statistics, strict=True):
+        mean, low, high = crossed_interval(own[None], resamples=resamples, seed=seed)
         columns |= {name: mean, f"{name}_low": low, f"{name}_high": high}
-    mean, low, high = crossed_interval(found.values, resamples=resamples, seed=seed)
-    by_order = found.values.mean(axis=1, dtype=np.float64)
-    columns |= {
+    mean, low, high = crossed_interval(values, resamples=resamples, seed=seed)
+    by_order = values.mean(axis=1)
+    return columns | {
+        "rest": 1 - columns["passage"] - columns["place"],
         "value": mean,
         "value_low": low,
         "value_high": high,
@@ -194,13 +208,7 @@ def orders_table(found: OrderSweep, *, seed: int = 42, resamples: int = 1000) ->
         "lowest": by_order.min(axis=0),
         "highest": by_order.max(axis=0),
         "spread": by_order.std(axis=0, ddof=1),
-        "queries": found.stored,
-        "orders": len(found.orders),
-        "shuffles": len(found.shuffled),
     }
-    table = pd.DataFrame(columns)
-    table["rest"] = 1 - table["passage"] - table["place"]
-    return table[own_columns(ORDERS)]
 
 
 def write_order_sweep(path: Path, found: OrderSweep) -> None:
@@ -221,7 +229,7 @@ def write_order_sweep(path: Path, found: OrderSweep) -> None:
         return pa.FixedSizeListArray.from_arrays(flat, len(found.windows))
 
     columns = {"qid": pa.array(found.qids, type=pa.string())}
-    columns |= {name: column(getattr(found, name)) for name in _STATISTICS}
+    columns |= {name: column(getattr(found, name)) for name in STATISTICS}
     columns |= {f"values {name}": column(own) for name, own in zip(found.orders, found.values, strict=True)}
     fields = [pa.field(name, values.type) for name, values in columns.items()]
     schema = pa.schema(fields, metadata={_KEY: json.dumps(about, sort_keys=True).encode()})
@@ -251,7 +259,7 @@ def read_order_sweep(path: Path) -> OrderSweep:
             qids,
             tuple(about["orders"]),
             tuple(about["shuffled"]),
-            **{name: column(name) for name in _STATISTICS},
+            **{name: column(name) for name in STATISTICS},
             values=np.stack([column(f"values {name}") for name in about["orders"]]),
             measure=about["measure"],
             strategy=about["strategy"],

@@ -24,6 +24,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from layerrank.attention.scores import standardised
 from layerrank.layers.signals import ranked
 
 Values = NDArray[np.float64]
@@ -31,15 +32,6 @@ Places = NDArray[np.int64]
 
 CELLS = 4_000_000
 """Comparisons of two passages held at a time, which bounds memory for long candidate lists."""
-
-
-def standardised(scores: Values) -> Values:
-    """Scores less their mean over their standard deviation (n) along the last axis, passages; NaN where all agree."""
-    from_mean = scores - scores.mean(axis=-1, keepdims=True)
-    deviation = np.sqrt(np.mean(from_mean**2, axis=-1, keepdims=True))
-    # Equal scores leave rounding behind, which must not be blown up to a variance of 1.
-    equal = deviation <= 1e-12 * np.abs(scores).max(axis=-1, keepdims=True, initial=0.0)
-    return np.divide(from_mean, deviation, out=np.full(scores.shape, np.nan), where=~equal)
 
 
 def at_places(values: Values, places: Places) -> Values:
@@ -97,14 +89,6 @@ def stability(scores: Values, places: Places) -> tuple[Values, Values]:
     tau[tied] = _tau_b(scores[:, tied])
     same = [first[one] == first[other] for one in range(count) for other in range(one)]
     return tau, np.mean(same, axis=0)
-
-
-def order_averaged(scores: Values) -> Values:
-    """Mean over K orders of standardised scores: float64[K, …, N] → float64[…, N], passages in one order.
-
-    An order in which all passages score alike tells none from another and adds nothing.
-    """
-    return np.asarray(np.nan_to_num(standardised(scores)).mean(axis=0))
 
 
 def _tau_of_ranks(ranks: NDArray[np.int16]) -> Values:

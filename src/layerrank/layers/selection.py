@@ -31,6 +31,7 @@ def select(
     criterion: Means | None = None,
     *,
     model: str = "",
+    over_orders: Sweep | None = None,
 ) -> Selection:
     """Choose the windows of `own`'s queries.
 
@@ -39,14 +40,22 @@ def select(
         rule: how to choose.
         collection: whose queries are judged.
         own: its sweep. A rule reads no value of a query that it chooses a window for, the oracle excepted.
-        others: sweeps of other collections, same model, by name.
+        others: sweeps of other collections, same model, by name; over orders where the rule asks for these.
         criterion: for `label-free`, float64[W], higher is better, from signals alone (`labelfree.criterion`).
         model: whose signal was swept, by name.
+        over_orders: means over input orders of some of the queries, for a rule that chooses by them (`orders: all`).
 
     Raises:
         UserError: settings that the sweeps cannot meet.
     """
-    entries, default, how, where = _choose(rule, collection, own, others or {}, criterion)
+    shown = own
+    if rule.settings.get("orders") == "all":
+        if over_orders is None:
+            raise UserError(f"selection rule {rule.kind.name!r}: orders is 'all', and the study has no `orders`")
+        shown = _alike(over_orders, "its orders", collection, own)
+        if strangers := sorted(set(shown.qids) - set(own.qids)):
+            raise UserError(f"selection: query {strangers[0]} of the orders is none of {collection}'s sweep")
+    entries, default, how, where = _choose(rule, collection, own, shown, others or {}, criterion)
     oracle = best_window(own, parse_rule({"rule": ORACLE}))
     column = {qid: own.column(entry.window) for entry in entries for qid in entry.qids}
     rows = range(len(own.qids))
@@ -98,7 +107,7 @@ def _pick(
 
 
 def _choose(
-    rule: Rule, collection: str, own: Sweep, others: Mapping[str, Sweep], criterion: Means | None
+    rule: Rule, collection: str, own: Sweep, shown: Sweep, others: Mapping[str, Sweep], criterion: Means | None
 ) -> tuple[list[Chosen], LayerWindow, str, list[str]]:
     """Entries that name each query once, the default window, how it was chosen, and on which collections."""
     every = tuple(own.qids)
@@ -112,12 +121,12 @@ def _choose(
         value, seen = float(criterion[own.column(window)]), f"signals of {collection}, no judgements"
         return [Chosen(window, every, value, seen)], window, "none", [collection]
     if rule.kind.sees == "test judgements":
-        window = best_window(own, rule)
-        entry = Chosen(window, every, _value([own], window), f"{collection}: the test queries")
+        window = best_window(shown, rule)
+        entry = Chosen(window, every, _value([shown], window), f"{collection}: the test queries")
         return [entry], window, "test queries", [collection]
     on = rule.settings["chosen_on"]
     if on == "folds":
-        return _cross_validated(rule, collection, own)
+        return _cross_validated(rule, collection, own, shown)
     names = [name for name in (sorted(others) if on == "others" else on) if name != collection]
     sweeps = [_other(name, collection, own, others) for name in names]
     if not sweeps:
@@ -126,28 +135,36 @@ def _choose(
     return [Chosen(window, every, _value(sweeps, window), ", ".join(names))], window, "other-collections", names
 
 
-def _cross_validated(rule: Rule, collection: str, own: Sweep) -> tuple[list[Chosen], LayerWindow, str, list[str]]:
+def _cross_validated(
+    rule: Rule, collection: str, own: Sweep, shown: Sweep
+) -> tuple[list[Chosen], LayerWindow, str, list[str]]:
     folds = folds_for(rule.settings, len(own.qids))
     if folds < 2:
         raise UserError(f"selection rule {rule.kind.name!r}: folds: cross-validation needs two judged queries or more")
     fold = folds_of(own.qids, folds, rule.settings["seed"])
-    places = np.array([fold[qid] for qid in own.qids])
+    places = np.array([fold[qid] for qid in shown.qids])
     entries = []
     for number in range(folds):
         chosen_on = np.flatnonzero(places != number)
-        window = best_window(own, rule, chosen_on)
-        value = float(own.means(chosen_on)[own.column(window)])
+        if not len(chosen_on):
+            raise UserError(f"selection rule {rule.kind.name!r}: all queries that run in all orders are in one fold")
+        window = best_window(shown, rule, chosen_on)
+        value = float(shown.means(chosen_on)[shown.column(window)])
         judged = [qid for qid in own.qids if fold[qid] == number]
         entries.append(
             Chosen(window, tuple(judged), value, f"{collection}: {len(chosen_on)} queries of the other folds")
         )
-    return entries, best_window(own, rule), "cross-validation", [collection]
+    return entries, best_window(shown, rule), "cross-validation", [collection]
 
 
 def _other(name: str, collection: str, own: Sweep, others: Mapping[str, Sweep]) -> Sweep:
     if name not in others:
         raise UserError(f"selection: no sweep of collection {name!r}; given: {', '.join(sorted(others)) or 'none'}")
-    other = others[name]
+    return _alike(others[name], name, collection, own)
+
+
+def _alike(other: Sweep, name: str, collection: str, own: Sweep) -> Sweep:
+    """The other sweep, of the same layers, measure and strategy, or `UserError`."""
     for key in ("layers", "measure", "strategy"):
         if getattr(other, key) != getattr(own, key):
             raise UserError(

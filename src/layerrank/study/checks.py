@@ -14,7 +14,7 @@ from layerrank.evaluation import measures
 from layerrank.layers.rules import parse_rule
 from layerrank.ranking.cells import MECHANISMS, Cell
 from layerrank.ranking.frameworks import KINDS
-from layerrank.study.config import Entry, Study, chosen_on
+from layerrank.study.config import OVER_ORDERS, Entry, Study, chosen_on
 from layerrank.study.schema import check_known, shown
 from layerrank.study.systems import cell_settings, systems
 
@@ -138,6 +138,27 @@ def _selection(study: Study) -> None:
                 raise UserError(f"{where}.chosen_on: no other collection is left of it for {model!r} on {collection!r}")
 
 
+def _orders(study: Study) -> None:
+    config = study.config
+    for name in config["variants"]:
+        if name == OVER_ORDERS:
+            raise UserError(f"config key variants.{name}: the name is kept for means over `orders`: choose another")
+        if name in study.orders and config["variants"][name] != study.orders[name]:
+            raise UserError(f"config key variants.{name}: the name is kept for one of `orders`: choose another")
+    for name, rule in config["layers"]["selection"].items():
+        if rule.get("orders") and not study.orders:
+            raise UserError(f"config key layers.selection.{name}.orders: the study has no `orders` to choose by")
+    number = config["systems"]["orders"]
+    if number > len(study.orders):
+        raise UserError(f"config key systems.orders: {number}, but the study has {len(study.orders)} further orders")
+    if config["orders"] is None:
+        return
+    if not study.orders:
+        raise UserError("config key orders: neither reversed nor shuffles: set it to null for no further order")
+    if (first := config["passages"]["order"]) != "first-stage":
+        raise UserError(f"config key orders: passages.order is {first!r}; orders stand beside 'first-stage'")
+
+
 def _names_of_kinds(study: Study) -> None:
     """A framework or mechanism that has the name of a kind is of that kind."""
     for key, word, kinds in (("frameworks", "framework", KINDS), ("mechanisms", "mechanism", tuple(MECHANISMS))):
@@ -204,6 +225,7 @@ CHECKS: tuple[Callable[[Study], Any], ...] = (
     _measures,
     _windows,
     _selection,
+    _orders,
     _names_of_kinds,
     _grid,
     _whole_list,

@@ -9,6 +9,12 @@ from typing import Any
 
 Entry = dict[str, Any]
 
+BASE = "base"
+ORDER = "order-"
+"""How the variants of `orders` are named."""
+OVER_ORDERS = "orders"
+"""The variant of what is measured over all orders, in tables of values."""
+
 
 @dataclass(frozen=True)
 class Study:
@@ -28,6 +34,38 @@ class Study:
         }
         both = itertools.product(self.config["collections"], self.config["models"])
         return tuple(pair for pair in both if pair not in left_out)
+
+    @functools.cached_property
+    def orders(self) -> dict[str, Entry]:
+        """The input orders beside the base's, by the name of their variant: what each changes."""
+        asked = self.config["orders"]
+        if asked is None:
+            return {}
+        sample = {} if asked["queries"] is None else {"queries": asked["queries"]}
+        seeds = range(asked["seed"], asked["seed"] + asked["shuffles"])
+        backwards = {f"{ORDER}reversed": {"order": "reversed", **sample}} if asked["reversed"] else {}
+        return backwards | {f"{ORDER}shuffled-{seed}": {"order": "shuffled", "seed": seed, **sample} for seed in seeds}
+
+    @functools.cached_property
+    def shuffles(self) -> tuple[str, ...]:
+        """Those of `orders` that are seeded shuffles."""
+        return tuple(name for name, own in self.orders.items() if own["order"] == "shuffled")
+
+    @functools.cached_property
+    def grid_orders(self) -> dict[str, Entry]:
+        """The orders that the grid runs in as well: variants that change the grid's, by name."""
+        grid = self.config["systems"]["variant"]
+        chosen = list(self.orders.items())[: self.config["systems"]["orders"]]
+        if grid == BASE or not chosen:
+            return dict(chosen)
+        own = self.config["variants"][grid]
+        orders = {name: {key: changed[key] for key in changed if key != "queries"} for name, changed in chosen}
+        return {f"{grid}-{name}": {**self.orders[name], **own, **order} for name, order in orders.items()}
+
+    @functools.cached_property
+    def variants(self) -> dict[str, Entry]:
+        """Every variant but the base, with what it changes: those of the configuration, then orders."""
+        return self.config["variants"] | self.orders | self.grid_orders
 
     def collections_of(self, model: str) -> list[str]:
         """Collections that a model runs on, in the order of the configuration."""
@@ -51,13 +89,13 @@ def variant_settings(study: Study, variant: str) -> Entry:
         "queries": None,
         "strategy": config["layers"]["strategy"],
     }
-    return settings | (config["variants"][variant] if variant != "base" else {})
+    return settings | (study.variants[variant] if variant != BASE else {})
 
 
 def signal_variant(study: Study, variant: str) -> str:
     """The first variant whose signal is this one's: they differ in how a signal is scored, if in anything."""
     wanted = variant_settings(study, variant) | {"strategy": None}
-    names = ("base", *study.config["variants"])
+    names = (BASE, *study.variants)
     return next(name for name in names if variant_settings(study, name) | {"strategy": None} == wanted)
 
 

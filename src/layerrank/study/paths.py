@@ -19,6 +19,7 @@ from snakemake.io import expand, local, multiext, report
 
 from layerrank.collections import prepared
 from layerrank.core.errors import UserError
+from layerrank.core.systems import WHOLE_LIST, parse_system
 from layerrank.core.windows import ALL, fixed_window, rule_of, selected_by
 from layerrank.evaluation import measures
 from layerrank.models.identity import folder_name, pinned
@@ -73,8 +74,14 @@ class Paths:
 
     @cached_property
     def variants(self) -> tuple[str, ...]:
-        """`base`, then the study's variants."""
-        return ("base", *self.study.config["variants"])
+        """`base`, then the study's variants, those of other orders among them that systems run in."""
+        own = self.study.config["variants"] | self.study.grid_orders
+        return (settings.BASE, *own)
+
+    @cached_property
+    def every_variant(self) -> tuple[str, ...]:
+        """All of these, and the orders that have a signal alone."""
+        return (settings.BASE, *self.study.variants)
 
     @cached_property
     def systems(self) -> Mapping[str, Mapping[str, PlannedRun]]:
@@ -88,8 +95,19 @@ class Paths:
 
     @cached_property
     def sensitivity(self) -> Mapping[str, Any]:
-        """The other variants with what they change."""
-        return {name: own for name, own in self.study.config["variants"].items() if name not in self.shown}
+        """The other variants with what they change; those in other orders with the order alone."""
+        own = self.study.config["variants"] | {
+            name: {key: changed[key] for key in ("order", "seed") if key in changed}
+            for name, changed in self.study.grid_orders.items()
+        }
+        over = {settings.OVER_ORDERS: {"order": f"mean over {len(self.orders)}"}} if self.orders else {}
+        return {name: changed for name, changed in (own | over).items() if name not in self.shown}
+
+    @cached_property
+    def held_against(self) -> list[str]:
+        """`variant=other` of variants that are held against another one than the base."""
+        grid = self.study.config["systems"]["variant"]
+        return [f"{name}={grid}" for name in self.study.grid_orders if grid != settings.BASE]
 
     # What exists once for each pair of a collection and a model, or for the whole study.
 
@@ -119,7 +137,7 @@ class Paths:
         return [
             path
             for collection, model in self.study.pairs
-            for variant in self.variants
+            for variant in self.every_variant
             for path in self.signal_of(collection, model, variant)
         ]
 
@@ -292,8 +310,20 @@ class Paths:
         return settings.chosen_on(self.study, wildcards.selection, wildcards.collection, wildcards.model)
 
     def other_sweeps(self, wildcards: Wildcards) -> list[str]:
-        """Their sweeps."""
-        return [_sweep(name, wildcards.model) for name in self.others(wildcards)]
+        """Their sweeps, over orders where the rule asks for these."""
+        path = _order_sweep if self._over_orders(wildcards) else _sweep
+        return [path(name, wildcards.model) for name in self.others(wildcards)]
+
+    def _over_orders(self, wildcards: Wildcards) -> bool:
+        return self.study.config["layers"]["selection"][wildcards.selection].get("orders") == "all"
+
+    def over_orders(self, wildcards: Wildcards) -> list[str]:
+        """The sweep over orders that a rule chooses by, where it asks for it."""
+        return [_order_sweep(wildcards.collection, wildcards.model)] if self._over_orders(wildcards) else []
+
+    def over_orders_flags(self, wildcards: Wildcards, input: Input) -> list[str]:
+        """The input `over_orders`, where there is one."""
+        return ["--over-orders", *input.over_orders] if input.over_orders else []
 
     def of_others(self, wildcards: Wildcards, input: Input) -> list[str]:
         """`collection=path` of the input `others`."""
@@ -365,6 +395,50 @@ class Paths:
         """The input `selections` by rule."""
         files = named(self.timed_selections, input.selections)
         return ["--selections", *files] if files else []
+
+    # Input orders.
+
+    @cached_property
+    def orders(self) -> tuple[str, ...]:
+        """The base and the other input orders; none where the study asks for none."""
+        return (settings.BASE, *self.study.orders) if self.study.orders else ()
+
+    def order_signals(self, wildcards: Wildcards) -> list[str]:
+        """The files of the signal of every order."""
+        names = wildcards.collection, wildcards.model
+        return [path for order in self.orders for path in self.signal_of(*names, order)]
+
+    def of_orders(self, wildcards: Wildcards, input: Input) -> list[str]:
+        """`order=path` of the input `signals`."""
+        n = self.shards(wildcards.collection)
+        return named((order for order in self.orders for _ in range(n)), input.signals)
+
+    @cached_property
+    def shuffled_flags(self) -> list[str]:
+        """Which of the orders are seeded shuffles."""
+        return ["--shuffled", *self.study.shuffles] if self.study.shuffles else []
+
+    def order_qrels(self, wildcards: Wildcards) -> str:
+        """The judgements of the queries that run in every order."""
+        order = next(iter(self.study.orders), settings.BASE)
+        return f"<results>/{wildcards.collection}/candidates/{order}.qrels.txt"
+
+    @cached_property
+    def cached_windows(self) -> list[str]:
+        """The windows that whole-list attention is ranked with."""
+        own = (parse_system(name) for name in self.systems[settings.BASE])
+        return [system.window for system in own if system.name == f"{WHOLE_LIST.name}-{system.window}"]
+
+    def cached_selections(self, wildcards: Wildcards) -> list[str]:
+        """Files of those of them that a rule chooses."""
+        rules = [rule for window in self.cached_windows if (rule := rule_of(window))]
+        return [_selection(wildcards.collection, wildcards.model, rule) for rule in rules]
+
+    @cached_property
+    def evaluations(self) -> list[str]:
+        """Per-query values of every variant, and over the orders."""
+        pattern = "<results>/{collection}/{model}/evaluation/{variant}.tsv"
+        return self.every(pattern, [*self.variants, *[settings.OVER_ORDERS] * bool(self.orders)])
 
     # Systems and their runs.
 
@@ -622,6 +696,10 @@ def _cell(wildcards: Wildcards) -> dict[str, str]:
 
 def _selection(collection: str, model: str, rule: str) -> str:
     return f"<results>/{collection}/{model}/windows/{rule}.json"
+
+
+def _order_sweep(collection: str, model: str) -> str:
+    return f"<results>/{collection}/{model}/orders/sweep.arrow"
 
 
 def _sweep(collection: str, model: str) -> str:

@@ -44,7 +44,7 @@ def systems(study: Study, variant: str) -> dict[str, PlannedRun]:
     config = study.config["systems"]
     windows = dict.fromkeys([ALL, *config["cached_windows"]])
     found = {run.name: run for window in windows for run in [_whole_list(study, variant, window)]}
-    if variant == config["variant"]:
+    if variant == config["variant"] or variant in study.grid_orders:
         for framework in config["frameworks"]:
             for mechanism in config["mechanisms"]:
                 for run in cell(study, framework, mechanism):

@@ -30,6 +30,13 @@ BOUNDS: Mapping[str, Schema] = {
     "max_width": {"description": "The widest window allowed, in layers.", "type": "integer", "minimum": 1},
     **LAST_LAYER,
 }
+OVER_ORDERS: Mapping[str, Schema] = {
+    "orders": {
+        "description": "`all`: by the mean of the measure over the study's `orders`, on the queries that run in all of "
+        "them; without it by the base's order alone.",
+        "enum": ["all"],
+    }
+}
 CHOSEN_ON: Mapping[str, Schema] = {
     "chosen_on": {
         "description": "Where the window is chosen: `folds` (cross-validation over queries), `others` (the study's "
@@ -44,6 +51,7 @@ CHOSEN_ON: Mapping[str, Schema] = {
         "minimum": 2,
     },
     "seed": {"description": "Seed of the folds.", "type": "integer", "default": 42},
+    **OVER_ORDERS,
 }
 """What every rule that sees judgements takes: it chooses without those that it is judged on."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from layerrank.core.windows import ORACLE, LayerWindow
-from layerrank.layers.rules.kind import BOUNDS, Kind, Seen, Settings, first_of_best, within
+from layerrank.layers.rules.kind import BOUNDS, OVER_ORDERS, Kind, Seen, Settings, first_of_best, within
 
 
 def pick(seen: Seen, settings: Settings) -> LayerWindow:
@@ -11,4 +11,4 @@ def pick(seen: Seen, settings: Settings) -> LayerWindow:
     return seen.windows[first_of_best(seen.means(), seen.windows, within(settings, seen.windows))]
 
 
-KIND = Kind(ORACLE, "test judgements", pick, BOUNDS)
+KIND = Kind(ORACLE, "test judgements", pick, {**BOUNDS, **OVER_ORDERS})
