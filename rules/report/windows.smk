@@ -1,6 +1,27 @@
 # Category 3 of the report: every window, those that rules chose, and what they lose against the oracle.
 
 
+rule answer_choice:
+    input:
+        selections=every(
+            "<results>/{collection}/{model}/windows/{selection}.json",
+            selection=PATHS.selections,
+        ),
+        means="<results>/tables/means.tsv",
+        figure=every("<results>/figures/{collection}/{model}/sweep.svg")[0],
+    output:
+        answer("choice", WINDOWS),
+    log:
+        "<logs>/answer_choice.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        code=code_digest("answer-choice"),
+    shell:
+        "python -m layerrank answer-choice --selections {input.selections:q} --means {input.means:q}"
+        " --figure {input.figure:q} --output {output:q} 2> {log:q}"
+
+
 rule plot_sweep:
     input:
         sweep="<results>/{collection}/{model}/layers/sweep.tsv",

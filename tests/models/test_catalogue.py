@@ -9,13 +9,14 @@ import pytest
 import yaml
 
 from layerrank.prompts.icr import FAMILIES, QUERY_SPANS
+from layerrank.study.schema import entry_schema
 
 BASE = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def schema():
-    return yaml.safe_load((BASE / "workflow/schemas/models.schema.yaml").read_text())
+    return entry_schema(BASE, "models")
 
 
 def entries():
@@ -29,7 +30,7 @@ def test_entries_are_valid(schema, name):
 
 def test_schema_knows_the_families_and_describes_every_key(schema):
     jsonschema.Draft202012Validator.check_schema(schema)
-    assert schema["properties"]["family"]["enum"] == list(FAMILIES)
+    assert schema["$defs"]["family"]["enum"] == list(FAMILIES)
     assert schema["properties"]["query_span"]["enum"] == list(QUERY_SPANS)
 
     def described(properties):

@@ -1,8 +1,11 @@
 """Answers in words: what they say must follow from the numbers, and what is not shown must be said not to be."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
+from support.figures import selection_of
 
 from layerrank.core import frames
 from layerrank.evaluation.compare import compare
@@ -131,6 +134,18 @@ def test_too_few_queries_are_said_to_show_nothing(noise):
     latency = pd.DataFrame(columns=list(frames.LATENCY))
     said = " ".join(answers.windows(means, comparisons, costs, latency, "nDCG@10", "base", MARKS).statements)
     assert "too few queries to show a difference" in said and "no difference shown" not in said
+
+
+def test_choices_are_held_against_the_best_single_window_and_all_layers():
+    steady = replace(selection_of("fixed", [(1, 2)]), selected=0.5, oracle=0.6)
+    torn = replace(selection_of("best", [(1, 2), (2, 3)]), selected=0.55, oracle=0.6)
+    bound = replace(selection_of("oracle", [(2, 3)]), selected=0.6, oracle=0.6)
+    answer = answers.choice([steady, torn, bound], MEANS)
+    assert "window of the same queries: fixed 0.100 and best 0.050." in answer.statements[0]
+    assert answer.statements[1] == "Reading all layers, which is no choice, loses 0.200."
+    assert "Folds disagree about the window: best for m on c (2 windows)." in answer.statements[2]
+    assert [line.aside for section in answer.table.sections for line in section.rows] == [False, False, True]
+    assert answers.choice([bound], MEANS).statements == ("This study chooses no window.",)
 
 
 def shape_of(verdict, reason="", best=2, collection="c"):

@@ -105,6 +105,7 @@ GROUPS: Mapping[str, Mapping[str, Subcommand]] = {
     "answers": {
         "answer-mechanisms": Subcommand("answers", "how attention compares with generation and likelihood"),
         "answer-where": Subcommand("answers", "where in the layers relevance emerges"),
+        "answer-choice": Subcommand("answers", "which way of choosing a window holds up"),
         "answer-windows": Subcommand("answers", "what a window saves and costs"),
     },
     "the explorer": {

@@ -77,6 +77,23 @@ def run_answer_where(options: argparse.Namespace) -> None:
     answers.write(options.output, answers.where(shapes, profiles, means, options.measure), options.figure)
 
 
+def add_answer_choice(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--selections", type=file, nargs="+", required=True, metavar="FILE", help="from select-window")
+    parser.add_argument("--means", type=file, required=True, metavar="FILE", help="TSV of `aggregate`")
+    parser.add_argument("--figure", type=file, required=True, metavar="FILE", help="SVG to show")
+    parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="HTML page to write")
+
+
+def run_answer_choice(options: argparse.Namespace) -> None:
+    """Answer which way of choosing a window holds up: one page from selections, means and a figure."""
+    from layerrank.core import frames
+    from layerrank.core.windows import read_selection
+    from layerrank.report import answers
+
+    selections = [read_selection(path) for path in options.selections]
+    answers.write(options.output, answers.choice(selections, frames.read_means([options.means])), options.figure)
+
+
 def add_answer_windows(parser: argparse.ArgumentParser) -> None:
     _add_values(parser)
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""The study's three questions, each with its answer in words, numbers and one figure: a page that fits a screen.
+"""The study's questions, each with its answer in words, numbers and one figure: a page that fits a screen.
 
 Words follow from the numbers: what a corrected test does not show is said not to be shown.
 """
@@ -24,9 +24,10 @@ from layerrank.core.systems import (
     parse_system,
     whole_list_windows,
 )
-from layerrank.core.windows import rule_of, window_label
+from layerrank.core.windows import Selection, rule_of, window_label
 from layerrank.report.tables.describe import P_VALUE, Cell, Column, Section, Table, Value, interval, row
 from layerrank.report.tables.effectiveness import TESTS, Marks
+from layerrank.report.tables.layers import selection_table
 from layerrank.report.tables.render import answer_page
 
 SIGNED = "+.3f"
@@ -262,6 +263,47 @@ def windows(
         "What does a window of layers save, and what does it cost?",
         tuple(few) or ("This study ranks with no selected window.",),
         Table("Windows", columns, tuple(sections), notes),
+    )
+
+
+def choice(selections: Sequence[Selection], means: pd.DataFrame, variant: str = "base") -> Answer:
+    """Which way of choosing a window holds up: what each rule's choice loses against the best single window.
+
+    `selections` are those of all pairs of a collection and a model; `means` has the columns `frames.MEANS`, for what
+    reading all layers, which is no choice, loses.
+    """
+    fair = [selection for selection in selections if not selection.upper_bound]
+    regrets: dict[str, list[float]] = {}
+    for selection in fair:
+        regrets.setdefault(selection.rule, []).append(selection.regret)
+    every = []
+    for collection, model, measure, oracle in dict.fromkeys(
+        (one.collection, one.model, one.measure, one.oracle) for one in fair
+    ):
+        mean = _means(_of(means, measure, variant)).get((collection, model), {}).get(ALL_LAYERS)
+        every += [oracle - mean] if mean is not None else []
+    measures = ", ".join(dict.fromkeys(selection.measure for selection in selections))
+    pairs = len({(selection.collection, selection.model) for selection in fair})
+    where = "" if pairs == 1 else f", on average over {pairs} pairs of a collection and a model"
+    said = [f"{rule} {sum(found) / len(found):.3f}" for rule, found in regrets.items()]
+    unstable = [one for one in fair if one.chosen_by == "cross-validation" and len(one.spans) > 1]
+    best = f"against the best single window of the same queries{where}"
+    statements = [f"Rules lose this much {measures} {best}: {_listed(said)}."]
+    if every:
+        statements.append(f"Reading all layers, which is no choice, loses {sum(every) / len(every):.3f}.")
+    if unstable:
+        names = [f"{one.rule} for {one.model} on {one.collection} ({len(one.spans)} windows)" for one in unstable]
+        named = _listed(names[:3])
+        more = f" and {len(unstable) - 3} more" if len(unstable) > 3 else ""
+        statements.append(f"Folds disagree about the window: {named}{more}. Such a choice is not stable.")
+    statements.append(
+        "The best single window was found on the queries that it is measured on: regret is against an upper bound, and "
+        "small differences between rules are noise on few queries."
+    )
+    return Answer(
+        "Which way of choosing a window holds up?",
+        tuple(statements) if fair else ("This study chooses no window.",),
+        selection_table(selections),
     )
 
 

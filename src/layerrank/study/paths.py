@@ -644,7 +644,8 @@ class Paths:
     @cached_property
     def answers(self) -> list[str]:
         """The page of each question, where the study has what it needs."""
-        names = ["where", "windows", *["mechanisms"] * bool(self.study.config["systems"]["frameworks"])]
+        names = ["where", "windows", *["choice"] * bool(self.selections)]
+        names += ["mechanisms"] * bool(self.study.config["systems"]["frameworks"])
         return expand("<results>/answers/{name}.html", name=names)
 
     @cached_property
