@@ -86,17 +86,18 @@ class Box(NamedTuple):
 
 
 def _boxes(rows: Sequence[Sequence[str]]) -> tuple[dict[str, Box], float]:
-    """Each package's box, and the height of the picture. What stands alone on its floor is as wide as the picture."""
+    """Each package's box, and the height of the picture. The top and the bottom floor are as wide as the picture."""
     boxes: dict[str, Box] = {}
     y = float(GAP)
     for row in rows:
-        width = BOX if len(row) > 1 else WIDTH - 2 * GAP
+        wide = row in (rows[0], rows[-1])
+        width = WIDTH - 2 * GAP if wide else BOX
         words = {name: textwrap.wrap(purpose(name), round(LETTERS * width / BOX)) for name in row}
         height = 34.0 + LINE * max(map(len, words.values()))
         space = (WIDTH - len(row) * width) / (len(row) + 1)
         for place, name in enumerate(row):
             boxes[name] = Box(space + place * (width + space), y, width, height, words[name])
-        y += height + (RISE if len(row) > 1 else RISE / 2)
+        y += height + (RISE / 2 if wide else RISE)
     return boxes, y + 12
 
 
@@ -118,30 +119,44 @@ def _drawn(name: str, box: Box) -> Iterator[str]:
 
 
 def _arrow(pair: Pair, rows: Sequence[Sequence[str]], boxes: Mapping[str, Box], shown: Sequence[Pair]) -> Iterator[str]:
-    (one, other), (first, last) = pair, (_floor(rows, pair[0]), _floor(rows, pair[1]))
-    begin = _port(boxes[one], [to for source, to in shown if source == one], other, boxes)
-    end = _port(boxes[other], [source for source, to in shown if to == other], one, boxes)
-    points = [(begin, boxes[one].y + boxes[one].height)]
-    for floor in range(first + 1, last):
-        wanted = begin + (end - begin) * (floor - first) / (last - first)
-        row = [boxes[name] for name in rows[floor]]
-        passing = [each for each in shown if _floor(rows, each[0]) < floor < _floor(rows, each[1])]
-        x = min(_gaps(row), key=lambda gap: abs(gap - wanted)) + 5 * (passing.index(pair) - len(passing) // 2)
-        points += [(x, row[0].y - 8), (x, row[0].y + row[0].height + 8)]
-    points.append((end, boxes[other].y - 7))
+    begin, end = _ends(pair, boxes, shown)
+    one, other = boxes[pair[0]], boxes[pair[1]]
+    points = [(begin, one.y + one.height)]
+    for floor in range(_floor(rows, pair[0]) + 1, _floor(rows, pair[1])):
+        gap = _gap(pair, floor, rows, boxes, shown)
+        assert gap is not None
+        beside = [each for each in shown if _gap(each, floor, rows, boxes, shown) == gap]
+        x = gap + 5 * (beside.index(pair) - (len(beside) - 1) / 2)
+        box = boxes[rows[floor][0]]
+        points += [(x, box.y - 8), (x, box.y + box.height + 8)]
+    points.append((end, other.y - 7))
     yield f'<path d="{_curve(points)}" marker-end="url(#head)"/>'
+
+
+def _gap(
+    pair: Pair, floor: int, rows: Sequence[Sequence[str]], boxes: Mapping[str, Box], shown: Sequence[Pair]
+) -> float | None:
+    """Middle of the gap, or of the margin, in which an arrow passes a floor; None where it does not."""
+    first, last = _floor(rows, pair[0]), _floor(rows, pair[1])
+    if not first < floor < last:
+        return None
+    begin, end = _ends(pair, boxes, shown)
+    wanted = begin + (end - begin) * (floor - first) / (last - first)
+    edges = [0.0, *(x for name in rows[floor] for x in (boxes[name].x, boxes[name].x + BOX)), float(WIDTH)]
+    middles = [(left + right) / 2 for left, right in zip(edges[::2], edges[1::2], strict=True)]
+    return min(middles, key=lambda middle: abs(middle - wanted))
+
+
+def _ends(pair: Pair, boxes: Mapping[str, Box], shown: Sequence[Pair]) -> tuple[float, float]:
+    one, other = pair
+    begin = _port(boxes[one], [to for source, to in shown if source == one], other, boxes)
+    return begin, _port(boxes[other], [source for source, to in shown if to == other], one, boxes)
 
 
 def _port(box: Box, others: Sequence[str], own: str, boxes: Mapping[str, Box]) -> float:
     """Where on a box's edge an arrow begins or ends: they are spread over it, left to right as their other ends lie."""
     place = sorted(others, key=lambda name: (boxes[name].middle, name)).index(own)
     return box.x + box.width * (place + 1) / (len(others) + 1)
-
-
-def _gaps(row: Sequence[Box]) -> list[float]:
-    """The middles of the gaps between boxes, and of both margins."""
-    edges = [0.0, *(edge for box in row for edge in (box.x, box.x + box.width)), float(WIDTH)]
-    return [(left + right) / 2 for left, right in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def _curve(points: Sequence[tuple[float, float]]) -> str:
