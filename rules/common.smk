@@ -9,9 +9,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.sourcecache import LocalSourceFile
 
 if not isinstance(workflow.current_basedir, LocalSourceFile):
-    raise WorkflowError(
-        "layerrank runs from a checkout: clone it, and name its workflow/Snakefile as the module's"
-    )
+    raise WorkflowError("layerrank runs from a checkout: clone it, name its Snakefile")
 BASE = Path(workflow.current_basedir).parent
 sys.path.insert(0, str(BASE / "src"))
 os.environ.update(LAYERRANK_BASE=str(BASE))
@@ -22,18 +20,20 @@ from layerrank.study import slurm
 from layerrank.study.code import code_digest
 from layerrank.study.load import load_study
 from layerrank.study.paths import Paths, as_json, one_of
+from layerrank.study.results import check_results
 
 slurm.steady()
 
 try:
     STUDY = load_study(config, BASE, workflow.configfiles)
-    CACHE = str(workflow.modifier.modify_path(STUDY.config["cache"]))
+    CONFIG = STUDY.config
+    CACHE = str(workflow.modifier.modify_path(CONFIG["cache"]))
     PATHS = Paths(STUDY, BASE, Path(CACHE))
-    PATHS.models  # a model's folder that is absent, or another one, ends here
+    PATHS.models, PATHS.sources  # a folder or file that is absent, or another one, ends here
+    check_results(STUDY, Path(str(workflow.modifier.modify_path(CONFIG["results"]))))
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
-CONFIG = STUDY.config
 LEAD_MEASURE = CONFIG["evaluation"]["measures"][0]
 GRID = CONFIG["systems"]["variant"]
 every, figure, table, answer = PATHS.every, PATHS.figure, PATHS.table, PATHS.answer
@@ -66,8 +66,8 @@ wildcard_constraints:
     identity="[0-9a-f]{12}",
 
 
-# Every rule's shell line is a subcommand that can be run by hand: `python -m layerrank …` with src/ on the path. Its python
-# is that of the rule's environment, or else the one that runs Snakemake, activated or not.
+# Every rule's shell line is a subcommand that can be run by hand (`python -m layerrank …`) with the python of the rule's
+# environment, or else the one that runs Snakemake, activated or not.
 SOFTWARE = workflow.deployment_settings.deployment_method
 OWN_PYTHON = f"{shlex.quote(str(Path(sys.executable).parent))}:" if not SOFTWARE else ""
 shell.prefix(

@@ -37,12 +37,10 @@ rule aggregate:
     conda:
         "../envs/analysis.yaml"
     params:
-        seed=CONFIG["evaluation"]["seed"],
-        resamples=CONFIG["evaluation"]["resamples"],
+        resampling=PATHS.resampling,
         code=code_digest("aggregate"),
     shell:
-        "python -m layerrank aggregate --evaluations {input:q} --seed {params.seed} --resamples {params.resamples}"
-        " --output {output:q} 2> {log:q}"
+        "python -m layerrank aggregate --evaluations {input:q} {params.resampling:q} --output {output:q} 2> {log:q}"
 
 
 rule compare:
@@ -56,12 +54,11 @@ rule compare:
         "../envs/analysis.yaml"
     params:
         baseline=CONFIG["evaluation"]["baseline"],
-        seed=CONFIG["evaluation"]["seed"],
-        resamples=CONFIG["evaluation"]["resamples"],
+        resampling=PATHS.resampling,
         code=code_digest("compare"),
     shell:
         "python -m layerrank compare --evaluations {input:q} --baselines {params.baseline}"
-        " --seed {params.seed} --resamples {params.resamples} --output {output:q} 2> {log:q}"
+        " {params.resampling:q} --output {output:q} 2> {log:q}"
 
 
 rule summarise_costs:
@@ -91,13 +88,11 @@ rule sensitivity:
     conda:
         "../envs/analysis.yaml"
     params:
-        seed=CONFIG["evaluation"]["seed"],
-        resamples=CONFIG["evaluation"]["resamples"],
+        resampling=PATHS.resampling,
         against=PATHS.held_against,
         code=code_digest("sensitivity"),
     shell:
-        "python -m layerrank sensitivity --evaluations {input:q} --against {params.against:q}"
-        " --seed {params.seed} --resamples {params.resamples}"
+        "python -m layerrank sensitivity --evaluations {input:q} --against {params.against:q} {params.resampling:q}"
         " --output {output:q} 2> {log:q}"
 
 

@@ -103,23 +103,3 @@ rule layer_shape:
         " --signal {input.signal:q} --qrels {input.qrels:q} --measures {params.measures:q}"
         " --strategy {params.strategy} --seed {params.seed} --resamples {params.resamples} --workers {threads}"
         " --output {output.shape:q} --neighbours {output.neighbours:q} 2> {log:q}"
-
-
-rule transfer:
-    input:
-        sweeps=PATHS.transfer_sweeps,
-        selections=PATHS.transfer_selections,
-    output:
-        "<results>/tables/transfer/values/{kind}.{fixed}.tsv",
-    log:
-        "<logs>/transfer.{kind}.{fixed}.log",
-    conda:
-        "../envs/analysis.yaml"
-    params:
-        sweeps=PATHS.of_transfer_sweeps,
-        selections=PATHS.of_transfer_selections,
-        same=PATHS.transfer_flags,
-        code=code_digest("transfer"),
-    shell:
-        "python -m layerrank transfer --sweeps {params.sweeps:q} --selections {params.selections:q} {params.same:q}"
-        " --output {output:q} 2> {log:q}"

@@ -50,13 +50,14 @@ def forget_kept(folder: Path) -> None:
 
 
 def located(name: str) -> Path:
-    """The path that a configuration names: from the working directory, else from the checkout.
+    """The path that a configuration names: from the working directory, else from the checkout, where it is there.
 
     The workflow says where its checkout lies in LAYERRANK_BASE; results hold the name as configured, never that path.
     """
     path = Path(name)
     base = os.environ.get("LAYERRANK_BASE")
-    return path if base is None or path.exists() else Path(base) / path
+    below = path if base is None else Path(base) / path
+    return below if not path.exists() and below.exists() else path
 
 
 @contextlib.contextmanager

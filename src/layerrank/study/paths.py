@@ -172,8 +172,18 @@ class Paths:
 
     def collection_sources(self, wildcards: Wildcards) -> list[str]:
         """Files of a collection that lie in a folder of the user's: a change of theirs is a change of the study."""
-        paths = prepared.inputs(wildcards.collection, self.study.collections[wildcards.collection])
-        return [local(path) for path in paths]
+        return [local(path) for path in self.sources[wildcards.collection]]
+
+    @cached_property
+    def sources(self) -> Mapping[str, list[str]]:
+        """Those files, of each collection. Raises `UserError` that names the entry and what is missing."""
+        found = {}
+        for name, entry in self.study.collections.items():
+            try:
+                found[name] = prepared.inputs(name, entry)
+            except UserError as error:
+                raise UserError(f"collections entry {name}: {error}") from None
+        return found
 
     def collection_digests(self, wildcards: Wildcards) -> str:
         """Digests of those files: one that was replaced under an older time stamp is a change all the same."""
@@ -526,6 +536,12 @@ class Paths:
         return list(self.systems[wildcards.variant])
 
     # The report.
+
+    @cached_property
+    def resampling(self) -> list[str]:
+        """The seed and number of resamples of intervals and tests."""
+        tests = self.study.config["evaluation"]
+        return flags({key: tests[key] for key in ("seed", "resamples")})
 
     @cached_property
     def marks(self) -> list[str]:
