@@ -116,5 +116,4 @@ rule diagnose:
     shell:
         "python -m layerrank diagnose --collection {wildcards.collection} --model {wildcards.model} --qrels {input.qrels:q}"
         " --candidates {input.candidates:q} --signal {input.signal:q} --runs listwise-attention-all={input.runs:q}"
-        " --seed {params.seed} --position {output.position:q} --length {output.length:q}"
-        " --correlations {output.correlations:q} 2> {log:q}"
+        " --seed {params.seed} --position {output.position:q} --length {output.length:q} --correlations {output.correlations:q} 2> {log:q}"

@@ -59,6 +59,7 @@ def test_the_profile_for_clusters_groups_every_rule_but_long_ones_and_those_of_o
         "check_prompts",
         "check_layers",
         "sweep_windows",
+        "sweep_orders",
         "transfer",
     }
     others = alone - long
