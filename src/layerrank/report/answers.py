@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -303,8 +303,25 @@ def choice(selections: Sequence[Selection], means: pd.DataFrame, variant: str = 
     return Answer(
         "Which way of choosing a window holds up?",
         tuple(statements) if fair else ("This study chooses no window.",),
-        selection_table(selections),
+        _narrow(selection_table(selections), ("Rule", "Windows (queries)", "selected", "regret")),
     )
+
+
+def _narrow(table: Table, titles: Sequence[str]) -> Table:
+    """Some columns of a table, without the small print of the first: what fits beside a figure."""
+    places = [[column.title for column in table.columns].index(title) for title in titles]
+    columns = (replace(table.columns[places[0]], detail=""), *(table.columns[place] for place in places[1:]))
+    sections = tuple(
+        Section(
+            section.title,
+            tuple(
+                row([Cell(line.cells[places[0]].value), *(line.cells[place] for place in places[1:])], aside=line.aside)
+                for line in section.rows
+            ),
+        )
+        for section in table.sections
+    )
+    return replace(table, columns=columns, sections=sections)
 
 
 def _of(frame: pd.DataFrame, measure: str, variant: str) -> pd.DataFrame:
