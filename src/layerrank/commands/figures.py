@@ -181,9 +181,12 @@ def add_plot_diagnostics(parser: argparse.ArgumentParser) -> None:
 def run_plot_diagnostics(options: argparse.Namespace) -> None:
     """Draw whether scores follow the place in the prompt or the length of the passage."""
     from layerrank.core import frames
+    from layerrank.core.errors import UserError
     from layerrank.report.figures.diagnostics import draw_diagnostics
     from layerrank.report.figures.style import save
 
+    if options.position is None and options.length is None:
+        raise UserError("nothing to draw: name --position, --length or both")
     tables = [
         frames.read_frame(path, columns) if path else None
         for path, columns in ((options.position, frames.POSITION), (options.length, frames.LENGTH))

@@ -62,15 +62,18 @@ def run_manifest(options: argparse.Namespace) -> None:
     """Write what a study ran on and what came out: commit, versions, configuration, revisions, devices, digests."""
     from layerrank.attention import store
     from layerrank.core import files
+    from layerrank.core.errors import UserError
     from layerrank.study import manifest
 
-    collections = {name: files.read_json(path) for name, path in options.collections}
+    collections = {name: files.read_object(path) for name, path in options.collections}
     for name, path in options.first_stages:
-        collections[name]["retrieved"] = files.read_json(path)
+        if name not in collections:
+            raise UserError(f"--first-stages: {name!r}: --collections has no such name")
+        collections[name]["retrieved"] = files.read_object(path)
     document = manifest.manifest(
         options.study,
         collections,
-        {name: files.read_json(folder / files.MODEL_RECORD) for name, folder in options.models},
+        {name: files.read_object(folder / files.MODEL_RECORD) for name, folder in options.models},
         [store.read_metadata(path) for path in options.signals],
         options.files,
         Path.cwd(),

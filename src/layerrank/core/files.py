@@ -113,6 +113,14 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path}: not valid JSON ({error})") from None
 
 
+def read_object(path: Path) -> dict[str, Any]:
+    """Like `read_json`, of a file that holds one JSON object."""
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: expected a JSON object, got {shown(value)}")
+    return value
+
+
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write one JSON object a line, keys sorted, atomically; gzip (without a time stamp) where the name ends in .gz."""
     with replacing(path) as temporary, temporary.open("wb") as raw:

@@ -84,6 +84,8 @@ def join_shards(
     """
     rankings = sampling.joined([files.read_run(path) for path in runs])
     whole = sampling.joined(list(files.costs_of_one_model(spent).values()))
+    if not rankings:
+        raise UserError(f"{output.name}: none of its {len(runs)} parts ranks a query")
     if [ranking.qid for ranking in rankings] != [cost.qid for cost in whole]:
         raise UserError(f"{output.name}: its parts rank other queries than their costs are of")
     _report(tag, whole)

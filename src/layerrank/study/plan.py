@@ -102,12 +102,17 @@ def merged_config(configfiles: Sequence[Path], base: Path = BASE) -> dict[str, A
     """The files, each over the one before it, as Snakemake merges them; config/config.yaml where none is named."""
     from snakemake.common.configfile import load_configfile
     from snakemake.utils import update_config
+    from snakemake_interface_common.exceptions import WorkflowError
 
     config: dict[str, Any] = {}
     for path in configfiles or (base / "config" / "config.yaml",):
         if not path.is_file():
             raise UserError(f"{path}: no such file")
-        update_config(config, load_configfile(str(path)))
+        try:
+            update_config(config, load_configfile(str(path)))
+        except (WorkflowError, ValueError, RecursionError) as error:
+            reason = "nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())
+            raise UserError(f"{path}: no study in YAML or JSON ({reason})") from None
     return config
 
 
