@@ -77,6 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(handlers=[log])
     logging.getLogger("layerrank").setLevel(logging.INFO)
     try:
+        for word in arguments:
+            _check_text(word)
         options = parser(subcommand).parse_args(arguments)
         options.function(options)
         sys.stdout.flush()
@@ -90,6 +92,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         _refused(name, "interrupted")
         return INTERRUPTED
     return 0
+
+
+def _check_text(word: str) -> None:
+    """Refuse an argument that is no text: no file that is written could say it."""
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        raise UserError(f"argument {word!a}: not valid UTF-8") from None
 
 
 def _refused(name: str, message: str) -> int:

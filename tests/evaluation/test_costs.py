@@ -3,7 +3,7 @@ import math
 import pytest
 
 from layerrank.__main__ import main
-from layerrank.core import files, frames
+from layerrank.core import files
 from layerrank.core.errors import UserError
 from layerrank.core.records import Cost
 from layerrank.evaluation import costs
@@ -64,4 +64,4 @@ def test_commands_join_cells(tmp_path):
     assert main(["outcome-table", "--costs", f"{tmp_path}/m.tsv", "--outputs", f"{tmp_path}/outcomes.html"]) == 0
     assert "80.0%" in (tmp_path / "outcomes.html").read_text()
     assert "20.0%" in (tmp_path / "costs.md").read_text() and r"20.0\%" in (tmp_path / "costs.tex").read_text()
-    assert len(frames.read_frame(tmp_path / "costs.tsv", ("section", "System"))) == 4
+    assert len((tmp_path / "costs.tsv").read_text().splitlines()) == 1 + 4

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from layerrank.commands.arguments import file, new_file, number
+from layerrank.commands.arguments import add_variant, file, new_file, number
 
 if TYPE_CHECKING:
     from layerrank.report.tables.effectiveness import Marks
@@ -19,7 +19,7 @@ def _add_values(parser: argparse.ArgumentParser) -> None:
         "--costs", type=file, nargs="+", required=True, metavar="FILE", help="files of `summarise-costs`"
     )
     parser.add_argument("--measure", required=True, help="the measure to compare by")
-    parser.add_argument("--variant", default="base", metavar="NAME", help="variant of the study (default: %(default)s)")
+    add_variant(parser)
     parser.add_argument(
         "--test", choices=["randomisation", "t-test"], default="randomisation", help="test of the marks"
     )

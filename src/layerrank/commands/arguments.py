@@ -168,13 +168,15 @@ def _no_constant(name: str) -> None:
 
 def add_collection(parser: argparse.ArgumentParser) -> None:
     """Add --collection."""
-    parser.add_argument("--collection", required=True, metavar="NAME", help="collection, as the study names it")
+    parser.add_argument(
+        "--collection", type=label, required=True, metavar="NAME", help="collection, as the study names it"
+    )
 
 
 def add_cell(parser: argparse.ArgumentParser) -> None:
     """Add --collection, --model and --variant: what the written rows are named by."""
     add_collection(parser)
-    parser.add_argument("--model", required=True, metavar="NAME", help="model, as the study names it")
+    parser.add_argument("--model", type=label, required=True, metavar="NAME", help="model, as the study names it")
     add_variant(parser)
 
 
@@ -185,7 +187,9 @@ def cell_of(options: argparse.Namespace) -> tuple[str, str, str]:
 
 def add_variant(parser: argparse.ArgumentParser) -> None:
     """Add --variant."""
-    parser.add_argument("--variant", default="base", metavar="NAME", help="variant of the study (default: %(default)s)")
+    parser.add_argument(
+        "--variant", type=label, default="base", metavar="NAME", help="variant of the study (default: %(default)s)"
+    )
 
 
 def add_resampling(parser: argparse.ArgumentParser, resamples: int = 2000) -> None:

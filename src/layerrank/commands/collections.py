@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from layerrank.commands.arguments import json_object, new_folder, whole
+from layerrank.commands.arguments import json_object, label, new_folder, whole
 
 
 def add_prepare_collection(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--name", required=True, help="the collection's name in the catalogue")
+    parser.add_argument("--name", type=label, required=True, help="the collection's name in the catalogue")
     parser.add_argument("--entry", required=True, type=json_object, metavar="JSON", help="its entry of the catalogue")
     parser.add_argument("--cache", required=True, type=new_folder, help="folder of downloads, shared between studies")
     parser.add_argument(

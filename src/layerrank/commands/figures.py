@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from layerrank.commands.arguments import file, new_file
+from layerrank.commands.arguments import file, label, new_file
 
 
 def _add_figure(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +23,7 @@ def _add_means(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--measure", help="measure to draw (the table's first)")
     parser.add_argument("--collections", nargs="*", default=[], metavar="NAME", help="only these, in this order")
     parser.add_argument("--models", nargs="*", default=[], metavar="NAME", help="only these, in this order")
-    parser.add_argument("--variant", metavar="NAME", help="only this one")
+    parser.add_argument("--variant", type=label, metavar="NAME", help="only this one")
 
 
 def _outputs(options: argparse.Namespace) -> list[Path]:
@@ -132,7 +132,7 @@ def add_plot_depth(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profiles", type=file, nargs="+", required=True, metavar="FILE", help="TSVs of layer-profile")
     parser.add_argument("--measure", help="measure to draw (the first profile's first)")
     parser.add_argument("--means", type=file, metavar="FILE", help="TSV of aggregate: draws BM25's level")
-    parser.add_argument("--variant", default="base", help="variant of the level (%(default)s)")
+    parser.add_argument("--variant", type=label, default="base", help="variant of the level (%(default)s)")
     _add_figure(parser)
 
 

@@ -109,6 +109,7 @@ def add_make_candidates(parser: argparse.ArgumentParser) -> None:
 def run_make_candidates(options: argparse.Namespace) -> None:
     """Cut the first stage to the study's depth and passage length: the one candidate list that all systems re-rank."""
     from layerrank.core import files
+    from layerrank.core.errors import UserError
     from layerrank.first_stage import candidates
 
     queries = candidates.sample_queries(files.read_topics(options.topics), options.query_limit, options.query_seed)
@@ -118,7 +119,11 @@ def run_make_candidates(options: argparse.Namespace) -> None:
         files.read_passages(options.passages),
         candidates.Settings(options.depth, options.words, options.order, options.seed, options.titles != "false"),
     )
+    if not rows:
+        raise UserError(f"{options.run}: it ranks none of the {len(queries)} queries of {options.topics}")
     files.write_candidates(options.output, rows)
     if options.qrels and options.output_qrels:
         qrels = files.read_qrels(options.qrels)
+        if unjudged := [query.qid for query in queries if query.qid not in qrels]:
+            raise UserError(f"{options.qrels}: no judgement of query {unjudged[0]!r}, and of {len(unjudged) - 1} more")
         files.write_qrels(options.output_qrels, {query.qid: qrels[query.qid] for query in queries})

@@ -10,6 +10,7 @@ from layerrank.commands.arguments import (
     add_computing,
     add_model,
     add_prompt,
+    label,
     named_file,
     new_file,
     whole,
@@ -18,7 +19,7 @@ from layerrank.commands.arguments import (
 
 def add_measure_latency(parser: argparse.ArgumentParser) -> None:
     add_collection(parser)
-    parser.add_argument("--model-name", required=True, metavar="NAME", help="model, as the study names it")
+    parser.add_argument("--model-name", type=label, required=True, metavar="NAME", help="model, as the study names it")
     add_candidates(parser)
     add_model(parser)
     add_prompt(parser)

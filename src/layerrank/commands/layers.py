@@ -17,6 +17,7 @@ from layerrank.commands.arguments import (
     cell_of,
     file,
     json_object,
+    label,
     named_file,
     new_file,
     whole,
@@ -196,10 +197,12 @@ def run_evaluate_orders(options: argparse.Namespace) -> None:
 
 
 def add_select_window(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--name", required=True, metavar="NAME", help="the rule's name, as in the window selected-NAME")
+    parser.add_argument(
+        "--name", type=label, required=True, metavar="NAME", help="the rule's name, as in the window selected-NAME"
+    )
     parser.add_argument("--rule", type=json_object, required=True, metavar="JSON", help="the rule and its settings")
     add_collection(parser)
-    parser.add_argument("--model", required=True, metavar="NAME", help="model, as the study names it")
+    parser.add_argument("--model", type=label, required=True, metavar="NAME", help="model, as the study names it")
     parser.add_argument("--sweep", type=file, required=True, metavar="FILE", help="its sweep, from sweep-windows")
     parser.add_argument(
         "--others",
@@ -223,6 +226,7 @@ def run_select_window(options: argparse.Namespace) -> None:
     {"rule": "label-free"}; {"rule": "oracle"}, an upper bound. `chosen_on` is "folds" (cross-validation over queries),
     "others" or a list of collections. With "orders": "all" the mean over input orders decides.
     """
+    from layerrank.core.files import one_model
     from layerrank.core.windows import write_selection
     from layerrank.layers import labelfree
     from layerrank.layers.orders import read_order_sweep
@@ -236,6 +240,8 @@ def run_select_window(options: argparse.Namespace) -> None:
     others = {
         name: read_order_sweep(path).over_orders() if everywhere else read_sweep(path) for name, path in options.others
     }
+    if not everywhere:
+        one_model([(options.sweep, own.weights), *((path, others[name].weights) for name, path in options.others)])
     over_orders = read_order_sweep(options.over_orders).over_orders() if options.over_orders else None
     values = None
     if rule.kind.sees == "signals" and options.signal:
@@ -269,7 +275,9 @@ def run_score_heads(options: argparse.Namespace) -> None:
 
 
 def add_choose_heads(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--name", required=True, metavar="NAME", help="the rule's name, as in the system heads-NAME")
+    parser.add_argument(
+        "--name", type=label, required=True, metavar="NAME", help="the rule's name, as in the system heads-NAME"
+    )
     parser.add_argument("--rule", type=json_object, required=True, metavar="JSON", help="the rule and its settings")
     add_collection(parser)
     parser.add_argument("--scores", type=file, required=True, metavar="FILE", help="its scores, from score-heads")
@@ -348,6 +356,7 @@ def run_transfer(options: argparse.Namespace) -> None:
     """Regret of windows chosen on one collection or model and used on another, by depth where layers differ."""
     from layerrank.core import frames
     from layerrank.core.errors import UserError
+    from layerrank.core.files import one_model
     from layerrank.core.windows import read_selection
     from layerrank.layers.rules import RULES, parse_rule
     from layerrank.layers.sweep import read_sweep
@@ -358,6 +367,8 @@ def run_transfer(options: argparse.Namespace) -> None:
         able = " or ".join(name for name, kind in RULES.items() if kind.sees == "judgements")
         raise UserError(f"--rule: rule is {rule.kind.name!r}; transfer chooses by {able}")
     sweeps = {name: read_sweep(path) for name, path in options.sweeps}
+    if not options.same_collection:
+        one_model((path, sweeps[name].weights) for name, path in options.sweeps)
     selections = [(name, read_selection(path)) for name, path in options.selections]
     table = transfer(sweeps, rule, selections, same_collection=options.same_collection)
     frames.write_frame(options.output, table)

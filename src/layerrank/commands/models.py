@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from layerrank.commands.arguments import new_folder
+from layerrank.commands.arguments import label, new_folder
 
 
 def add_fetch_model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--name", required=True, metavar="NAME", help="model, as the catalogue names it")
+    parser.add_argument("--name", type=label, required=True, metavar="NAME", help="model, as the catalogue names it")
     parser.add_argument("--entry", required=True, metavar="JSON", help="its catalogue entry")
     parser.add_argument("--cache", required=True, type=new_folder, metavar="DIR", help="downloads lie below it")
     parser.add_argument("--output", required=True, type=new_folder, metavar="DIR", help="the model folder to make")

@@ -146,11 +146,12 @@ def write_topics(path: Path, queries: Iterable[Query]) -> None:
 
 
 def read_topics(path: Path) -> list[Query]:
-    """Read what `write_topics` wrote."""
-    rows = read_numbered_jsonl(path)
-    return [
-        Query(_value(row, "qid", str, where), _value(row, "text", str, where)) for where, row in _placed(path, rows)
-    ]
+    """Read what `write_topics` wrote; a query that comes twice is a `UserError`."""
+    queries: dict[str, Query] = {}
+    for where, row in _placed(path, read_numbered_jsonl(path)):
+        query = Query(_value(row, "qid", str, where), _value(row, "text", str, where))
+        _add(queries, query.qid, query, "query", where)
+    return list(queries.values())
 
 
 def write_qrels(path: Path, qrels: Qrels) -> None:
@@ -198,21 +199,23 @@ def write_candidates(path: Path, rows: Iterable[Candidates]) -> None:
 
 
 def read_candidates(path: Path) -> list[Candidates]:
-    """Read what `write_candidates` wrote."""
-    found = []
+    """Read what `write_candidates` wrote; a query that comes twice, or a passage of a query, is a `UserError`."""
+    found: dict[str, Candidates] = {}
     for where, row in _placed(path, read_numbered_jsonl(path)):
         entries = _value(row, "passages", list, where)
         for entry in entries:
             if not isinstance(entry, dict):
                 raise UserError(f"{where}: passages must be JSON objects, got {shown(entry)}")
-        found.append(
-            Candidates(
-                Query(_value(row, "qid", str, where), _value(row, "query", str, where)),
-                tuple(_passage(entry, where) for entry in entries),
-                tuple(finite_value(entry.get("score"), "score", where) for entry in entries),
-            )
-        )
-    return found
+        query = Query(_value(row, "qid", str, where), _value(row, "query", str, where))
+        passages: dict[str, Passage] = {}
+        for entry in entries:
+            passage = _passage(entry, where)
+            _add(passages, passage.pid, passage, "passage", where)
+        scores = tuple(finite_value(entry.get("score"), "score", where) for entry in entries)
+        _add(found, query.qid, Candidates(query, tuple(passages.values()), scores), "query", where)
+    if not found:
+        raise UserError(f"{path}: no candidates of any query")
+    return list(found.values())
 
 
 def write_passages(path: Path, passages: Iterable[Passage]) -> None:
@@ -225,10 +228,15 @@ def read_passages(path: Path) -> dict[str, Passage]:
     passages: dict[str, Passage] = {}
     for where, row in _placed(path, read_numbered_jsonl(path)):
         passage = _passage(row, where)
-        if passage.pid in passages:
-            raise UserError(f"{where}: passage {passage.pid!r} comes twice")
-        passages[passage.pid] = passage
+        _add(passages, passage.pid, passage, "passage", where)
     return passages
+
+
+def _add(found: dict[str, Any], name: str, value: Any, kind: str, where: str) -> None:
+    """Put a value under a name that none has yet."""
+    if name in found:
+        raise UserError(f"{where}: {kind} {name!r} comes twice")
+    found[name] = value
 
 
 def _passage(row: Mapping[str, Any], where: str) -> Passage:
@@ -299,14 +307,19 @@ def write_costs(path: Path, costs: Iterable[Cost]) -> None:
 
 
 def read_costs(path: Path) -> list[Cost]:
-    """Read what `write_costs` wrote."""
-    costs = []
+    """Read what `write_costs` wrote; a query that comes twice is a `UserError`."""
+    costs: dict[str, Cost] = {}
     for where, row in _placed(path, read_numbered_jsonl(path)):
+        qid = _value(row, "qid", str, where)
+        for name, value in {**row, **_value(row, "outcomes", dict, where)}.items():
+            if name not in ("qid", "outcomes", "weights"):
+                finite_value(value, name, where)
         try:
-            costs.append(Cost(**row))
+            cost = Cost(**row)
         except TypeError as error:
             raise UserError(f"{where}: no costs of a query ({error})") from None
-    return costs
+        _add(costs, qid, cost, "query", where)
+    return list(costs.values())
 
 
 def one_model(found: Iterable[tuple[Path, str]]) -> str:

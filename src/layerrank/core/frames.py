@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
+import numpy as np
 import pandas as pd
 
 from layerrank.core import files
@@ -229,7 +230,21 @@ def read_frame(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         raise UserError(f"{path}: not a table ({error})") from None
     if missing := [name for name in columns if name not in frame.columns]:
         raise UserError(f"{path}: lacks the column {missing[0]} (has {', '.join(map(str, frame.columns))})")
+    for name in columns:
+        if name not in TEXT:
+            _check_numbers(path, frame[name])
     return frame
+
+
+def _check_numbers(path: Path, column: pd.Series) -> None:
+    """Refuse a column in which something is no number, or infinite."""
+    if pd.api.types.is_numeric_dtype(column):
+        wrong = np.isinf(column.to_numpy(dtype=np.float64))
+    else:
+        wrong = np.array([isinstance(value, str) for value in column], dtype=bool)
+    if wrong.any():
+        place = int(wrong.argmax())
+        raise UserError(f"{path}:{place + 2}: {column.name} is {column.iloc[place]!r}; expected a finite number")
 
 
 def read_frames(paths: Iterable[Path], columns: Sequence[str], key: Sequence[str] = ()) -> pd.DataFrame:
@@ -243,8 +258,12 @@ def read_frames(paths: Iterable[Path], columns: Sequence[str], key: Sequence[str
 
 
 def read_values(paths: Iterable[Path]) -> pd.DataFrame:
-    """Read and join what `evaluate` wrote: per-query values, columns `VALUES`."""
-    return read_frames(paths, VALUES, (*CELL, "system", "measure", "qid"))
+    """Read and join what `evaluate` wrote: per-query values, columns `VALUES`; `UserError` where there are none."""
+    given = list(paths)
+    found = read_frames(given, VALUES, (*CELL, "system", "measure", "qid"))
+    if not len(found) or found["value"].isna().any():
+        raise UserError(f"{', '.join(map(str, given))}: no value of any query, or a value is missing")
+    return found
 
 
 def read_means(paths: Iterable[Path]) -> pd.DataFrame:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from layerrank.attention.scores import all_windows
 from layerrank.attention.signal import Signal
-from layerrank.attention.store import stored_layers, stored_qids
+from layerrank.attention.store import stored_layers, stored_qids, stored_weights
 from layerrank.core.errors import UserError
 from layerrank.core.files import Qrels, replacing
 from layerrank.core.windows import LayerWindow
@@ -26,7 +27,7 @@ from layerrank.layers.signals import for_each, orders
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMAT = 1
+FORMAT = 2
 _KEY = b"layerrank"
 _log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class Sweep:
         strategy: of semantics.md §2.
         layers: of the model, L; W = L · (L + 1) / 2.
         stored: how many of the queries have a signal; each of the others counts as an empty ranking.
+        weights: digest of the model's files that the signal is of; empty where the signal says none.
     """
 
     qids: tuple[str, ...]
@@ -52,6 +54,7 @@ class Sweep:
     strategy: str
     layers: int
     stored: int
+    weights: str = ""
 
     @property
     def windows(self) -> list[LayerWindow]:
@@ -78,7 +81,8 @@ def sweep(paths: Sequence[Path], qrels: Qrels, measure: str, strategy: str, *, w
     """
     layers = stored_layers(paths)
     values, stored = judged_values(paths, qrels, all_windows(layers), [measure], strategy, workers=workers)
-    return Sweep(tuple(qrels), values[0].astype(np.float32), measure, strategy, layers, stored)
+    weights = stored_weights(paths)
+    return Sweep(tuple(qrels), values[0].astype(np.float32), measure, strategy, layers, stored, weights)
 
 
 def judged_values(
@@ -143,15 +147,20 @@ def sweep_table(swept: Sweep) -> pd.DataFrame:
 
 
 def write_sweep(path: Path, swept: Sweep) -> None:
-    """Write Arrow IPC, one record a query {qid, values float32[W]}; what they mean is JSON in the schema's metadata."""
-    about = {
+    """Write Arrow IPC, one record a query {qid, values float32[W]}; what they mean is JSON in the schema's metadata.
+
+    A digest over all of it stands there too.
+    """
+    about: dict[str, Any] = {
         "format": FORMAT,
         "layers": swept.layers,
         "measure": swept.measure,
         "stored": swept.stored,
         "strategy": swept.strategy,
+        "weights": swept.weights,
         "windows": [[window.start, window.end] for window in swept.windows],
     }
+    about["digest"] = _digest(about, swept.qids, swept.values)
     flat = pa.array(np.ascontiguousarray(swept.values).reshape(-1), type=pa.float32())
     columns = [pa.array(swept.qids, type=pa.string()), pa.FixedSizeListArray.from_arrays(flat, len(swept.windows))]
     fields = [pa.field("qid", pa.string()), pa.field("values", columns[1].type)]
@@ -164,8 +173,15 @@ def write_sweep(path: Path, swept: Sweep) -> None:
         writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
 
 
+def _digest(about: Mapping[str, Any], qids: Sequence[str], values: NDArray[np.float32]) -> str:
+    """SHA-256 of a sweep: what is said of it, its queries, its values."""
+    digest = hashlib.sha256(json.dumps([about, list(qids)], sort_keys=True).encode())
+    digest.update(np.ascontiguousarray(values, dtype="<f4").tobytes())
+    return digest.hexdigest()
+
+
 def read_sweep(path: Path) -> Sweep:
-    """Read what `write_sweep` wrote. Raises `UserError` for a missing or foreign file."""
+    """Read what `write_sweep` wrote. Raises `UserError` for a missing, foreign or damaged file."""
     try:
         with pa.OSFile(str(path), "rb") as source:
             table = pa.ipc.open_file(source).read_all()
@@ -174,16 +190,20 @@ def read_sweep(path: Path) -> Sweep:
         if about["format"] != FORMAT:
             raise UserError(f"{path}: sweep format {about['format']!r}, this layerrank reads format {FORMAT}")
         qids = tuple(table.column("qid").to_pylist())
-        values = table.column("values").combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        flat = table.column("values").combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        values = flat.reshape(len(qids), windows)
+        if about.pop("digest") != _digest(about, qids, values):
+            raise UserError(f"{path}: the sweep is damaged: its digest is not that of its values; make it again")
         return Sweep(
             qids,
-            values.reshape(len(qids), windows),
+            values,
             about["measure"],
             about["strategy"],
             about["layers"],
             about["stored"],
+            about["weights"],
         )
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except (pa.ArrowInvalid, KeyError, ValueError) as error:
+    except (pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: not a sweep of layerrank ({type(error).__name__}: {error})") from None
