@@ -27,6 +27,7 @@ include: "rules/report/effectiveness.smk"
 include: "rules/report/emergence.smk"
 include: "rules/report/windows.smk"
 include: "rules/report/cost.smk"
+include: "rules/report/place.smk"
 include: "rules/report/diagnostics.smk"
 include: "rules/report/manifest.smk"
 

@@ -44,7 +44,8 @@ EFFECTIVENESS = "1. Effectiveness"
 EMERGENCE = "2. Where relevance emerges"
 WINDOWS = "3. Window choice"
 COST = "4. Cost"
-DIAGNOSTICS = "5. Diagnostics"
+PLACE = "5. Relevance or place"
+DIAGNOSTICS = "6. Diagnostics"
 
 
 pathvars:

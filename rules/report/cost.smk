@@ -11,6 +11,7 @@ rule answer_windows:
             if CONFIG["latency"]["windows"]
             else []
         ),
+        over_orders=PATHS.window_orders,
         figure=every("<results>/figures/{collection}/{model}/pareto.base.svg")[0],
     output:
         answer("windows", COST),
@@ -24,7 +25,7 @@ rule answer_windows:
         code=code_digest("answer-windows"),
     shell:
         "python -m layerrank answer-windows --means {input.means:q} --comparisons {input.comparisons:q}"
-        " --costs {input.costs:q} --latencies {input.latencies:q} --measure {params.measure:q} {params.tests:q}"
+        " --costs {input.costs:q} --latencies {input.latencies:q} --over-orders {input.over_orders:q} --measure {params.measure:q} {params.tests:q}"
         " --figure {input.figure:q} --output {output:q} 2> {log:q}"
 
 

@@ -1,4 +1,4 @@
-# Category 5 of the report: biases, sensitivity, answers that were not well-formed, published figures.
+# Category 6 of the report: biases, sensitivity, answers that were not well-formed, published figures.
 
 
 rule plot_diagnostics:

@@ -69,10 +69,11 @@ rule plot_transfer:
 
 rule selection_table:
     input:
-        every(
+        selections=every(
             "<results>/{collection}/{model}/windows/{selection}.json",
             selection=PATHS.selections,
         ),
+        over_orders=PATHS.window_orders,
     output:
         table("selection", "selection_table", WINDOWS, "windows chosen"),
     log:
@@ -82,7 +83,8 @@ rule selection_table:
     params:
         code=code_digest("selection-table"),
     shell:
-        "python -m layerrank selection-table --selections {input:q} --outputs {output:q} 2> {log:q}"
+        "python -m layerrank selection-table --selections {input.selections:q} --over-orders {input.over_orders:q}"
+        " --outputs {output:q} 2> {log:q}"
 
 
 rule transfer_table:

@@ -43,6 +43,16 @@ def test_selection_table_names_how_and_sets_the_oracle_back():
     assert rows["oracle (upper bound)"][5] == pytest.approx(0.0)
 
 
+def test_selection_table_over_orders():
+    row = dict.fromkeys(frames.WINDOW_ORDERS, 0.25) | {"collection": "pocket", "model": "m", "variant": "orders"}
+    row |= {"kind": "window", "window": "selected-best", "value": 0.4, "regret": 0.125, "oracle_window": "L1-2"}
+    table = selection_table(list(selections().values()), pd.DataFrame([row]))
+    found = {line[0]: line[6:] for line in lines(table)}
+    assert found["best"] == [0.25, 0.4, 0.125] and found["mid"] == [None, None, None]
+    [cells] = [line.cells for line in table.sections[0].rows if line.cells[0].value == "best"]
+    assert cells[8].detail == "L1–2" and "Over input orders" in table.notes[-1]
+
+
 SHAPE = {
     **{"collection": "a", "model": "m", "variant": "base"},
     **{"measure": "nDCG@10", "verdict": "bell", "reason": "", "best_layer": 14, "best_low": 12, "best_high": 15},

@@ -31,7 +31,7 @@ CATEGORIES = (
     "2. Where relevance emerges",
     "3. Window choice",
     "4. Cost",
-    "5. Diagnostics",
+    "6. Diagnostics",
 )
 
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's package chromium")

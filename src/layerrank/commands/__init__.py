@@ -84,6 +84,7 @@ GROUPS: Mapping[str, Mapping[str, Subcommand]] = {
         "sensitivity-table": Subcommand("tables", "what variants change"),
         "audit-table": Subcommand("tables", "what means may owe to ties and to unjudged passages"),
         "published-table": Subcommand("tables", "published figures against measured ones"),
+        "orders-table": Subcommand("tables", "windows over input orders"),
         "selection-table": Subcommand("tables", "the windows chosen"),
         "shape-table": Subcommand("tables", "the shapes of layer profiles"),
         "transfer-table": Subcommand("tables", "what windows lose that were chosen elsewhere"),
@@ -107,6 +108,7 @@ GROUPS: Mapping[str, Mapping[str, Subcommand]] = {
         "answer-where": Subcommand("answers", "where in the layers relevance emerges"),
         "answer-choice": Subcommand("answers", "which way of choosing a window holds up"),
         "answer-windows": Subcommand("answers", "what a window saves and costs"),
+        "answer-place": Subcommand("answers", "whether rankings follow relevance or the place in the prompt"),
     },
     "the explorer": {
         "explore": Subcommand("explorer", "drag a window over the layers and watch a query's ranking, on one page"),

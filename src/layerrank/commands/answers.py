@@ -18,8 +18,13 @@ def _add_values(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--costs", type=file, nargs="+", required=True, metavar="FILE", help="files of `summarise-costs`"
     )
-    parser.add_argument("--measure", required=True, help="the measure to compare by")
     add_variant(parser)
+    _add_marks(parser)
+
+
+def _add_marks(parser: argparse.ArgumentParser) -> None:
+    """Add the measure, what is called significant, the figure and the page."""
+    parser.add_argument("--measure", required=True, help="the measure to compare by")
     parser.add_argument(
         "--test", choices=["randomisation", "t-test"], default="randomisation", help="test of the marks"
     )
@@ -99,6 +104,9 @@ def add_answer_windows(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--latencies", type=file, nargs="*", default=[], metavar="FILE", help="files of measure-latency"
     )
+    parser.add_argument(
+        "--over-orders", type=file, nargs="*", default=[], metavar="FILE", help="tables of evaluate-orders"
+    )
 
 
 def run_answer_windows(options: argparse.Namespace) -> None:
@@ -114,6 +122,31 @@ def run_answer_windows(options: argparse.Namespace) -> None:
         latencies,
         options.measure,
         options.variant,
+        _marks(options),
+        frames.read_frames(options.over_orders, frames.WINDOW_ORDERS) if options.over_orders else None,
+    )
+    answers.write(options.output, answer, options.figure)
+
+
+def add_answer_place(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--orders", type=file, nargs="+", required=True, metavar="FILE", help="tables of sweep-orders")
+    parser.add_argument(
+        "--windows", type=file, nargs="+", required=True, metavar="FILE", help="tables of evaluate-orders"
+    )
+    parser.add_argument("--comparisons", type=file, required=True, metavar="FILE", help="TSV of `compare`")
+    _add_marks(parser)
+
+
+def run_answer_place(options: argparse.Namespace) -> None:
+    """Answer whether rankings follow relevance or the place in the prompt: one page from orders, tests and a figure."""
+    from layerrank.core import frames
+    from layerrank.report import answers
+
+    answer = answers.place(
+        frames.read_frames(options.orders, frames.ORDERS, (*frames.CELL, "start", "end")),
+        frames.read_frames(options.windows, frames.WINDOW_ORDERS, (*frames.CELL, "kind", "window")),
+        frames.read_comparisons([options.comparisons]),
+        options.measure,
         _marks(options),
     )
     answers.write(options.output, answer, options.figure)

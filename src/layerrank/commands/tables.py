@@ -30,6 +30,11 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--comparisons", type=file, required=True, metavar="FILE", help="TSV of `compare`")
     add_variant(parser)
     parser.add_argument("--baseline", default="bm25", metavar="SYSTEM", help="system that marks refer to")
+    _add_test(parser)
+
+
+def _add_test(parser: argparse.ArgumentParser) -> None:
+    """Add what marks significance."""
     parser.add_argument(
         "--test", choices=["randomisation", "t-test"], default="randomisation", help="test of the marks"
     )
@@ -196,19 +201,46 @@ def run_published_table(options: argparse.Namespace) -> None:
     render.write(published_table(frames.read_means([options.means]), profiles, options.variant), options.outputs)
 
 
+def add_orders_table(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--windows", type=file, nargs="+", required=True, metavar="FILE", help="tables of evaluate-orders"
+    )
+    parser.add_argument("--comparisons", type=file, required=True, metavar="FILE", help="TSV of `compare`")
+    parser.add_argument("--measure", required=True, metavar="MEASURE", help="measure to show")
+    _add_test(parser)
+    _add_outputs(parser)
+
+
+def run_orders_table(options: argparse.Namespace) -> None:
+    """Table of windows over input orders: what they owe to place, how stable they are, whether a remedy helps."""
+    from layerrank.core import frames
+    from layerrank.report.tables import orders, render
+    from layerrank.report.tables.effectiveness import Marks
+
+    windows = frames.read_frames(options.windows, frames.WINDOW_ORDERS, (*frames.CELL, "kind", "window"))
+    comparisons = frames.read_comparisons([options.comparisons])
+    marks = Marks("", options.test, options.alpha)
+    render.write(orders.orders_table(windows, comparisons, options.measure, marks), options.outputs)
+
+
 def add_selection_table(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--selections", type=file, nargs="+", required=True, metavar="FILE", help="from select-window")
+    parser.add_argument(
+        "--over-orders", type=file, nargs="*", default=[], metavar="FILE", help="tables of evaluate-orders"
+    )
     _add_outputs(parser)
 
 
 def run_selection_table(options: argparse.Namespace) -> None:
     """Table of the windows chosen: by which rule, on what, and what the choice lost against the oracle."""
+    from layerrank.core import frames
     from layerrank.core.windows import read_selection
     from layerrank.report.tables import render
     from layerrank.report.tables.layers import selection_table
 
     selections = [read_selection(path) for path in options.selections]
-    render.write(selection_table(selections), options.outputs)
+    windows = frames.read_frames(options.over_orders, frames.WINDOW_ORDERS) if options.over_orders else None
+    render.write(selection_table(selections, windows), options.outputs)
 
 
 def add_shape_table(parser: argparse.ArgumentParser) -> None:

@@ -33,8 +33,9 @@ MEANS = (
 )
 FAMILY = (*CELL, "measure", "family")
 """What a family of tests has in common, which a correction covers."""
-AGAINST_BASELINE, OF_MECHANISMS, OF_WINDOWS = "baseline", "mechanisms", "windows"
-"""Families: every system against a baseline; attention against other mechanisms; windows against all layers."""
+AGAINST_BASELINE, OF_MECHANISMS, OF_WINDOWS, OF_REMEDIES = "baseline", "mechanisms", "windows", "remedies"
+"""Families: every system against a baseline; attention against other mechanisms; windows against all layers; what
+averages over input orders or calibrates by place against the same window as it is."""
 COMPARISON = (
     *FAMILY,
     "baseline",

@@ -14,8 +14,15 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from layerrank.core.errors import UserError
-from layerrank.core.frames import AGAINST_BASELINE, COMPARISON, FAMILY, OF_MECHANISMS, OF_WINDOWS
-from layerrank.core.systems import ALL_LAYERS, MECHANISMS, by_mechanism, parse_system, whole_list_windows
+from layerrank.core.frames import AGAINST_BASELINE, COMPARISON, FAMILY, OF_MECHANISMS, OF_REMEDIES, OF_WINDOWS
+from layerrank.core.systems import (
+    ALL_LAYERS,
+    MECHANISMS,
+    by_mechanism,
+    parse_system,
+    remedies,
+    whole_list_windows,
+)
 from layerrank.evaluation import intervals
 
 TIE = 1e-9
@@ -56,12 +63,18 @@ def of_windows(names: Sequence[str]) -> list[Pair]:
     return [(ALL_LAYERS, name) for name in fair] if ALL_LAYERS in names else []
 
 
+def of_remedies(names: Sequence[str]) -> list[Pair]:
+    """What averages a window's scores over input orders, or calibrates them by place, against the window as it is."""
+    own = remedies(names).items()
+    return [(plain, other) for plain, others in own if not parse_system(plain).upper_bound for other in others]
+
+
 def compare(values: pd.DataFrame, baselines: Sequence[str], seed: int, resamples: int = 2000) -> pd.DataFrame:
     """Every family of tests of each collection, model, variant and measure.
 
     Families are those of `frames`: systems against `baselines`, mechanisms within a framework, windows against all
-    layers. Holm's correction covers a family. Upper bounds (the ceiling, oracle windows) have seen the test queries'
-    judgements and are not tested; neither are controls.
+    layers, remedies against what they remedy. Holm's correction covers a family. Upper bounds (the ceiling, oracle
+    windows) have seen the test queries' judgements and are not tested; neither are controls.
 
     Args:
         values: per-query values, columns `frames.VALUES`.
@@ -94,6 +107,7 @@ def compare(values: pd.DataFrame, baselines: Sequence[str], seed: int, resamples
             AGAINST_BASELINE: against_baselines(own, baselines),
             OF_MECHANISMS: of_mechanisms(own),
             OF_WINDOWS: of_windows(own),
+            OF_REMEDIES: of_remedies(own),
         }
         for name, pairs in families.items():
             key = dict(zip(FAMILY, (*names, name), strict=True))

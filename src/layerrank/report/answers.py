@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +18,21 @@ import pandas as pd
 from layerrank.core import files, frames
 from layerrank.core.systems import (
     ALL_LAYERS,
+    AVERAGED,
+    CALIBRATED,
     CEILING,
     FIRST_STAGE,
     MECHANISMS,
+    WHOLE_LIST,
     by_mechanism,
     parse_system,
     whole_list_windows,
 )
-from layerrank.core.windows import Selection, rule_of, window_label
+from layerrank.core.windows import ALL, Selection, rule_of, window_label
 from layerrank.report.tables.describe import P_VALUE, Cell, Column, Section, Table, Value, interval, row
 from layerrank.report.tables.effectiveness import TESTS, Marks
 from layerrank.report.tables.layers import selection_table
+from layerrank.report.tables.orders import difference, orders_table, records, tests_over_orders
 from layerrank.report.tables.render import answer_page
 
 SIGNED = "+.3f"
@@ -197,6 +202,7 @@ def windows(
     measure: str,
     variant: str,
     marks: Marks,
+    over_orders: pd.DataFrame | None = None,
 ) -> Answer:
     """What a window of layers saves against all layers, and what it loses.
 
@@ -205,7 +211,10 @@ def windows(
         comparisons: of `compare`, columns `frames.COMPARISON`.
         costs: of `summarise-costs`, columns `frames.SUMMARY`.
         latencies: of `measure-latency`, columns `frames.LATENCY`, for pairs that were timed.
+        over_orders: of `evaluate-orders`, columns `frames.WINDOW_ORDERS`, where the study has further orders.
     """
+    orders = {} if over_orders is None else _over_orders(over_orders)
+    changes = tests_over_orders(comparisons, measure) if orders else {}
     columns = (
         Column("Window"),
         Column(measure, ".3f"),
@@ -213,8 +222,10 @@ def windows(
         Column("p, corrected", P_VALUE),
         Column("work, %", ".0f", group="Of all layers"),
         *([Column("seconds, %", ".0f", group="Of all layers")] if len(latencies) else []),
+        *([Column("Kendall τ", ".2f", group="Over input orders")] if orders else []),
+        *([Column("from all layers", SIGNED, group="Over input orders", detail="95 % interval")] if orders else []),
     )
-    sections, statements, kinds = [], [], []
+    sections, statements, kinds, fallen = [], [], [], []
     tests = _tests(comparisons, frames.OF_WINDOWS, measure, variant)
     work = _by_system(costs, "layer_tokens")
     means = _of(means, measure, variant)
@@ -224,7 +235,10 @@ def windows(
         timed = _seconds(latencies[(latencies["collection"] == collection) & (latencies["model"] == model)])
         every = own[ALL_LAYERS]
         clock = [100.0 if ALL_LAYERS in timed else None] if len(latencies) else []
-        rows = [row(["all layers", every, Cell(), Cell(), 100.0, *clock])]
+        everywhere: list[Value | Cell] = (
+            [orders[collection, model, ALL], Cell()] if (collection, model, ALL) in orders else []
+        )
+        rows = [row(["all layers", every, Cell(), Cell(), 100.0, *clock, *_filled(everywhere, orders)])]
         for name in whole_list_windows(own):
             one = tests.get((collection, model, ALL_LAYERS, name))
             share = 100 * work[collection, model, name] / work[collection, model, ALL_LAYERS]
@@ -235,17 +249,22 @@ def windows(
                 else Cell(own[name] - every)
             )
             p = Cell(one[TESTS[marks.test][0]]) if one else Cell()
-            label = window_label(parse_system(name).window)
-            rows.append(
-                row([label, own[name], changed, p, share, *(seconds if len(latencies) else [])], aside=one is None)
-            )
-            if one and rule_of(parse_system(name).window):
+            window = parse_system(name).window
+            label = window_label(window)
+            over = changes.get((collection, model, ALL_LAYERS, name))
+            stable: list[Value | Cell] = [orders.get((collection, model, window)), difference(over, marks)]
+            clock = seconds if len(latencies) else []
+            rows.append(row([label, own[name], changed, p, share, *clock, *_filled(stable, orders)], aside=one is None))
+            if one and rule_of(window):
+                subject = f"{model} on {collection}: the {label}"
                 kinds.append(_kind(one, marks))
-                statements.append(_saved(f"{model} on {collection}: the {label}", share, one, kinds[-1]))
+                statements.append(_saved(subject, share, one, kinds[-1]))
+                if over and marks.of(over) == "↓":
+                    fallen.append(f"{subject} is worse over input orders: {_change(over)}, a significant loss.")
         for name in (name for name in timed if name not in own):
             label = f"{window_label(parse_system(name).window)} (timed only)"
             share_timed = 100 * timed[name] / timed[ALL_LAYERS] if ALL_LAYERS in timed else None
-            rows.append(row([label, None, None, None, None, share_timed]))
+            rows.append(row([label, None, None, None, None, share_timed, *_filled([], orders)]))
         first = f"BM25 {own[FIRST_STAGE]:.3f}" if FIRST_STAGE in own else ""
         sections.append(
             Section(f"{model} on {collection} · {_queries(means, collection)} queries · {first}", tuple(rows))
@@ -256,8 +275,14 @@ def windows(
         "A window ends the forward pass at its last layer: those above are neither loaded nor run. "
         "Work is tokens × layers; seconds are those of the windows that the study times, from text to scores.",
         "Greyed out: windows that an oracle chose on the test queries, an upper bound.",
+        *(
+            ["Over input orders: on the queries that run in all of them; the page “Relevance or place”."]
+            if orders
+            else []
+        ),
     )
     few = statements if len(statements) <= 4 else _tallied(kinds)
+    few += fallen if len(fallen) <= 4 else [f"{len(fallen)} of them are significantly worse over input orders."]
     few += _blind([one for one in tests.values() if marks.blind(one)], marks)
     return Answer(
         "What does a window of layers save, and what does it cost?",
@@ -324,6 +349,140 @@ def _narrow(table: Table, titles: Sequence[str]) -> Table:
     return replace(table, columns=columns, sections=sections)
 
 
+def _over_orders(windows: pd.DataFrame) -> dict[tuple[str, str, str], float]:
+    """Kendall's τ between orders, by (collection, model, window)."""
+    own = records(windows, "window")
+    return {(str(one["collection"]), str(one["model"]), str(one["window"])): float(one["tau"]) for one in own}
+
+
+def _filled(cells: Sequence[Value | Cell], orders: Mapping[Any, Any]) -> list[Value | Cell]:
+    """The two cells of the columns over orders, where there are any."""
+    return [*cells, *[None] * (2 - len(cells))] if orders else []
+
+
+def _change(one: dict[str, Any]) -> str:
+    """A difference with its interval, in words."""
+    span = interval(one["low"], one["high"], SIGNED).replace("\u00a0", " ")
+    return f"{one['difference']:+.3f} {span}".replace("-0.", "−0.")
+
+
+def place(layers: pd.DataFrame, windows: pd.DataFrame, comparisons: pd.DataFrame, measure: str, marks: Marks) -> Answer:
+    """Whether rankings follow relevance or the place in the prompt: shares, windows and remedies over orders.
+
+    Args:
+        layers: of `sweep-orders`, columns `frames.ORDERS`.
+        windows: of `evaluate-orders`, columns `frames.WINDOW_ORDERS`.
+        comparisons: of `compare`, columns `frames.COMPARISON`.
+        measure: that windows are chosen by.
+        marks: of significance.
+    """
+    tests = tests_over_orders(comparisons, measure)
+    statements = []
+    pairs = list(dict.fromkeys(zip(windows["collection"], windows["model"], strict=True)))
+    for collection, model in pairs:
+        own = windows[(windows["collection"] == collection) & (windows["model"] == model)]
+        swept = layers[(layers["collection"] == collection) & (layers["model"] == model)]
+        subject = f"{model} on {collection}: " if len(pairs) > 1 else ""
+        said = [
+            *_owed(own, swept, measure),
+            *_chosen_over_orders(own, tests, marks, collection, model),
+            *_remedied(own, tests, marks, collection, model),
+        ]
+        statements += [subject + text if subject else text[:1].upper() + text[1:] for text in said]
+    table = orders_table(windows, comparisons, measure, marks)
+    few = sorted({int(one["queries"]) for one in records(windows, "window")})
+    return Answer(
+        "Is it relevance, or the place in the prompt?",
+        (*statements, f"On {_listed([str(number) for number in few])} queries, in every order the same candidates."),
+        table,
+    )
+
+
+def _owed(windows: pd.DataFrame, swept: pd.DataFrame, measure: str) -> list[str]:
+    """What all layers, the best layer in the first stage's order and the best one over orders owe to what."""
+    single = [one for one in _dicts(swept) if one["start"] == one["end"]]
+    known = any(math.isfinite(one["passage"]) for one in single)
+    said = []
+    every = _every(windows)
+    if known and every is not None:
+        more = sum(one["passage"] > one["place"] for one in single)
+        said.append(
+            f"scores of all layers together owe {_percent(every['passage'])} of their variance to the passage and "
+            f"{_percent(every['place'])} to its place; the passage outweighs the place in {more} of {len(single)} "
+            "layers."
+        )
+
+    def owes(one: dict[str, Any]) -> str:
+        if not known:
+            return ""
+        return f", {_percent(one['passage'])} owed to the passage and {_percent(one['place'])} to the place"
+
+    base, best = (max(single, key=itemgetter(name)) for name in ("base", "value"))
+    if base["start"] == best["start"]:
+        said.append(
+            f"the best layer is {base['start']} in the first stage’s order as over all orders "
+            f"({base['base']:.3f} and {best['value']:.3f} {measure}{owes(best)})."
+        )
+    else:
+        said.append(
+            f"the best layer in the first stage’s order, {base['start']}, has {base['base']:.3f} {measure} there and "
+            f"{base['value']:.3f} over all orders{owes(base)}; over orders the best is layer {best['start']}, "
+            f"with {best['value']:.3f}{owes(best)}."
+        )
+    return said
+
+
+def _dicts(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(key): value for key, value in one.items()} for one in frame.to_dict("records")]
+
+
+def _every(windows: pd.DataFrame) -> dict[str, Any] | None:
+    """The row of all layers."""
+    return next((one for one in records(windows, "window") if one["window"] == ALL), None)
+
+
+def _chosen_over_orders(
+    windows: pd.DataFrame, tests: Mapping[tuple[str, ...], dict[str, Any]], marks: Marks, collection: str, model: str
+) -> list[str]:
+    """What becomes of the windows that rules chose."""
+    said = []
+    for one in records(windows, "window"):
+        found = tests.get((collection, model, ALL_LAYERS, f"{WHOLE_LIST.name}-{one['window']}"))
+        if found and rule_of(str(one["window"])):
+            said.append(
+                f"the {window_label(str(one['window']))} ranks with τ = {one['tau']:.2f} between orders, and over them "
+                f"differs from all layers by {_change(found)}: {_kind(found, marks)}."
+            )
+    return said
+
+
+def _remedied(
+    windows: pd.DataFrame, tests: Mapping[tuple[str, ...], dict[str, Any]], marks: Marks, collection: str, model: str
+) -> list[str]:
+    """What averaging over orders and calibration by place add to all layers, and on how many layers they add."""
+    said = []
+    layers = windows[windows["kind"] == "layer"]
+    every = _every(windows)
+    for column, system, words in (
+        ("averaged", AVERAGED, f"scores averaged over {int(windows['orders'].max())} orders, at as many passes,"),
+        ("calibrated", CALIBRATED, "scores calibrated by place, at no further pass,"),
+    ):
+        gain = (layers[column] - layers["value"]).dropna()
+        if gain.empty or every is None:
+            continue
+        found = tests.get((collection, model, ALL_LAYERS, f"{system}-{ALL}"))
+        change = f"{_change(found)}, {_kind(found, marks)}" if found else f"{every[column] - every['value']:+.3f}"
+        said.append(
+            f"{words} change the mean over orders of all layers by {change}; of single layers they raise "
+            f"{int((gain > 0).sum())} of {len(gain)}, by {gain.mean():+.3f} on average.".replace("by -", "by −")
+        )
+    return said
+
+
+def _percent(share: float) -> str:
+    return f"{100 * max(float(share), 0.0):.0f} %"
+
+
 def _of(frame: pd.DataFrame, measure: str, variant: str) -> pd.DataFrame:
     return frame[(frame["measure"] == measure) & (frame["variant"] == variant)]
 
@@ -365,7 +524,7 @@ def _failures(costs: pd.DataFrame) -> list[str]:
     rate = 100 * float((written["failure_rate"] * written["answers"]).sum() / written["answers"].sum())
     return [
         f"{rate:.0f} % of the answers that generation wrote are not well-formed: what cannot be read leaves passages "
-        "in their order, so such a cell comes near its input. Category 5 counts them by cell."
+        "in their order, so such a cell comes near its input. Category 6 counts them by cell."
     ]
 
 
@@ -384,11 +543,7 @@ def _kind(one: dict[str, Any], marks: Marks) -> str:
 
 
 def _saved(subject: str, share: float, one: dict[str, Any], kind: str) -> str:
-    span = interval(one["low"], one["high"], SIGNED).replace("\u00a0", " ")
-    return (
-        f"{subject} takes {share:.0f} % of the work of all layers and changes the mean by "
-        f"{one['difference']:+.3f} {span}: {kind}.".replace("-0.", "−0.")
-    )
+    return f"{subject} takes {share:.0f} % of the work of all layers and changes the mean by {_change(one)}: {kind}."
 
 
 def _tallied(kinds: Sequence[str]) -> list[str]:

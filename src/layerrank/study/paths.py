@@ -439,6 +439,11 @@ class Paths:
         own = (parse_system(name) for name in self.systems[settings.BASE])
         return [system.window for system in own if system.name == f"{WHOLE_LIST.name}-{system.window}"]
 
+    @cached_property
+    def window_orders(self) -> list[str]:
+        """Windows over orders, of every pair; none where the study has no further orders."""
+        return self.every("<results>/{collection}/{model}/orders/windows.tsv") if self.orders else []
+
     def cached_selections(self, wildcards: Wildcards) -> list[str]:
         """Files of those of them that a rule chooses."""
         rules = [rule for window in self.cached_windows if (rule := rule_of(window))]
@@ -662,6 +667,7 @@ class Paths:
         """The page of each question, where the study has what it needs."""
         names = ["where", "windows", *["choice"] * bool(self.selections)]
         names += ["mechanisms"] * bool(self.study.config["systems"]["frameworks"])
+        names += ["place"] * bool(self.orders)
         return expand("<results>/answers/{name}.html", name=names)
 
     @cached_property
@@ -669,6 +675,7 @@ class Paths:
         """Every figure of the report."""
         own = ["profile", "sweep", "neighbours", "diagnostics"]
         own += ["latency"] * bool(self.study.config["latency"]["windows"])
+        own += ["shares", "stability", "slopes"] * bool(self.orders)
         return [
             *self.every("<results>/figures/{collection}/{model}/{figure}.svg", figure=own),
             *self.every("<results>/figures/{collection}/{model}/pareto.{variant}.svg", self.shown),
@@ -702,6 +709,7 @@ class Paths:
             *["published"] * self.has_published,
             *["grid"] * bool(self.study.config["systems"]["frameworks"]),
             *["sensitivity"] * bool(self.sensitivity),
+            *["orders"] * bool(self.orders),
             *expand("transfer/{name}", name=self.transferred),
         ]
         return expand("<results>/tables/{name}.html", name=names)

@@ -9,8 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from layerrank.core.windows import LayerWindow, Selection
+from layerrank.core.windows import LayerWindow, Selection, fixed_window, rule_of
 from layerrank.report.tables.describe import Cell, Column, Row, Section, Table, Value, interval, row
+from layerrank.report.tables.orders import records, within
 
 SELECTION_COLUMNS = (
     Column("Rule", detail="settings"),
@@ -36,8 +37,19 @@ SHAPE_COLUMNS = (
 HELD_OUT = (("best_depth", ".2f"), ("rise", "+.3f"), ("fall", "+.3f"), ("lost_first", ".2f"), ("lost_last", ".2f"))
 
 
-def selection_table(selections: Sequence[Selection]) -> Table:
-    """A section a collection and model, a row a rule."""
+OVER_ORDERS_COLUMNS = (
+    Column("Kendall τ", ".2f", group="Over input orders"),
+    Column("value", ".3f", group="Over input orders", detail="95 % interval"),
+    Column("regret", ".3f", group="Over input orders", detail="against window"),
+)
+
+
+def selection_table(selections: Sequence[Selection], over_orders: pd.DataFrame | None = None) -> Table:
+    """A section a collection and model, a row a rule.
+
+    `over_orders` are tables of `evaluate-orders` (columns `frames.WINDOW_ORDERS`), where the study has further orders.
+    """
+    orders = {} if over_orders is None else _by_window(over_orders)
     sections: dict[str, list[Row]] = {}
     measures: dict[str, None] = {}
     for selection in selections:
@@ -51,6 +63,7 @@ def selection_table(selections: Sequence[Selection]) -> Table:
             Cell(selection.selected),
             Cell(selection.oracle, detail=_span(selection.oracle_window)),
             Cell(selection.regret),
+            *(_over_orders(orders.get((selection.collection, selection.model, selection.rule))) if orders else []),
         ]
         title = f"{selection.collection} · {selection.model} · {selection.layers} layers"
         sections.setdefault(title, []).append(row(values, aside=selection.upper_bound))
@@ -59,13 +72,33 @@ def selection_table(selections: Sequence[Selection]) -> Table:
         "without its judgements. Oracle: the best single window on those same queries. Regret: what the choice lost "
         "against it; it is negative where folds chose better than any single window.",
         "Greyed out: chosen on the test queries’ own judgements, an upper bound and no result.",
+        *(
+            ["Over input orders: on the queries that run in all of them; regret against the best single window there."]
+            * bool(orders)
+        ),
     )
     return Table(
         f"Windows chosen: {', '.join(measures)}",
-        SELECTION_COLUMNS,
+        SELECTION_COLUMNS + (OVER_ORDERS_COLUMNS if orders else ()),
         tuple(Section(title, tuple(sorted(rows, key=lambda line: line.aside))) for title, rows in sections.items()),
         notes,
     )
+
+
+def _by_window(windows: pd.DataFrame) -> dict[tuple[str, str, str], dict[str, Any]]:
+    """Rows of the windows that rules chose, by collection, model and rule."""
+    return {
+        (str(one["collection"]), str(one["model"]), rule): one
+        for one in records(windows, "window")
+        if (rule := rule_of(str(one["window"])))
+    }
+
+
+def _over_orders(one: dict[str, Any] | None) -> list[Cell]:
+    if one is None:
+        return [Cell(), Cell(), Cell()]
+    span = _span(fixed_window(str(one["oracle_window"])) or LayerWindow(0, 0))
+    return [Cell(float(one["tau"])), within(one, "value", ".3f"), Cell(float(one["regret"]), detail=span)]
 
 
 def shape_table(shapes: pd.DataFrame) -> Table:
