@@ -290,6 +290,25 @@ SETTINGS: list[tuple[dict[str, Any], str]] = [
     ({"framework_settings": {"size": 0}}, "size: 0: expected a whole number from 1"),
     ({"mechanism_settings": "query_last"}, "mechanism_settings: 'query_last': expected a mapping of names"),
     ({"mechanism_settings": {1: 2}}, "mechanism_settings: {1: 2}: expected a mapping of names"),
+    ({"mechanism_settings": {"heads": []}}, "heads: the set is empty"),
+    ({"mechanism_settings": {"heads": [[0, 1.5]]}}, "head [0, 1.5]: expected LAYER-HEAD or [layer, head], both whole"),
+    ({"mechanism_settings": {"heads": [[9, 0]]}}, "heads: none of 9-0 lies in window L0-2"),
+    ({"mechanism_settings": {"heads": [[0, 9]]}}, "head 0-9: the model has heads 0 to 3"),
+    ({"heads": 3}, "heads 3: expected a list of heads"),
+    ({"heads": [[2, 0]], "window": 0}, "heads: none of 2-0 lies in window L0-0"),
+    ({"heads": [[0, 0]], "mechanism": "likelihood"}, "heads: likelihood reads no attention"),
+    ({"mechanism": "likelihood", "mechanism_settings": {"template_arguments": 3}}, "template_arguments: 3: expected a"),
+    ({"mechanism": "likelihood", "mechanism_settings": {"template_arguments": {1: 2}}}, "{1: 2}: expected a mapping"),
+    (
+        {"mechanism": "generation", "mechanism_settings": {"max_new_tokens": math.nan}},
+        "max_new_tokens: nan: expected a",
+    ),
+    (
+        {"mechanism": "generation", "mechanism_settings": {"max_failure_rate": math.nan}},
+        "max_failure_rate: nan: expected",
+    ),
+    ({"framework_settings": {"size": math.nan}}, "size: nan: expected a whole number from 1"),
+    ({"framework_settings": {"sort": ["x"]}}, "sort ['x']: expected one of window"),
     ({"mechanism_settings": {"strategy": "best"}}, "strategy: 'best': expected one of masked_NA_calibration"),
 ]
 
@@ -493,6 +512,18 @@ def test_told_nothing_each_passage_stands_for_itself(model):
 def test_what_is_left_unsaid(model, said, cell):
     reranker = layerrank.Reranker(model, **said)
     assert (reranker.cell.framework, reranker.cell.mechanism) == cell
+
+
+@pytest.mark.parametrize("mechanism", ["attention", "likelihood"])
+def test_numbers_that_are_none_name_the_model_and_the_query(model, mechanism):
+    reranker = layerrank.Reranker(model, "pointwise", mechanism)
+    with torch.no_grad():
+        word = reranker.decoder.tokenizer(" wing", add_special_tokens=False)["input_ids"][-1]
+        reranker.decoder.model.get_input_embeddings().weight[word] = math.nan  # after loading: loading refuses it
+    assert len(reranker.rank("bread", ["oven"])) == 1
+    with pytest.raises(ValueError) as caught:
+        reranker.rank_many([("bread", ["oven"]), ("bread", ["wing"])])
+    refused(caught.value, "model tiny: query 1: its ")
 
 
 # ---- orders

@@ -19,6 +19,7 @@ from layerrank.models.decoder import context_length, load_config, load_decoder, 
 from layerrank.models.device import OutOfMemory, name_of, place_of, release
 from layerrank.models.identity import identify
 from layerrank.prompts.icr import IcrPrompt, PromptSettings, family_named
+from layerrank.prompts.trial import check_icr
 
 SIGNAL = 1
 """Version of how the signal is computed; it goes up when the numbers change."""
@@ -33,11 +34,13 @@ def check_prompts(candidates: Path, folder: Path, settings: PromptSettings, coll
     """Tokenise every prompt; return {queries, context, tokens: {longest, qid, mean}}.
 
     Raises:
-        UserError: a prompt longer than the model's context: collection, query, tokens, and the settings to lower.
+        UserError: a prompt longer than the model's context: collection, query, tokens, and the settings to lower; a
+            tokenizer for which queries or passages make no difference.
     """
     context = context_length(folder, load_config(folder))
     tokenizer = load_tokenizer(folder)
     longest, total, qid = 0, 0, None
+    check_icr(tokenizer, settings, folder.resolve().name)
     rows = read_candidates(candidates)
     for row in counted(rows, "prompts", total=len(rows)):
         prompt = settings.build(tokenizer, row)
@@ -107,6 +110,7 @@ def extract(
         waiting = [row for row in rows if row.query.qid not in store.finished]
         if waiting:
             probe = Probe(load_decoder(folder, dtype=dtype, device=device))
+            check_icr(probe.decoder.tokenizer, settings, probe.decoder.name)
             alone = probe.decoder.device.type == "cpu" or probe.one_by_one
             budget = (0 if alone else BATCH_TOKENS) if batch_tokens is None else batch_tokens
             with progress(len(rows), "attention", done=len(rows) - len(waiting)) as shown:

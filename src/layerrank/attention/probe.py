@@ -266,6 +266,8 @@ class Probe:
         total = sum(prompt.tree.tokens for prompt in prompts)
         for index, prompt in enumerate(prompts):
             object.__setattr__(signals[index], "seconds", seconds * prompt.tree.tokens / total)
+            if not np.isfinite(signals[index].signal).all():
+                raise UserError(f"model {self.decoder.name}: query {prompt.qid}: its attention is not finite")
         return [signals[index] for index in range(len(prompts))]
 
     def hidden(self, trees: Sequence[Tree]) -> list[list[Tensor]]:
@@ -350,6 +352,8 @@ class Probe:
         for index, branch in enumerate(tree.branches):
             plain = self._plain([*tree.prefix, *branch])
             own = torch.cat([ours[: place.prefix], ours[place.prefix : place.end][place.branch(index)]])
+            if not plain.isfinite().all():
+                raise UserError(f"model {name}: its hidden states are not finite in {self.decoder.dtype}")
             difference = float((plain - own).float().norm() / plain.float().norm())
             if not difference <= TOLERANCE[self.decoder.dtype]:
                 raise UserError(

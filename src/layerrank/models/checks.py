@@ -98,8 +98,10 @@ def read_config(folder: Path, where: str) -> dict[str, Any]:
     return config
 
 
-def check_model(folder: Path, where: str) -> None:
+def check_model(folder: Path, where: str, *, whole: bool = True) -> None:
     """Refuse what cannot be loaded, or would be loaded otherwise than its configuration says. Weights are not read.
+
+    Without `whole`, weights may lack: whoever loads the first layers alone needs no others.
 
     Raises:
         UserError: a damaged or foreign file, code that the model asks for, weights that lack, are left over or of
@@ -123,7 +125,7 @@ def check_model(folder: Path, where: str) -> None:
     except DAMAGED as error:
         raise UserError(f"{where}: its configuration or tokenizer cannot be read ({in_one_line(error)})") from None
     _check_weights(folder, where)
-    _check_tokens(tokenizer, _outline(folder, where), where)
+    _check_tokens(tokenizer, _outline(folder, where, whole), where)
 
 
 def _check_weights(folder: Path, where: str) -> None:
@@ -138,7 +140,7 @@ def _check_weights(folder: Path, where: str) -> None:
             raise UserError(f"{where}: {path.name} is damaged ({in_one_line(error)})") from None
 
 
-def _outline(folder: Path, where: str) -> Any:
+def _outline(folder: Path, where: str, whole: bool) -> Any:
     """The model without its weights' values, all of them in their places."""
     import transformers
 
@@ -165,7 +167,7 @@ def _outline(folder: Path, where: str) -> Any:
         ("mismatched_keys", "holds weights of another shape than its config.json says"),
     ):
         names = sorted(str(found[0]) if isinstance(found, tuple) else str(found) for found in report[key])
-        if names:
+        if names and (whole or key != "missing_keys"):
             raise UserError(f"{where}: the checkpoint {what}: {_some(names)}")
     return model
 

@@ -16,7 +16,9 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from layerrank.core.errors import UserError
+from layerrank.models.checks import check_model
 from layerrank.models.damage import DAMAGED, in_one_line
+from layerrank.models.device import OutOfMemory
 from layerrank.models.heap import keep_freed_memory
 from layerrank.models.identity import identify, read_record
 
@@ -82,6 +84,8 @@ def load_config(folder: Path) -> Any:
         )
     if getattr(config, "is_encoder_decoder", False) or not getattr(config, "num_hidden_layers", 0):
         raise UserError(f"{folder}: model type {config.model_type!r} is not a decoder")
+    if not isinstance(getattr(config, "num_attention_heads", None), int) or config.num_attention_heads < 1:
+        raise UserError(f"{folder}: model type {config.model_type!r} has no attention heads; use a transformer decoder")
     return config
 
 
@@ -118,14 +122,15 @@ def load_decoder(
             None: the first CUDA device, else the processor.
 
     Raises:
-        UserError: not a usable model folder, or one that was changed since it was fetched; an unknown dtype or
-            device; or more layers than there are.
+        UserError: not a usable model folder (`check_model`), weights that hold NaN or infinity, or a folder that was
+            changed since it was fetched; an unknown dtype or device; or more layers than there are.
     """
     folder = Path(folder)
     place = device_named(device)
     dtype = dtype_named(dtype, place)
     keep_freed_memory()
     config = load_config(folder)
+    check_model(folder, str(folder), whole=False)
     identity = identify(folder)
     total = int(config.num_hidden_layers)
     wanted = total if layers is None else layers
@@ -144,14 +149,17 @@ def load_decoder(
                 device_map="auto" if place == "auto" else None,
                 output_loading_info=True,
             )
-        except (OSError, ValueError, ImportError, SafetensorError) as error:
-            raise UserError(f"{folder}: the model cannot be loaded ({error})") from None
-    if report["missing_keys"]:
-        missing = sorted(report["missing_keys"])
-        raise UserError(f"{folder}: the checkpoint lacks {len(missing)} weights, {missing[0]} among them")
-    loaded = loaded.eval().requires_grad_(False)
-    if place != "auto":
-        loaded = loaded.to(place)
+            if report["missing_keys"]:
+                missing = sorted(report["missing_keys"])
+                raise UserError(f"{folder}: the checkpoint lacks {len(missing)} weights, {missing[0]} among them")
+            loaded = loaded.eval().requires_grad_(False)
+            if place != "auto":
+                loaded = loaded.to(place)
+        except OutOfMemory:
+            raise UserError(f"{folder}: the model does not fit into the memory of {place}") from None
+        except (ImportError, SafetensorError, *DAMAGED) as error:
+            raise UserError(f"{folder}: the model cannot be loaded ({in_one_line(error)})") from None
+    _check_finite(loaded, f"{folder}", dtype)
     if head:
         loaded.get_output_embeddings().register_forward_pre_hook(_in_one_piece)
     base = loaded.base_model if head else loaded
@@ -205,6 +213,15 @@ def dtype_named(dtype: Any, device: str) -> str:
     if name == "float16" and not cuda:
         raise UserError(f"dtype: {dtype!r} on {device}: expected float32 or bfloat16; float16 needs a CUDA device")
     return name
+
+
+def _check_finite(model: Any, where: str, dtype: str) -> None:
+    """Refuse weights that hold NaN or infinity, damaged ones or beyond the dtype; the first of them by name."""
+    for name, weight in model.named_parameters():
+        if weight.device.type != "meta" and weight.is_floating_point() and weight.numel():
+            low, high = torch.aminmax(weight.detach())
+            if not (low.isfinite() and high.isfinite()):
+                raise UserError(f"{where}: weight {name} holds NaN or infinity in {dtype}")
 
 
 def _cut(config: Any, layers: int) -> Any:

@@ -11,19 +11,37 @@ What a model's template may lack is made up for:
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import re
 import string
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
+import jinja2
 import yaml
 
 from layerrank.core.errors import UserError
 from layerrank.core.records import Passage, Query
 from layerrank.prompts.special import Tokens, keeping, special_tokens, tokenised
+
+RENDER_SECONDS = 10
+RENDER_CHARACTERS = 100_000
+"""What a chat template may take, and write beside the texts it shows."""
+
+_WRONG = (
+    *(jinja2.TemplateError, ArithmeticError, AttributeError, LookupError),
+    *(MemoryError, RuntimeError, TypeError, ValueError),
+)
+"""What a template raises, by itself or by a mistake in it."""
+
+
+class _Stopped(BaseException):
+    """Ends a template that would not."""
+
 
 _MARK = "layerrank-marks-this-turn"
 
@@ -222,20 +240,38 @@ class Chat:
         return text
 
     def _render(self, turns: Sequence[Mapping[str, str]], generation_prompt: bool) -> str:
-        import jinja2
+        roles = f"a conversation of turns {', '.join(turn['role'] for turn in turns[:4])}, …"
+        found: list[str] = []
+        wrong: list[BaseException] = []
 
-        try:
-            return str(
-                self.tokenizer.apply_chat_template(
+        def render() -> None:
+            try:
+                shown = self.tokenizer.apply_chat_template(
                     [dict(turn) for turn in turns],
                     tokenize=False,
                     add_generation_prompt=generation_prompt,
                     **self.arguments,
                 )
-            )
-        except jinja2.TemplateError as error:
-            roles = ", ".join(turn["role"] for turn in turns[:4])
-            raise UserError(f"the model's chat template refuses a conversation of turns {roles}, …: {error}") from None
+                found.append(str(shown))
+            except _WRONG as error:
+                wrong.append(error)
+            except _Stopped:
+                return
+
+        # A template is a program of the model's: it gets a thread, which can be left behind, and so much time.
+        thread = threading.Thread(target=render, daemon=True)
+        thread.start()
+        thread.join(RENDER_SECONDS)
+        if wrong:
+            words = " ".join(str(wrong[0]).split())[:200]
+            raise UserError(f"the model's chat template refuses {roles}: {words}")
+        if not found:
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(_Stopped))
+            raise UserError(f"the model's chat template does not end for {roles}, within {RENDER_SECONDS} seconds")
+        most = RENDER_CHARACTERS + 20 * sum(len(turn["content"]) for turn in turns)
+        if len(found[0]) > most:
+            raise UserError(f"the model's chat template writes {len(found[0]):,} characters for {roles}")
+        return found[0]
 
     def _takes_system(self) -> bool:
         try:

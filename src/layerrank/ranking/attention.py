@@ -28,7 +28,8 @@ from layerrank.attention.scores import MASKED, check_strategy, heads_within, las
 from layerrank.core.windows import LayerWindow
 from layerrank.models.decoder import Decoder
 from layerrank.models.device import release
-from layerrank.prompts.icr import build_icr
+from layerrank.prompts.icr import PromptSettings, build_icr
+from layerrank.prompts.trial import check_icr
 from layerrank.ranking.mechanism import Answer, Request, Returns, Work
 
 
@@ -68,6 +69,7 @@ class Attention:
         self.strategy = strategy
         self.context = decoder.context or sys.maxsize
         self._prompt: dict[str, Any] = {"family": family, "instruction": instruction, "query_span": query_span}
+        check_icr(decoder.tokenizer, PromptSettings(family, instruction, query_span), decoder.name)
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text by itself."""

@@ -69,6 +69,9 @@ class Cell:
         rate = settings.get("max_failure_rate", 0)
         if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate <= 1:
             raise UserError(f"{name}: max_failure_rate: {rate!r}: expected a number from 0 to 1")
+        names = settings.get("template_arguments", {})
+        if not isinstance(names, Mapping) or not all(isinstance(each, str) for each in names):
+            raise UserError(f"{name}: template_arguments: {names!r}: expected a mapping of names")
         sorter = make_sorter(self.framework, self.framework_settings)
         if self.mechanism != "attention":
             from layerrank.prompts.chat import find_prompt

@@ -13,6 +13,7 @@ from layerrank.attention.probe import rope_depends_on_length
 from layerrank.models.decoder import Decoder
 from layerrank.models.device import release
 from layerrank.prompts.chat import Chat, FrameworkPrompt
+from layerrank.prompts.trial import check_chat
 from layerrank.ranking.mechanism import Answer, Request, Returns, Work, order_scores, winner_scores
 from layerrank.ranking.parsing import parse_choice, parse_ranking
 
@@ -51,6 +52,7 @@ class Generation:
         self.decoder = decoder
         self.prompt = prompt
         self.chat = Chat(decoder.tokenizer, {"enable_thinking": prompt.think, **(template_arguments or {})})
+        check_chat(self.chat, prompt, decoder.name)
         self.returns: Returns = "order" if prompt.ranking else "scores" if prompt.framework == "pointwise" else "winner"
         self.context = decoder.context or sys.maxsize
         self._max_new_tokens = max_new_tokens

@@ -20,10 +20,12 @@ import torch
 from torch import Tensor
 
 from layerrank.attention.probe import Probe
+from layerrank.core.errors import UserError
 from layerrank.models.decoder import Decoder
 from layerrank.models.device import release
 from layerrank.prompts.chat import Chat, FrameworkPrompt
 from layerrank.prompts.tree import Tree
+from layerrank.prompts.trial import check_chat
 from layerrank.ranking.mechanism import Answer, Request, Returns, Work
 
 ROWS = 256
@@ -91,6 +93,7 @@ class Likelihood:
         self.prompt = prompt
         self.probe = Probe(decoder)
         self.chat = Chat(decoder.tokenizer, {"enable_thinking": prompt.think, **(template_arguments or {})})
+        check_chat(self.chat, prompt, decoder.name)
         self.context = decoder.context or sys.maxsize
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
@@ -109,6 +112,10 @@ class Likelihood:
     def score(self, works: Sequence[Work]) -> list[Answer]:
         """Run one pass over the batch and score its groups."""
         values = self.log_probabilities([work.prompt for work in works])
+        for work, options in zip(works, values, strict=True):
+            if not all(map(math.isfinite, options)):
+                name, qid = self.decoder.name, work.request.query.qid
+                raise UserError(f"model {name}: query {qid}: its log-probabilities are not finite")
         return [
             Answer(self._scores(options), tokens, layer_tokens=tokens * self.decoder.loaded_layers)
             for tokens, options in zip((work.prompt.tree.tokens for work in works), values, strict=True)
