@@ -262,7 +262,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 def add_prompt(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """Add what shapes the prompts that attention is read from: --family, --instruction, --query-span."""
     default = "" if required else " (default: the one that fits the chat template)"
-    parser.add_argument("--family", required=required, metavar="NAME", help=f"prompt family{default}")
+    parser.add_argument("--family", type=label, required=required, metavar="NAME", help=f"prompt family{default}")
     parser.add_argument(
         "--instruction",
         default="IE",

@@ -52,7 +52,9 @@ def run_plot_profile(options: argparse.Namespace) -> None:
     from layerrank.report.figures.profile import draw_profile
     from layerrank.report.figures.style import save
 
-    profile = inputs.only_measure(frames.read_frame(options.profile, frames.PROFILE), options.measure, options.profile)
+    profile = inputs.only_measure(
+        frames.read_frame(options.profile, frames.PROFILE, complete=True), options.measure, options.profile
+    )
     measure = str(profile["measure"].iloc[0])
     systems = {"first stage": options.first_stage, "all layers": options.all_layers, "ceiling": options.ceiling}
     levels = inputs.read_levels(options.evaluation, systems, measure)
@@ -87,7 +89,9 @@ def run_plot_sweep(options: argparse.Namespace) -> None:
     from layerrank.report.figures.style import save
     from layerrank.report.figures.sweep import draw_sweep
 
-    sweep = inputs.only_measure(frames.read_frame(options.sweep, frames.SWEEP), options.measure, options.sweep)
+    sweep = inputs.only_measure(
+        frames.read_frame(options.sweep, frames.SWEEP, complete=True), options.measure, options.sweep
+    )
     layers = int(sweep["end"].max()) + 1
     windows = [LayerWindow.parse(window, layers) for window in options.windows]
     systems = {"first stage": options.first_stage, "ceiling": options.ceiling}

@@ -121,9 +121,9 @@ def run_make_candidates(options: argparse.Namespace) -> None:
     )
     if not rows:
         raise UserError(f"{options.run}: it ranks none of the {len(queries)} queries of {options.topics}")
+    qrels = files.read_qrels(options.qrels) if options.qrels and options.output_qrels else None
+    if qrels is not None and (unjudged := [query.qid for query in queries if query.qid not in qrels]):
+        raise UserError(f"{options.qrels}: no judgement of query {unjudged[0]!r}, and of {len(unjudged) - 1} more")
     files.write_candidates(options.output, rows)
-    if options.qrels and options.output_qrels:
-        qrels = files.read_qrels(options.qrels)
-        if unjudged := [query.qid for query in queries if query.qid not in qrels]:
-            raise UserError(f"{options.qrels}: no judgement of query {unjudged[0]!r}, and of {len(unjudged) - 1} more")
+    if qrels is not None:
         files.write_qrels(options.output_qrels, {query.qid: qrels[query.qid] for query in queries})

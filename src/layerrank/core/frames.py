@@ -211,11 +211,12 @@ def write_frame(path: Path, frame: pd.DataFrame, digits: int = 6) -> None:
     files.write_text(path, frame.to_csv(sep="\t", index=False, float_format=f"%.{digits}f", lineterminator="\n"))
 
 
-def read_frame(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+def read_frame(path: Path, columns: Sequence[str], *, complete: bool = False) -> pd.DataFrame:
     """Read a TSV that has at least `columns`; columns of names (`TEXT`) are text, and empty fields elsewhere are NaN.
 
     Raises:
-        UserError: the file is absent, is no table, or lacks one of `columns`.
+        UserError: the file is absent, is no table, or lacks one of `columns`; a field of theirs is no finite number
+            where one is due, or, where the table must be `complete`, is empty.
     """
     names: Mapping[str, type] = MappingProxyType(dict.fromkeys(TEXT, str))
     try:
@@ -233,19 +234,22 @@ def read_frame(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         raise UserError(f"{path}: lacks the column {missing[0]} (has {', '.join(map(str, frame.columns))})")
     for name in columns:
         if name not in TEXT:
-            _check_numbers(path, frame[name])
+            _check_numbers(path, frame[name], complete)
     return frame
 
 
-def _check_numbers(path: Path, column: pd.Series) -> None:
-    """Refuse a column in which something is no number, or infinite."""
+def _check_numbers(path: Path, column: pd.Series, complete: bool) -> None:
+    """Refuse a column in which something is no number, or infinite, or, where it must be complete, missing."""
+    missing = column.isna().to_numpy()
     if pd.api.types.is_numeric_dtype(column):
         wrong = np.isinf(column.to_numpy(dtype=np.float64))
     else:
-        wrong = np.array([isinstance(value, str) for value in column], dtype=bool)
+        wrong = np.array([not isinstance(value, bool) for value in column], dtype=bool) & ~missing
+    if complete:
+        wrong |= missing
     if wrong.any():
         place = int(wrong.argmax())
-        raise UserError(f"{path}:{place + 2}: {column.name} is {column.iloc[place]!r}; expected a finite number")
+        raise UserError(f"{path}:{place + 2}: {column.name} is {str(column.iloc[place])!r}; expected a finite number")
 
 
 def read_frames(paths: Iterable[Path], columns: Sequence[str], key: Sequence[str] = ()) -> pd.DataFrame:

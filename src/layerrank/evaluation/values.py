@@ -44,8 +44,8 @@ def evaluate(
         ranking.
 
     Raises:
-        UserError: a measure is unknown; no query is judged; a run has a reserved name, or ranks a
-            query or a passage that is not among the candidates.
+        UserError: a measure is unknown; no query is judged; a run has a reserved name, ranks no
+            query, or ranks a query or a passage that is not among the candidates.
     """
     measures.check(measure_names, relevance_level)
     if not qrels:
@@ -58,6 +58,8 @@ def evaluate(
     for system, rankings in runs.items():
         if system in (FIRST_STAGE, CEILING, *CONTROLS):
             raise UserError(f"run {system}: this name is reserved for what the candidates themselves give")
+        if rows and not rankings:
+            raise UserError(f"run {system}: it ranks no query")
         _check(system, rankings, rows)
         if missing := len(grades.keys() & rows.keys() - {ranking.qid for ranking in rankings}):
             log.warning("%s: %d judged queries with candidates are not ranked: empty rankings", system, missing)

@@ -178,7 +178,7 @@ def make_cell(
         for one in set(parts["windows"].values()):
             heads_within(heads, one)
         parts["family"] = family or fitting_family(load_tokenizer(model))
-    elif window != "all" or selection is not None:
+    elif mechanism in MECHANISMS and (window != "all" or selection is not None):
         raise UserError(f"window {window!r}: {mechanism} has no layer window")
     elif mechanism == "generation":
         settings.setdefault("max_failure_rate", max_failure_rate)
