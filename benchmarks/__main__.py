@@ -22,7 +22,7 @@ from benchmarks.settings import ROOT, Settings
 from benchmarks.timing import CLOCKS, device_at_hand, use_clock
 from layerrank.core.errors import UserError
 from layerrank.latency.machine import hardware
-from layerrank.models.decoder import load_tokenizer
+from layerrank.models.folder import load_tokenizer
 from layerrank.prompts.icr import fitting_family
 
 _log = logging.getLogger("benchmarks")

@@ -24,7 +24,8 @@ from layerrank.core import files
 from layerrank.core.records import Candidates, Passage, Query, Ranking
 from layerrank.core.windows import LayerWindow
 from layerrank.evaluation import measures
-from layerrank.models.decoder import load_decoder, load_tokenizer
+from layerrank.models.decoder import load_decoder
+from layerrank.models.folder import load_tokenizer
 from layerrank.prompts.icr import build_icr, fitting_family
 from layerrank.ranking.averaging import agreement, standardised, text_orders, unshuffled
 from layerrank.ranking.reranker import middle

@@ -12,7 +12,8 @@ import torch
 from layerrank.core.errors import UserError
 from layerrank.core.files import Qrels, read_candidates, read_qrels
 from layerrank.core.records import Candidates
-from layerrank.models.decoder import Decoder, load_decoder, load_tokenizer
+from layerrank.models.decoder import Decoder, load_decoder
+from layerrank.models.folder import load_tokenizer
 
 ROOT = Path(__file__).parents[1]
 

@@ -10,7 +10,7 @@ from benchmarks.texts import prompt_of
 from benchmarks.timing import in_turns, ratios
 from layerrank.attention.probe import Probe
 from layerrank.latency.machine import peak_memory
-from layerrank.models.decoder import load_config
+from layerrank.models.folder import load_config
 
 SECTION = "windows"
 DEPTHS = (1 / 6, 1 / 3, 1 / 2, 2 / 3, 5 / 6)

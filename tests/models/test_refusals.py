@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 from support.tiny import save_tiny, tiny_tokenizer
 
 from layerrank.core.errors import UserError
-from layerrank.models.decoder import dtype_named, load_config, load_decoder
+from layerrank.models.decoder import dtype_named, load_decoder
+from layerrank.models.folder import load_config
 from layerrank.ranking.reranker import Reranker
 
 WEIGHT = "model.layers.1.mlp.down_proj.weight"

@@ -17,7 +17,7 @@ from layerrank.core.errors import UserError
 from layerrank.core.records import Candidates, Cost, Passage, Query, Ranking
 from layerrank.core.windows import LayerWindow
 from layerrank.first_stage.candidates import candidates_of_run
-from layerrank.models.decoder import load_tokenizer
+from layerrank.models.folder import load_tokenizer
 from layerrank.prompts.icr import fitting_family
 from layerrank.ranking import engine as engines
 from layerrank.ranking.cells import Cell, cut_tokens, make_cell

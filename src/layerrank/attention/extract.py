@@ -15,8 +15,9 @@ from layerrank.core.files import file_digest, read_candidates
 from layerrank.core.progress import counted, progress
 from layerrank.core.records import Candidates
 from layerrank.core.sampling import shard_of
-from layerrank.models.decoder import context_length, load_config, load_decoder, load_tokenizer
+from layerrank.models.decoder import context_length, load_decoder
 from layerrank.models.device import OutOfMemory, name_of, place_of, release
+from layerrank.models.folder import load_config, load_tokenizer
 from layerrank.models.identity import identify
 from layerrank.prompts.icr import IcrPrompt, PromptSettings, family_named
 from layerrank.prompts.trial import check_icr

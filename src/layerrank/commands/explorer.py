@@ -67,7 +67,7 @@ def run_explore(options: argparse.Namespace) -> None:
     from layerrank.attention.store import stored_layers
     from layerrank.core import files
     from layerrank.explorer import build, page
-    from layerrank.models.decoder import load_tokenizer
+    from layerrank.models.folder import load_tokenizer
     from layerrank.prompts.icr import PromptSettings
 
     signals: dict[str, list[Path]] = {}

@@ -29,8 +29,9 @@ from layerrank.core.sampling import sample
 from layerrank.core.windows import LayerWindow, rule_of, windows_for
 from layerrank.latency import flops
 from layerrank.latency.machine import MIB, give_back, hardware, peak_memory
-from layerrank.models.decoder import Decoder, load_config, load_decoder
+from layerrank.models.decoder import Decoder, load_decoder
 from layerrank.models.device import synchronise
+from layerrank.models.folder import load_config
 from layerrank.prompts.icr import PromptSettings
 from layerrank.prompts.tree import Tree
 from layerrank.ranking.cells import Cell, make_cell

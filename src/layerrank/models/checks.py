@@ -56,7 +56,7 @@ def check_layers(folder: Path, asked: Mapping[str, Mapping[str, Any]]) -> dict[s
     Raises:
         UserError: a window or head beyond the model: key, value and what the model has.
     """
-    from layerrank.models.decoder import load_config
+    from layerrank.models.folder import load_config
 
     config = load_config(folder)
     name = read_record(folder).get("name") or folder.resolve().name
@@ -115,7 +115,7 @@ def check_model(folder: Path, where: str, *, whole: bool = True) -> None:
     if config["model_type"] not in transformers.models.auto.configuration_auto.CONFIG_MAPPING:
         own_code = " (it asks for code of its own, which is never run)" if "auto_map" in config else ""
         raise UserError(f"{where}: transformers does not know model type {config['model_type']!r}{own_code}")
-    from layerrank.models.decoder import load_config, load_tokenizer
+    from layerrank.models.folder import load_config, load_tokenizer
 
     try:
         load_config(folder)
@@ -144,7 +144,7 @@ def _outline(folder: Path, where: str, whole: bool) -> Any:
     """The model without its weights' values, all of them in their places."""
     import transformers
 
-    from layerrank.models.decoder import quiet
+    from layerrank.models.folder import quiet
 
     try:
         with quiet():

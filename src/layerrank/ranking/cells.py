@@ -169,7 +169,7 @@ def make_cell(
     parts: dict[str, Any] = {}
     if mechanism == "attention":
         from layerrank.core.windows import windows_for
-        from layerrank.models.decoder import load_config, load_tokenizer
+        from layerrank.models.folder import load_config, load_tokenizer
 
         config = load_config(model)
         layers, each = int(config.num_hidden_layers), int(config.num_attention_heads)

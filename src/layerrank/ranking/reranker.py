@@ -26,7 +26,8 @@ from layerrank.core.errors import InputError, UserError
 from layerrank.core.heads import head_names, heads_named
 from layerrank.core.records import Candidates, Cost, Query
 from layerrank.core.windows import LayerWindow, window_label
-from layerrank.models.decoder import device_named, dtype_named, load_config, load_decoder, load_tokenizer
+from layerrank.models.decoder import device_named, dtype_named, load_decoder
+from layerrank.models.folder import load_config, load_tokenizer
 from layerrank.prompts.icr import INSTRUCTIONS, QUERY_SPANS, PromptSettings, family_named, fitting_family
 from layerrank.ranking import averaging
 from layerrank.ranking.cells import MECHANISMS, Cell
