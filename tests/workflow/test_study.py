@@ -286,7 +286,7 @@ def broken(folder, name, edit):
     ("name", "edit", "words"),
     [
         ("corpus.jsonl", lambda text: text + text.splitlines()[0] + "\n", ["corpus.jsonl", "wing0", "twice"]),
-        ("qrels/test.tsv", lambda text: text + "wing\tnowhere\t1\n", ["test.tsv", "nowhere"]),
+        ("qrels/test.tsv", lambda text: text + "wing\twing1\tmany\n", ["test.tsv", "many"]),
         (
             "queries.jsonl",
             lambda text: text.replace("What is the why milk turns sour?", "  "),
