@@ -158,8 +158,9 @@ def test_a_batch_too_large_for_the_device_is_halved(study, monkeypatch):
 
 def test_no_queries(study, reads):
     write_candidates(study[0], [])
-    extract(*study, SETTINGS)
-    assert list(read_signals(study[2])) == [] and not reads
+    with pytest.raises(UserError, match="no candidates of any query"):
+        extract(*study, SETTINGS)
+    assert not study[2].exists() and not reads
 
 
 def test_prompts_are_checked_before_the_run(study, tmp_path):

@@ -71,7 +71,7 @@ def test_equals_loops(stored, orders, qrels, candidates):
     by_name = {name: {one.qid: one for one in own} for name, own in stored.items()}
     values = found.values.set_index(["system", "measure", "qid"])["value"]
     assert set(found.values["system"]) == {
-        *("bm25", "ceiling"),
+        *("bm25", "ceiling", "constant", "random", "place"),
         *(f"listwise-attention{way}-{w}" for way in ("", "_averaged", "_calibrated") for w in WINDOWS),
     }
     for name, own in WINDOWS.items():

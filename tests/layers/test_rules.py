@@ -19,7 +19,7 @@ README = Path(__file__).parents[2] / "config" / "README.md"
         ({"rule": "fixed"}, "'fixed': window is missing"),
         (
             {"rule": "peak", "max_width": 2},
-            "'peak': no key 'max_width'; its keys: chosen_on, folds, last_layer, seed, width",
+            "'peak': no key 'max_width'; its keys: chosen_on, folds, last_layer, orders, seed, width",
         ),
         ({"rule": "best", "folds": 1}, "'best': folds: 1 is less than the minimum of 2"),
         ({"rule": "best", "folds": True}, "'best': folds: True is not of type 'integer'"),
