@@ -1,6 +1,6 @@
 """On PYTHONPATH, this has a first extraction pause after each query: a job can be met in its middle.
 
-TEST_PAUSES is JSON, seconds by the name of the model's folder. An attempt that finds something stored does not pause.
+TEST_PAUSES is JSON, seconds by the model that the folder is named after. An attempt that finds something stored does not pause.
 """
 
 import json
@@ -19,7 +19,7 @@ if "extract-attention" in sys.orig_argv:
 
         from layerrank.attention import store
 
-        seconds = json.loads(os.environ["TEST_PAUSES"]).get(argument("--model").name, 0)
+        seconds = json.loads(os.environ["TEST_PAUSES"]).get(argument("--model").name.rpartition("-")[0], 0)
         append = store.SignalWriter.append
 
         def append_and_pause(writer, signal):
