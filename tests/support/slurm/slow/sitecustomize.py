@@ -1,6 +1,7 @@
 """On PYTHONPATH, this has a first extraction pause after each query: a job can be met in its middle.
 
-TEST_PAUSES is JSON, seconds by the model that the folder is named after. An attempt that finds something stored does not pause.
+TEST_PAUSES is JSON, seconds by the model that the folder is named after. An attempt that finds something stored is not
+paused.
 """
 
 import json
