@@ -80,7 +80,7 @@ def test_a_whole_collection(tmp_path):
     assert collection.qrels == {"q1": {"d1": 2, "d3": -1}, "q2": {"d2": 1}}
     assert collection.description["statistics"]["negative_grades"] == 1
     bm25.build_index(collection, tmp_path / "cache", 1, tmp_path / "index")
-    rankings, passages, _ = bm25.retrieve(collection, tmp_path / "index", bm25.Settings(depth=3))
+    rankings, passages, _ = bm25.retrieve(collection, tmp_path / "index", bm25.Bm25(depth=3))
     assert {ranking.qid: ranking.pids for ranking in rankings} == {"q1": ("d1",), "q2": ("d2",)}
     assert passages == [Passage("d1", "moth flame", "Moths"), Passage("d2", "lamp oil", "")]
 

@@ -101,7 +101,7 @@ def prepare(tmp_path: Path, entry: dict = ENTRY) -> prepared.Collection:
 def run(tmp_path: Path, entry: dict = ENTRY, depth: int = 10):
     collection = prepare(tmp_path, entry)
     bm25.build_index(collection, tmp_path / "cache", 1, tmp_path / "index")
-    return bm25.retrieve(collection, tmp_path / "index", bm25.Settings(depth=depth))[:2]
+    return bm25.retrieve(collection, tmp_path / "index", bm25.Bm25(depth=depth))[:2]
 
 
 def test_a_whole_collection_from_the_mirror(site, tmp_path):

@@ -74,7 +74,7 @@ QUERIES = {"q1": "kiwi", "q2": "lemon plum", "q3": "fig mango kiwi lemon", "q4":
 def test_scores_are_those_computed_by_hand(tmp_path, k1, b, query_side):
     more = {"first_stage": "bm25-query-side"} if query_side else {}
     collection = fruit(tmp_path, QUERIES, **more)
-    rankings, _, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(k1, b, 10))
+    rankings, _, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Bm25(k1, b, 10))
     assert [ranking.qid for ranking in rankings] == list(QUERIES)
     for ranking in rankings:
         query = QUERIES[ranking.qid]
@@ -87,7 +87,7 @@ def test_scores_are_those_computed_by_hand(tmp_path, k1, b, query_side):
 
 def test_one_score_written_out_by_hand(tmp_path):
     collection = fruit(tmp_path, {"q1": "fig"})
-    rankings, _, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(0.9, 0.4, 10))
+    rankings, _, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Bm25(0.9, 0.4, 10))
     # N = 5, df = 1: idf = ln(1 + 4.5/1.5) = ln 4. tf = 4, dl = 8, avgdl = 20/5 = 4: 4 / (4 + 0.9·(0.6 + 0.4·2)).
     assert rankings[0].pids == ("d5",)
     assert rankings[0].scores[0] == pytest.approx(math.log(4) * 4 / 5.26, abs=6e-5)
@@ -95,7 +95,7 @@ def test_one_score_written_out_by_hand(tmp_path):
 
 def test_one_query_side_score_written_out_by_hand(tmp_path):
     collection = fruit(tmp_path, {"q1": "fig fig plum"}, first_stage="bm25-query-side")
-    rankings, _, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(0.9, 0.4, 10))
+    rankings, _, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Bm25(0.9, 0.4, 10))
     # |q| = 3, avgdl = 4: norm = 0.9·(0.6 + 0.4·0.75) = 0.81. fig: idf ln 4, weight ln 4 · 2/2.81. plum: df = 3,
     # idf = ln(1 + 2.5/3.5) = ln(12/7), weight ln(12/7) · 1/1.81. d4 = "plum": dl = 1, norm 0.9·(0.6 + 0.1) = 0.63.
     score = dict(zip(rankings[0].pids, rankings[0].scores, strict=True))
@@ -111,7 +111,7 @@ def test_titles_are_searched_and_texts_come_back_as_they_were(tmp_path):
     write_beir(tmp_path / "data", corpus, [("q1", "plum"), ("q2", "kiwi"), ("q3", "title")], [("q1", "a", 1)])
     (tmp_path / "data" / "qrels" / "test.tsv").write_text("q1\ta\t1\nq2\ta\t1\nq3\tc\t1\n")
     collection = indexed(tmp_path, {"source": "beir", "path": str(tmp_path / "data")})
-    rankings, passages, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=5))
+    rankings, passages, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Bm25(depth=5))
     assert {ranking.qid: set(ranking.pids) for ranking in rankings} == {"q1": {"a"}, "q2": {"a", "b"}, "q3": {"c"}}
     assert passages == [Passage("a", long, "plum tart"), Passage("b", "\nkiwi", ""), Passage("c", "", "only a title")]
 
@@ -121,7 +121,7 @@ def test_ties_are_broken_by_id_and_cut_the_same_for_any_threads(tmp_path):
     write_beir(tmp_path / "data", [(pid, "", "kiwi plum") for pid in pids[::-1]], [("q1", "kiwi")], [("q1", "p00", 1)])
     collection = indexed(tmp_path, {"source": "beir", "path": str(tmp_path / "data")})
     for threads in (1, 2):
-        settings = retrieve.Settings(depth=7, threads=threads)
+        settings = retrieve.Bm25(depth=7, threads=threads)
         rankings, passages, _ = retrieve.retrieve(collection, tmp_path / "index", settings)
         assert rankings[0].pids == tuple(pids[:7])
         files.write_run(tmp_path / f"{threads}.txt", rankings, "bm25")
@@ -135,7 +135,7 @@ def test_ties_are_broken_by_id_and_cut_the_same_for_any_threads(tmp_path):
 def test_excluded_ids_go_before_the_cut(tmp_path):
     folder = write_bright(tmp_path / "data")
     collection = indexed(tmp_path, {"source": "bright", "path": str(folder), "domain": "biology"})
-    rankings, passages, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=2))
+    rankings, passages, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Bm25(depth=2))
     found = {ranking.qid: ranking.pids for ranking in rankings}
     assert not {"insects/moth_1.txt", "insects/moth_5.txt"} & set(found["0"])
     assert len(found["0"]) == 2
@@ -147,23 +147,23 @@ def test_the_search_goes_deeper_until_enough_are_left(tmp_path):
     corpus = [(f"p{n:02d}", "", text) for n, text in enumerate(texts)]
     write_beir(tmp_path / "data", corpus, [("q1", "kiwi")], [("q1", "p59", 1)])
     collection = indexed(tmp_path, {"source": "beir", "path": str(tmp_path / "data")})
-    everything, _, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=100))
+    everything, _, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Bm25(depth=100))
     order = everything[0].pids
     assert len(order) == 60
     excluded = {"q1": frozenset(order[:50])}
     strict = prepared.Collection(
         collection.name, collection.entry, collection.queries, collection.qrels, excluded, collection.description
     )
-    rankings, _, _ = retrieve.retrieve(strict, tmp_path / "index", retrieve.Settings(depth=4))
+    rankings, _, _ = retrieve.retrieve(strict, tmp_path / "index", retrieve.Bm25(depth=4))
     assert rankings[0].pids == order[50:54]
-    rankings, _, _ = retrieve.retrieve(strict, tmp_path / "index", retrieve.Settings(depth=40))
+    rankings, _, _ = retrieve.retrieve(strict, tmp_path / "index", retrieve.Bm25(depth=40))
     assert rankings[0].pids == order[50:]
 
 
 @pytest.mark.parametrize(("same_ids", "found"), [("exclude", ("d2", "d5")), ("keep", ("d1", "d2", "d5"))])
 def test_a_document_that_is_the_query_is_no_candidate(tmp_path, same_ids, found):
     collection = fruit(tmp_path, {"d1": "kiwi"}, same_ids=same_ids)
-    rankings, _, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=3))
+    rankings, _, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Bm25(depth=3))
     assert rankings[0].pids == found
 
 
@@ -180,11 +180,11 @@ def test_more_than_a_few_documents_of_the_queries_own_ids_need_a_choice(tmp_path
     entry = {"source": "beir", "path": str(tmp_path / "data")}
     collection = indexed(tmp_path, entry)
     with pytest.raises(UserError, match=r"4 queries find a document of their own id, 'd1' first: say same_ids: keep"):
-        retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=3))
+        retrieve.retrieve(collection, tmp_path / "index", retrieve.Bm25(depth=3))
     found = {}
     for choice in ("exclude", "keep"):
         collection = indexed(tmp_path, entry | {"same_ids": choice})
-        rankings, _, counts = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=3))
+        rankings, _, counts = retrieve.retrieve(collection, tmp_path / "index", retrieve.Bm25(depth=3))
         found[choice] = {ranking.qid: ranking.pids for ranking in rankings}, counts["own_ids_excluded"]
     assert found["exclude"] == ({"d1": ("d2", "d5"), "d2": ("d1", "d5"), "d4": ("d3", "d5")}, 4)
     assert found["keep"][0]["d1"] == ("d1", "d2", "d5") and found["keep"][0]["d5"] == ("d5",)
@@ -194,7 +194,7 @@ def test_more_than_a_few_documents_of_the_queries_own_ids_need_a_choice(tmp_path
 def test_a_few_of_them_are_left_out_and_counted(tmp_path, caplog):
     collection = fruit(tmp_path, {"d2": "kiwi"})
     with caplog.at_level(logging.INFO):
-        rankings, _, counts = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=3))
+        rankings, _, counts = retrieve.retrieve(collection, tmp_path / "index", retrieve.Bm25(depth=3))
     assert rankings[0].pids == ("d1", "d5")
     assert counts == {"queries": 1, "without_candidates": 0, "own_ids_excluded": 1}
     assert "1 queries find a document of their own id, which is no candidate, d2 first" in caplog.text
@@ -204,7 +204,7 @@ def test_the_folder_stands_as_title_only_when_asked_for(tmp_path):
     folder = write_bright(tmp_path / "data")
     entry = {"source": "bright", "path": str(folder), "domain": "biology", "titles": "slug"}
     collection = indexed(tmp_path, entry)
-    _, passages, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=2))
+    _, passages, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Bm25(depth=2))
     assert {passage.title for passage in passages} == {"insects"}
 
 
@@ -213,7 +213,7 @@ def test_many_queries_and_very_long_ones_are_answered(tmp_path, monkeypatch):
     long = " ".join(f"word{n}" for n in range(70_000))
     queries = {f"q{n}": "kiwi" for n in range(5)} | {"long": f"{long} kiwi"}
     collection = fruit(tmp_path, queries)
-    rankings, _, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=2, threads=2))
+    rankings, _, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Bm25(depth=2, threads=2))
     assert {ranking.pids for ranking in rankings} == {("d1", "d2")}
     assert len(rankings) == 6
 
@@ -221,7 +221,7 @@ def test_many_queries_and_very_long_ones_are_answered(tmp_path, monkeypatch):
 def test_a_query_that_finds_nothing_has_no_ranking(tmp_path, caplog):
     collection = fruit(tmp_path, {"q1": "kiwi", "q2": "the of and"})
     with caplog.at_level(logging.WARNING):
-        rankings, _, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=3))
+        rankings, _, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Bm25(depth=3))
     assert [ranking.qid for ranking in rankings] == ["q1"]
     assert "1 queries find no passage: q2" in caplog.text
 
@@ -229,7 +229,7 @@ def test_a_query_that_finds_nothing_has_no_ranking(tmp_path, caplog):
 def test_a_corpus_without_a_word_is_indexed_all_the_same(tmp_path):
     write_beir(tmp_path / "data", [("d1", "", ""), ("d2", "", "kiwi")], [("q1", "kiwi")], [("q1", "d1", 1)])
     collection = indexed(tmp_path, {"source": "beir", "path": str(tmp_path / "data")})
-    rankings, _, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=3))
+    rankings, _, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Bm25(depth=3))
     assert rankings[0].pids == ("d2",)
     assert files.read_json(tmp_path / "index" / "index.json") == {"kind": "lucene", "documents": 2}
 
@@ -257,7 +257,7 @@ def test_an_index_that_is_gone_is_named(tmp_path):
     collection = fruit(tmp_path, {"q1": "kiwi"})
     files.write_json(tmp_path / "lost" / "index.json", {"kind": "prebuilt", "name": "x", "path": "cache/x"})
     with pytest.raises(UserError, match="cache/x: no such index; run build-index again"):
-        retrieve.retrieve(collection, tmp_path / "lost", retrieve.Settings())
+        retrieve.retrieve(collection, tmp_path / "lost", retrieve.Bm25())
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def test_an_index_that_is_gone_is_named(tmp_path):
 )
 def test_settings_out_of_range_are_named(settings, complaint):
     with pytest.raises(UserError, match=complaint):
-        retrieve.Settings(**settings)
+        retrieve.Bm25(**settings)
 
 
 def write_run(path: Path, rows: list[tuple[str, str, int, float]]) -> None:
@@ -294,7 +294,7 @@ def test_a_ready_run_stands_in_place_of_retrieval(tmp_path):
     write_run(tmp_path / "run.txt", [*rows, ("q9", "d1", 1, 1.0)])
     entry = {"source": "run", "run": str(tmp_path / "run.txt"), "texts": {"source": "beir", "path": str(folder)}}
     collection = indexed(tmp_path, entry)
-    rankings, passages, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Settings(depth=2))
+    rankings, passages, _ = retrieve.retrieve(collection, tmp_path / "index", retrieve.Bm25(depth=2))
     assert {ranking.qid: ranking.pids for ranking in rankings} == {"q1": ("d4", "d3"), "q2": ("d2",)}
     assert passages == [
         Passage("d2", "apple cherry"),
@@ -317,4 +317,4 @@ def test_a_ready_run_that_is_wrong_is_named(tmp_path, rows, complaint):
     write_run(tmp_path / "run.txt", rows)
     entry = {"source": "run", "run": str(tmp_path / "run.txt"), "texts": {"source": "beir", "path": str(folder)}}
     with pytest.raises(UserError, match=complaint):
-        retrieve.retrieve(indexed(tmp_path, entry), tmp_path / "index", retrieve.Settings(depth=2))
+        retrieve.retrieve(indexed(tmp_path, entry), tmp_path / "index", retrieve.Bm25(depth=2))

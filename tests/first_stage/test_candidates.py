@@ -10,7 +10,7 @@ from support.ugly import FILES, write_files
 from layerrank.core.errors import UserError
 from layerrank.core.records import Passage, Query, Ranking
 from layerrank.first_stage import candidates
-from layerrank.first_stage.candidates import Settings, cut_words, make_candidates
+from layerrank.first_stage.candidates import CandidateSettings, cut_words, make_candidates
 
 QUERIES = [Query("q1", "one"), Query("q2", "two")]
 RUN = [Ranking("q1", ("a", "b", "c"), (3.0, 2.0, 1.0)), Ranking("q2", ("c",), (9.0,))]
@@ -18,7 +18,7 @@ PASSAGES = {name: Passage(name, f"{name} one two three", f"title of {name}") for
 
 
 def test_cuts_depth_and_words_but_not_the_title():
-    rows = make_candidates(QUERIES, RUN, PASSAGES, Settings(depth=2, words=2))
+    rows = make_candidates(QUERIES, RUN, PASSAGES, CandidateSettings(depth=2, words=2))
     assert [(row.query.qid, [passage.pid for passage in row.passages], row.scores) for row in rows] == [
         ("q1", ["a", "b"], (3.0, 2.0)),
         ("q2", ["c"], (9.0,)),
@@ -52,13 +52,13 @@ def test_a_cut_text_begins_the_text_and_cutting_again_changes_nothing(text, word
 
 def test_orders_keep_each_score_with_its_passage():
     for order in candidates.ORDERS:
-        row = make_candidates(QUERIES, RUN, PASSAGES, Settings(3, 9, order, seed=5))[0]
+        row = make_candidates(QUERIES, RUN, PASSAGES, CandidateSettings(3, 9, order, seed=5))[0]
         assert {passage.pid: score for passage, score in zip(row.passages, row.scores, strict=True)} == {
             "a": 3.0,
             "b": 2.0,
             "c": 1.0,
         }
-    reverse = make_candidates(QUERIES, RUN, PASSAGES, Settings(2, 9, "reversed"))[0]
+    reverse = make_candidates(QUERIES, RUN, PASSAGES, CandidateSettings(2, 9, "reversed"))[0]
     assert [passage.pid for passage in reverse.passages] == ["b", "a"]
 
 
@@ -69,7 +69,7 @@ def test_the_shuffle_depends_on_the_seed_and_the_query_alone():
     run = [Ranking(qid, pids, scores) for qid in ("q1", "q2")]
 
     def orders(queries, seed):
-        rows = make_candidates(queries, run, passages, Settings(20, 9, "shuffled", seed))
+        rows = make_candidates(queries, run, passages, CandidateSettings(20, 9, "shuffled", seed))
         return {row.query.qid: [passage.pid for passage in row.passages] for row in rows}
 
     both = orders(QUERIES, 1)
@@ -80,13 +80,13 @@ def test_the_shuffle_depends_on_the_seed_and_the_query_alone():
 
 
 def test_titles_can_be_left_out():
-    row = make_candidates(QUERIES, RUN, PASSAGES, Settings(3, 9, titles=False))[0]
+    row = make_candidates(QUERIES, RUN, PASSAGES, CandidateSettings(3, 9, titles=False))[0]
     assert {passage.title for passage in row.passages} == {""}
 
 
 def test_a_query_without_candidates_is_left_out_and_told(caplog):
     with caplog.at_level(logging.INFO):
-        rows = make_candidates([*QUERIES, Query("q3", "three")], RUN, PASSAGES, Settings(3, 2))
+        rows = make_candidates([*QUERIES, Query("q3", "three")], RUN, PASSAGES, CandidateSettings(3, 2))
     assert [row.query.qid for row in rows] == ["q1", "q2"]
     assert "1 queries have no candidates and are left out, q3 first" in caplog.text
     assert "4 candidates, 4 cut to 2 words" in caplog.text
@@ -94,7 +94,7 @@ def test_a_query_without_candidates_is_left_out_and_told(caplog):
 
 def test_a_passage_without_text_is_named():
     with pytest.raises(UserError, match="query 'q1': passage 'b' of the run has no text"):
-        make_candidates(QUERIES, RUN, {"a": PASSAGES["a"]}, Settings(3, 2))
+        make_candidates(QUERIES, RUN, {"a": PASSAGES["a"]}, CandidateSettings(3, 2))
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_a_passage_without_text_is_named():
 )
 def test_settings_out_of_range_are_named(settings, complaint):
     with pytest.raises(UserError, match=complaint):
-        Settings(**settings)
+        CandidateSettings(**settings)
 
 
 def test_a_run_with_its_texts(tmp_path, caplog):

@@ -7,9 +7,10 @@ import pytest
 from layerrank.core import files
 from layerrank.core.errors import UserError
 from layerrank.core.records import Ranking
-from layerrank.first_stage.check import Settings, check
+from layerrank.first_stage.check import check
+from layerrank.first_stage.settings import Bm25
 
-SETTINGS = Settings(k1=0.9, b=0.4, depth=20)
+SETTINGS = Bm25(k1=0.9, b=0.4, depth=20)
 
 
 @pytest.fixture
@@ -52,9 +53,9 @@ def test_binary_measures_take_the_relevance_level(run):
 @pytest.mark.parametrize(
     ("settings", "more", "reason"),
     [
-        (Settings(1.2, 0.4, 20), {}, "k1 is 1.2, expected figures are for 0.9"),
-        (Settings(0.9, 0.75, 20), {}, "b is 0.75"),
-        (Settings(0.9, 0.4, 5), {}, "depth 5 is less"),
+        (Bm25(1.2, 0.4, 20), {}, "k1 is 1.2, expected figures are for 0.9"),
+        (Bm25(0.9, 0.75, 20), {}, "b is 0.75"),
+        (Bm25(0.9, 0.4, 5), {}, "depth 5 is less"),
         (SETTINGS, {"queries": 50}, "2 queries, expected figures are for 50"),
     ],
 )

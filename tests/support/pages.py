@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from layerrank.attention.explorer.page import Curves, Preset, render
+from layerrank.attention.explorer.view import QueryView, view_query
 from layerrank.attention.signal import Signal
 from layerrank.core.records import Candidates, Passage, Query
 from layerrank.core.windows import LayerWindow
-from layerrank.explorer.page import Curves, Preset, render
-from layerrank.explorer.view import QueryView, view_query
 from support.signals import random_signal
 
 QUIET = (

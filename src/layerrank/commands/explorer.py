@@ -64,9 +64,9 @@ def run_explore(options: argparse.Namespace) -> None:
     """Write one page on which a window is dragged and the ranking follows, for some of a study's queries."""
     from pathlib import Path
 
+    from layerrank.attention.explorer import build, page
     from layerrank.attention.store import stored_layers
     from layerrank.core import files
-    from layerrank.explorer import build, page
     from layerrank.models.folder import load_tokenizer
     from layerrank.prompts.icr import PromptSettings
 

@@ -51,8 +51,9 @@ def run_retrieve(options: argparse.Namespace) -> None:
     from layerrank.collections import prepared
     from layerrank.core import files
     from layerrank.first_stage import bm25
+    from layerrank.first_stage.settings import Bm25
 
-    settings = bm25.Settings(options.k1, options.b, options.depth, options.threads)
+    settings = Bm25(options.k1, options.b, options.depth, options.threads)
     rankings, passages, counts = bm25.retrieve(prepared.load(options.collection), options.index, settings)
     files.write_passages(options.passages, passages)
     files.write_run(options.output, rankings, tag="bm25")
@@ -77,8 +78,9 @@ def run_check_first_stage(options: argparse.Namespace) -> None:
     """Hold the first stage against the figures that the catalogue expects of it."""
     from layerrank.core import files
     from layerrank.first_stage import check
+    from layerrank.first_stage.settings import Bm25
 
-    settings = check.Settings(options.k1, options.b, options.depth)
+    settings = Bm25(options.k1, options.b, options.depth)
     outcome = check.check(options.run, options.qrels, options.entry, settings, options.policy)
     files.write_json(options.output, outcome)
 
@@ -117,7 +119,9 @@ def run_make_candidates(options: argparse.Namespace) -> None:
         queries,
         files.read_run(options.run),
         files.read_passages(options.passages),
-        candidates.Settings(options.depth, options.words, options.order, options.seed, options.titles != "false"),
+        candidates.CandidateSettings(
+            options.depth, options.words, options.order, options.seed, options.titles != "false"
+        ),
     )
     if not rows:
         raise UserError(f"{options.run}: it ranks none of the {len(queries)} queries of {options.topics}")

@@ -15,7 +15,7 @@ from layerrank.core.records import Candidates, Ranking
 from layerrank.core.systems import CEILING, CONSTANT, CONTROLS, FIRST_STAGE, PLACE, RANDOM
 from layerrank.evaluation import controls, intervals, measures
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 def evaluate(
@@ -53,7 +53,7 @@ def evaluate(
     rows = {row.query.qid: row for row in candidates}
     grades = {qid: {pid: max(grade, 0) for pid, grade in judged.items()} for qid, judged in qrels.items()}
     if missing := len(grades.keys() - rows.keys()):
-        log.warning("%d judged queries have no candidates and count as empty rankings", missing)
+        _log.warning("%d judged queries have no candidates and count as empty rankings", missing)
     systems: dict[str, list[Ranking]] = {FIRST_STAGE: [first_stage(row) for row in candidates]}
     for system, rankings in runs.items():
         if system in (FIRST_STAGE, CEILING, *CONTROLS):
@@ -62,7 +62,7 @@ def evaluate(
             raise UserError(f"run {system}: it ranks no query")
         _check(system, rankings, rows)
         if missing := len(grades.keys() & rows.keys() - {ranking.qid for ranking in rankings}):
-            log.warning("%s: %d judged queries with candidates are not ranked: empty rankings", system, missing)
+            _log.warning("%s: %d judged queries with candidates are not ranked: empty rankings", system, missing)
         systems[system] = list(rankings)
     for name in (CONSTANT, PLACE):
         systems[name] = [controls.rankings(row)[name] for row in candidates]

@@ -8,10 +8,8 @@ from __future__ import annotations
 import itertools
 import json
 import logging
-import math
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from layerrank.core.errors import UserError
 from layerrank.core.locks import part_folder
 from layerrank.core.progress import counted
 from layerrank.core.records import Passage, Query, Ranking
+from layerrank.first_stage.settings import Bm25
 
 BATCH = 1000
 """Documents handed to the indexer at a time."""
@@ -31,30 +30,8 @@ HELD = 50_000
 """Hits that a batch of queries may hold in the JVM's memory, each with its stored text."""
 CLAUSES = (1 << 31) - 1
 """Different terms that a query may have: any number; Lucene's default of 1,024 is less than some posts have."""
-DEPTH = 100_000
-"""Most candidates of a query: enough for any recall, within what a search may hold in memory."""
 
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """BM25's parameters, candidates to keep for a query, search threads."""
-
-    k1: float = 0.9
-    b: float = 0.4
-    depth: int = 100
-    threads: int = 1
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.k1 < math.inf:
-            raise UserError(f"first_stage k1 is {self.k1}; it must be a number, not negative")
-        if not 0 <= self.b <= 1:
-            raise UserError(f"first_stage b is {self.b}; it must lie between 0 and 1")
-        if not 1 <= self.depth <= DEPTH:
-            raise UserError(f"first_stage depth is {self.depth}; it must lie between 1 and {DEPTH}")
-        if self.threads < 1:
-            raise UserError(f"threads is {self.threads}; it must be at least 1")
+_log = logging.getLogger(__name__)
 
 
 Search = Callable[[Sequence[Query], int], Mapping[str, Sequence[tuple[str, float]]]]
@@ -109,7 +86,7 @@ def write_lucene(passages: Iterable[Passage], folder: Path, threads: int) -> int
     written = documents_of(folder)
     if written != indexed:
         raise RuntimeError(f"Lucene took {written} of {indexed} passages")
-    logger.info("Indexed %d passages; %d are empty", indexed, total - indexed)
+    _log.info("Indexed %d passages; %d are empty", indexed, total - indexed)
     return total
 
 
@@ -119,7 +96,7 @@ def _stored(passage: Passage) -> str:
 
 
 def retrieve(
-    collection: Collection, index: Path, settings: Settings
+    collection: Collection, index: Path, settings: Bm25
 ) -> tuple[list[Ranking], list[Passage], dict[str, int]]:
     """Return every query's candidates, best first; the retrieved passages, untruncated, sorted by id; and counts.
 
@@ -204,7 +181,7 @@ def search_all(collection: Collection, search: Search, depth: int) -> tuple[list
     if len(nothing) == len(collection.queries):
         raise UserError(f"collection {collection.name!r}: none of its {len(nothing)} queries finds a passage")
     if nothing:
-        logger.warning("%d queries find no passage: %s", len(nothing), " ".join(nothing[:10]))
+        _log.warning("%d queries find no passage: %s", len(nothing), " ".join(nothing[:10]))
     counts = {"queries": len(found), "without_candidates": len(nothing), "own_ids_excluded": len(own)}
     return [
         Ranking(query.qid, tuple(pid for pid, _ in found[query.qid]), tuple(score for _, score in found[query.qid]))
@@ -223,7 +200,7 @@ def _check_own(collection: Collection, own: set[str]) -> None:
             f"collection {collection.name!r}: {len(own)} queries find a document of their own id, {first!r} first:"
             " say same_ids: keep (documents like any other) or exclude (the query itself, no candidate)"
         )
-    logger.info("%d queries find a document of their own id, which is no candidate, %s first", len(own), first)
+    _log.info("%d queries find a document of their own id, which is no candidate, %s first", len(own), first)
 
 
 class _Searcher:
@@ -233,7 +210,7 @@ class _Searcher:
     idf(t) · tf / (tf + k1 · (1 − b + b · |query| / avgdl)), tf counted in the query, and multiplies its BM25 score.
     """
 
-    def __init__(self, folder: Path, settings: Settings, query_side: bool) -> None:
+    def __init__(self, folder: Path, settings: Bm25, query_side: bool) -> None:
         self._searcher = java_class("io.anserini.search.SimpleSearcher")(str(folder))
         self._searcher.set_bm25(settings.k1, settings.b)
         java_class("org.apache.lucene.search.IndexSearcher").setMaxClauseCount(CLAUSES)

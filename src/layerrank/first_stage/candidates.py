@@ -14,7 +14,7 @@ from layerrank.core.formats import read_documents, read_queries
 from layerrank.core.records import Candidates, Passage, Query, Ranking
 from layerrank.core.sampling import sample
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 def _shuffled(places: list[int], qid: str, seed: int) -> list[int]:
@@ -31,7 +31,7 @@ ORDERS: Mapping[str, Callable[[list[int], str, int], list[int]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class CandidateSettings:
     """Candidates a query, words a text, input order and its seed, and whether passages keep their titles."""
 
     depth: int
@@ -63,7 +63,7 @@ def sample_queries(queries: Sequence[Query], limit: int | None, seed: int) -> li
 
 
 def make_candidates(
-    queries: Iterable[Query], run: Sequence[Ranking], passages: Mapping[str, Passage], settings: Settings
+    queries: Iterable[Query], run: Sequence[Ranking], passages: Mapping[str, Passage], settings: CandidateSettings
 ) -> list[Candidates]:
     """Return the candidates of every query that the first stage found something for, in the topics' order.
 
@@ -91,12 +91,12 @@ def make_candidates(
         total += len(chosen)
         rows.append(Candidates(query, tuple(chosen), tuple(ranking.scores[place] for place in places)))
     if absent:
-        logger.warning(
+        _log.warning(
             "%d queries have no candidates and are left out, %s first; evaluation counts them as 0",
             len(absent),
             absent[0],
         )
-    logger.info("%d queries, %d candidates, %d cut to %d words", len(rows), total, truncated, settings.words)
+    _log.info("%d queries, %d candidates, %d cut to %d words", len(rows), total, truncated, settings.words)
     return rows
 
 
@@ -117,10 +117,10 @@ def candidates_of_run(
     if len(orphans) == len(rankings):
         raise UserError(f"{run}: none of its {len(rankings)} queries is in {topics}, {orphans[0]!r} for one")
     if orphans:
-        logger.warning("%d queries of the run have no topic and are left out, %s first", len(orphans), orphans[0])
+        _log.warning("%d queries of the run have no topic and are left out, %s first", len(orphans), orphans[0])
     if blank := [qid for ranking in rankings if (qid := ranking.qid) in known and not known[qid].text.strip()]:
         raise UserError(f"{topics}: the text of query {blank[0]!r} is blank")
     wanted = {pid for ranking in rankings if ranking.qid in known for pid in ranking.pids[:depth]}
     texts = {passage.pid: passage for passage in read_documents(passages) if passage.pid in wanted}
     longest = max((passage.text.count(" ") + 1 for passage in texts.values()), default=1)
-    return make_candidates(queries, rankings, texts, Settings(depth, longest if words is None else words))
+    return make_candidates(queries, rankings, texts, CandidateSettings(depth, longest if words is None else words))

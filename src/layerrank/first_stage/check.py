@@ -4,31 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from layerrank.core import files
 from layerrank.core.errors import UserError
 from layerrank.evaluation import measures
+from layerrank.first_stage.settings import Bm25
 
 POLICIES = ("error", "warn", "off")
 TOLERANCE = 0.0005
 """Largest difference that is none; published figures have four digits."""
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How the run was made: BM25's parameters and the depth that it is cut to."""
-
-    k1: float
-    b: float
-    depth: int
-
-
-def check(run: Path, qrels: Path, entry: Mapping[str, Any], settings: Settings, policy: str) -> dict[str, Any]:
+def check(run: Path, qrels: Path, entry: Mapping[str, Any], settings: Bm25, policy: str) -> dict[str, Any]:
     """Compare a run with the entry's `expected` block; return what was expected, found and concluded.
 
     The status is `as expected`, `deviates`, `not compared` (with the reason) or `off`. Means are over all judged
@@ -42,7 +33,7 @@ def check(run: Path, qrels: Path, entry: Mapping[str, Any], settings: Settings, 
     judgements = files.read_qrels(qrels)
     reason = _incomparable(expected, settings, len(judgements))
     if reason:
-        logger.info("First stage not compared with the expected figures: %s", reason)
+        _log.info("First stage not compared with the expected figures: %s", reason)
         return {"status": "not compared", "reason": reason}
     wanted = _comparable(expected, settings.depth)
     level = entry.get("relevance_level", 1)
@@ -54,7 +45,7 @@ def check(run: Path, qrels: Path, entry: Mapping[str, Any], settings: Settings, 
         message = f"{run}: the first stage deviates from the catalogue's expected figures: {facts}"
         if policy == "error":
             raise UserError(f"{message} (config key first_stage.check: warn or off to go on)")
-        logger.warning("%s", message)
+        _log.warning("%s", message)
     return {
         "status": "deviates" if wrong else "as expected",
         "expected": wanted,
@@ -63,7 +54,7 @@ def check(run: Path, qrels: Path, entry: Mapping[str, Any], settings: Settings, 
     }
 
 
-def _incomparable(expected: Mapping[str, Any], settings: Settings, queries: int) -> str:
+def _incomparable(expected: Mapping[str, Any], settings: Bm25, queries: int) -> str:
     """Why the figures cannot be held against each other, or nothing."""
     for name in ("k1", "b"):
         if name in expected and expected[name] != getattr(settings, name):

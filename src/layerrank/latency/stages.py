@@ -93,7 +93,7 @@ Runner = Callable[[Candidates, Stopwatch], None]
 
 
 @dataclass(frozen=True)
-class System:
+class Timed:
     """What is timed: `start` makes, of a loaded decoder, the function that ranks one query's candidates."""
 
     name: str
@@ -203,7 +203,7 @@ def _systems(
     windows: Sequence[str],
     selections: Mapping[str, Path],
     mechanisms: Sequence[str],
-) -> list[System]:
+) -> list[Timed]:
     layers = int(load_config(model).num_hidden_layers)
     qids = [row.query.qid for row in rows]
     found = []
@@ -218,7 +218,7 @@ def _systems(
     return found
 
 
-def _attention(name: str, settings: PromptSettings, windows: Mapping[str, LayerWindow]) -> System:
+def _attention(name: str, settings: PromptSettings, windows: Mapping[str, LayerWindow]) -> Timed:
     """Whole-list attention: tokenise the prompt, read attention up to the window's end, score and order passages."""
 
     def start(decoder: Decoder) -> Runner:
@@ -242,10 +242,10 @@ def _attention(name: str, settings: PromptSettings, windows: Mapping[str, LayerW
         return run
 
     shown = sorted({str(window) for window in windows.values()})
-    return System(name, max(window.end for window in windows.values()) + 1, False, start, {"windows": shown})
+    return Timed(name, max(window.end for window in windows.values()) + 1, False, start, {"windows": shown})
 
 
-def _written(name: str, cell: Cell, layers: int) -> System:
+def _written(name: str, cell: Cell, layers: int) -> Timed:
     """Another mechanism on the whole list: the model's first pass is prefill, later ones decode, what follows score."""
 
     def start(decoder: Decoder) -> Runner:
@@ -281,7 +281,7 @@ def _written(name: str, cell: Cell, layers: int) -> System:
 
         return run
 
-    return System(name, layers, True, start, {})
+    return Timed(name, layers, True, start, {})
 
 
 def _check(name: str, row: Candidates, tokens: int, decoder: Decoder) -> None:
@@ -293,7 +293,7 @@ def _check(name: str, row: Candidates, tokens: int, decoder: Decoder) -> None:
 
 
 def _round(
-    system: System,
+    system: Timed,
     model: Path,
     dtype: str,
     device: str | None,
@@ -331,7 +331,7 @@ def _round(
     return Round(loaded, watches, weights, peak, facts)
 
 
-def _table(systems: Sequence[System], rounds: Mapping[str, Sequence[Round]]) -> pd.DataFrame:
+def _table(systems: Sequence[Timed], rounds: Mapping[str, Sequence[Round]]) -> pd.DataFrame:
     import pandas as pd
 
     rows: list[dict[str, Any]] = []

@@ -19,7 +19,7 @@ from layerrank.core.records import ANSWERS, WELL_FORMED, Candidates, Cost, Ranki
 from layerrank.ranking.frameworks import Group, Order, Scores, Sorter, Steps
 from layerrank.ranking.mechanism import Answer, Mechanism, Request, Work
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 POOL_BATCHES = 4
 """A round starts further queries until it holds this many full batches: enough to sort by length, little to lose."""
@@ -244,7 +244,7 @@ class Engine:
                 ) from None
         self.mechanism.release()
         self.batch_tokens = max(1, min(self.batch_tokens, sum(work.tokens for work in works)) // 2)
-        log.warning("%s: out of memory, batches of at most %d tokens from here on", self.name, self.batch_tokens)
+        _log.warning("%s: out of memory, batches of at most %d tokens from here on", self.name, self.batch_tokens)
         half = len(works) // 2
         answers = [answer for part in (works[:half], works[half:]) for answer in self._run(part)[0]]
         return answers, time.perf_counter() - started

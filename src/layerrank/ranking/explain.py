@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from layerrank.attention.explorer.page import Curves, Preset, render
+from layerrank.attention.explorer.view import QueryView, describe, view_query
 from layerrank.attention.probe import Probe
 from layerrank.attention.scores import MASKED
 from layerrank.core import files
 from layerrank.core.errors import UserError
 from layerrank.core.records import Candidates, Passage, Query
 from layerrank.core.windows import LayerWindow, window_label
-from layerrank.explorer.page import Curves, Preset, render
-from layerrank.explorer.view import QueryView, describe, view_query
 from layerrank.prompts.icr import PromptSettings, passage_pieces
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from layerrank.ranking.cells import Cell
 from layerrank.ranking.engine import Engine, check_failures, failure_rate
 from layerrank.ranking.journal import Journal
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 def rerank(
@@ -55,7 +55,7 @@ def rerank(
     with Journal(partial, _digest(rows, cell, identity, dtype, code)) as journal:
         left = [row for row in rows if row.query.qid not in journal.finished]
         if len(left) < len(rows):
-            log.info("%s: %d of %d queries are finished already", tag, len(rows) - len(left), len(rows))
+            _log.info("%s: %d of %d queries are finished already", tag, len(rows) - len(left), len(rows))
         if left:
             _rank(left, len(rows), cell, model, journal, dtype, device, batch_tokens, queries_at_once)
         done = [journal.finished[qid] for qid in qids]
@@ -108,7 +108,7 @@ def _rank(
     from layerrank.models.decoder import load_decoder
 
     decoder = load_decoder(model, layers=cell.layers, head=cell.head, dtype=dtype, device=device)
-    log.info(
+    _log.info(
         "%s, device %s, dtype %s, model %s at revision %s, %d of %d layers",
         *(versions.shown(), decoder.device, decoder.dtype),
         *(decoder.name, decoder.revision or "(no revision)", decoder.loaded_layers, decoder.layers),
@@ -127,7 +127,7 @@ def _rank(
         for ranked in engine.rank(rows):
             journal.add(ranked.ranking, ranked.cost)
             shown.update()
-    log.info("%s: %d batches", cell.name, engine.batches)
+    _log.info("%s: %d batches", cell.name, engine.batches)
 
 
 def _digest(rows: Sequence[Candidates], cell: Cell, model: Identity, dtype: str, code: str) -> str:
@@ -156,11 +156,11 @@ def _digest(rows: Sequence[Candidates], cell: Cell, model: Identity, dtype: str,
 
 def _report(tag: str, costs: Sequence[Cost]) -> None:
     """Log what a run cost; bad answers as a warning."""
-    log.info(
+    _log.info(
         "%s: %d queries, %d groups (%d known already), %d forward passes, %d prompt and %d generated tokens, %.1f s",
         *(tag, len(costs), sum(cost.groups for cost in costs), sum(cost.memo_hits for cost in costs)),
         *(sum(cost.forward_passes for cost in costs), sum(cost.prompt_tokens for cost in costs)),
         *(sum(cost.generated_tokens for cost in costs), sum(cost.seconds for cost in costs)),
     )
     if rate := failure_rate(costs):
-        log.warning("%s: %.1f %% of its answers are not well-formed", tag, 100 * rate)
+        _log.warning("%s: %.1f %% of its answers are not well-formed", tag, 100 * rate)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 PLUGIN = "snakemake_executor_plugin_slurm"
 ATTEMPTS, PAUSE = 60, 5.0
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 def steady() -> None:
@@ -39,7 +39,7 @@ class Remembered:
             if self._answer is not None:
                 break
             if attempt:
-                log.warning("SLURM's controller does not answer: asked again in %g s", self._pause)
+                _log.warning("SLURM's controller does not answer: asked again in %g s", self._pause)
                 time.sleep(self._pause)
             self._answer = self._ask()
         return self._answer

@@ -9,8 +9,8 @@ import re
 import pytest
 from support.pages import HOSTILE, browser_page, chromium, hostile_page, hostile_view
 
+from layerrank.attention.explorer.view import describe
 from layerrank.core.windows import LayerWindow
-from layerrank.explorer.view import describe
 
 pytest.importorskip("playwright", reason="playwright drives the browser")
 pytestmark = [

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from layerrank.attention.explorer.page import Curves, Preset
+from layerrank.attention.explorer.view import QueryView, discordance, view_query
 from layerrank.attention.scores import window_scores
 from layerrank.attention.signal import Signal
 from layerrank.attention.store import read_signals, stored_layers, stored_qids
@@ -20,11 +22,9 @@ from layerrank.core.errors import UserError
 from layerrank.core.records import Candidates
 from layerrank.core.windows import LayerWindow, read_selection, rule_of, window_label
 from layerrank.evaluation import measures
-from layerrank.explorer.page import Curves, Preset
-from layerrank.explorer.view import QueryView, discordance, view_query
 from layerrank.prompts.icr import PromptSettings, passage_pieces
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 ALL = "all"
 
@@ -150,7 +150,7 @@ def study_views(
     for name, paths in (own, *others):
         for signal in read_signals(paths, wanted):
             kept[signal.qid][name] = signal
-    log.info("%d of %d queries are shown", len(wanted), len(rows))
+    _log.info("%d of %d queries are shown", len(wanted), len(rows))
     return [_view(sources, tokenizer, rows[qid], kept.pop(qid), qrels.get(qid), runs) for qid in wanted]
 
 

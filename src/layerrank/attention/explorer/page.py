@@ -21,8 +21,8 @@ import jinja2
 import numpy as np
 import numpy.typing as npt
 
+from layerrank.attention.explorer.view import QueryView, View, discordance
 from layerrank.core.windows import LayerWindow
-from layerrank.explorer.view import QueryView, View, discordance
 
 FORMAT = 1
 

@@ -13,13 +13,13 @@ from scipy.stats import kendalltau
 from support.pages import hostile_page, hostile_view, reordered
 from support.signals import random_signal
 
+from layerrank.attention.explorer.page import quantised
+from layerrank.attention.explorer.view import describe, discordance, view_query
 from layerrank.attention.scores import all_windows, passage_scores
 from layerrank.core.errors import UserError
 from layerrank.core.records import Candidates, Passage, Query
 from layerrank.core.windows import LayerWindow
 from layerrank.evaluation import measures
-from layerrank.explorer.page import quantised
-from layerrank.explorer.view import describe, discordance, view_query
 
 
 def unpacked(text):
