@@ -22,11 +22,12 @@ rule answer_windows:
     params:
         tests=PATHS.answer_tests,
         measure=LEAD_MEASURE,
+        links=PATHS.answer_links,
         code=code_digest("answer-windows"),
     shell:
         "python -m layerrank answer-windows --means {input.means:q} --comparisons {input.comparisons:q}"
         " --costs {input.costs:q} --latencies {input.latencies:q} --over-orders {input.over_orders:q} --measure {params.measure:q} {params.tests:q}"
-        " --figure {input.figure:q} --output {output:q} 2> {log:q}"
+        " --figure {input.figure:q} --links {params.links:q} --output {output:q} 2> {log:q}"
 
 
 rule plot_pareto:

@@ -19,11 +19,12 @@ rule answer_mechanisms:
         tests=PATHS.answer_tests,
         measure=LEAD_MEASURE,
         variant=GRID,
+        links=PATHS.answer_links,
         code=code_digest("answer-mechanisms"),
     shell:
         "python -m layerrank answer-mechanisms --means {input.means:q} --comparisons {input.comparisons:q}"
         " --costs {input.costs:q} --measure {params.measure:q} --variant {params.variant} {params.tests:q}"
-        " --figure {input.figure:q} --output {output:q} 2> {log:q}"
+        " --figure {input.figure:q} --links {params.links:q} --output {output:q} 2> {log:q}"
 
 
 rule plot_effectiveness:

@@ -15,10 +15,11 @@ rule answer_where:
         "../../envs/analysis.yaml"
     params:
         measure=CONFIG["layers"]["measure"],
+        links=PATHS.answer_links,
         code=code_digest("answer-where"),
     shell:
         "python -m layerrank answer-where --shapes {input.shapes:q} --profiles {input.profiles:q} --means {input.means:q}"
-        " --measure {params.measure:q} --figure {input.figure:q} --output {output:q} 2> {log:q}"
+        " --measure {params.measure:q} --figure {input.figure:q} --links {params.links:q} --output {output:q} 2> {log:q}"
 
 
 rule plot_profile:

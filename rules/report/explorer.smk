@@ -11,6 +11,7 @@ rule explore:
         runs=PATHS.explored_runs,
         selections=PATHS.selections_of,
         profile="<results>/{collection}/{model}/layers/profile.tsv",
+        orders=PATHS.explored_shares,
     output:
         PATHS.page("explorer/{collection}/{model}", "explorer", EXPLORER, "explore"),
     log:
@@ -35,6 +36,6 @@ rule explore:
     shell:
         "python -m layerrank explore --candidates {input.candidates:q} --qrels {input.qrels:q} --model {input.model:q}"
         " --signals {params.signals:q} --runs {params.runs:q} --windows {params.windows:q}"
-        " --selections {input.selections:q} --profile {input.profile:q} {params.prompt:q}"
+        " --selections {input.selections:q} --profile {input.profile:q} --orders {input.orders:q} {params.prompt:q}"
         " --measure {params.measure:q} --strategy {params.strategy} --chosen {params.chosen:q}"
         " --queries {params.queries} --title {params.title:q} --links {params.links:q} --output {output:q} 2> {log:q}"

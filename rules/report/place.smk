@@ -16,11 +16,12 @@ rule answer_place:
     params:
         tests=PATHS.answer_tests,
         measure=CONFIG["layers"]["measure"],
+        links=PATHS.answer_links,
         code=code_digest("answer-place"),
     shell:
         "python -m layerrank answer-place --orders {input.orders:q} --windows {input.windows:q}"
         " --comparisons {input.comparisons:q} --measure {params.measure:q} {params.tests:q}"
-        " --figure {input.figure:q} --output {output:q} 2> {log:q}"
+        " --figure {input.figure:q} --links {params.links:q} --output {output:q} 2> {log:q}"
 
 
 rule plot_shares:

@@ -16,10 +16,11 @@ rule answer_choice:
     conda:
         "../../envs/analysis.yaml"
     params:
+        links=PATHS.answer_links,
         code=code_digest("answer-choice"),
     shell:
         "python -m layerrank answer-choice --selections {input.selections:q} --means {input.means:q}"
-        " --figure {input.figure:q} --output {output:q} 2> {log:q}"
+        " --figure {input.figure:q} --links {params.links:q} --output {output:q} 2> {log:q}"
 
 
 rule plot_sweep:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from layerrank.commands.arguments import add_variant, file, new_file, number
+from layerrank.commands.arguments import add_links, add_variant, file, new_file, number
 
 if TYPE_CHECKING:
     from layerrank.report.tables.effectiveness import Marks
@@ -32,6 +32,7 @@ def _add_marks(parser: argparse.ArgumentParser) -> None:
         "--alpha", type=number(0, 1), default=0.05, metavar="A", help="level of the marks, after correction"
     )
     parser.add_argument("--figure", type=file, required=True, metavar="FILE", help="SVG to show")
+    add_links(parser)
     parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="HTML page to write")
 
 
@@ -59,7 +60,7 @@ def run_answer_mechanisms(options: argparse.Namespace) -> None:
         options.variant,
         _marks(options),
     )
-    answers.write(options.output, answer, options.figure)
+    answers.write(options.output, answer, options.figure, options.links)
 
 
 def add_answer_where(parser: argparse.ArgumentParser) -> None:
@@ -68,6 +69,7 @@ def add_answer_where(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--means", type=file, required=True, metavar="FILE", help="TSV of `aggregate`")
     parser.add_argument("--measure", required=True, help="the measure that windows are chosen by")
     parser.add_argument("--figure", type=file, required=True, metavar="FILE", help="SVG to show")
+    add_links(parser)
     parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="HTML page to write")
 
 
@@ -79,13 +81,16 @@ def run_answer_where(options: argparse.Namespace) -> None:
     shapes = frames.read_frames(options.shapes, frames.SHAPE, (*frames.CELL, "measure"))
     profiles = frames.read_frames(options.profiles, frames.PROFILE, (*frames.CELL, "measure", "layer"))
     means = frames.read_means([options.means])
-    answers.write(options.output, answers.where(shapes, profiles, means, options.measure), options.figure)
+    answers.write(
+        options.output, answers.where(shapes, profiles, means, options.measure), options.figure, options.links
+    )
 
 
 def add_answer_choice(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--selections", type=file, nargs="+", required=True, metavar="FILE", help="from select-window")
     parser.add_argument("--means", type=file, required=True, metavar="FILE", help="TSV of `aggregate`")
     parser.add_argument("--figure", type=file, required=True, metavar="FILE", help="SVG to show")
+    add_links(parser)
     parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="HTML page to write")
 
 
@@ -96,7 +101,9 @@ def run_answer_choice(options: argparse.Namespace) -> None:
     from layerrank.report import answers
 
     selections = [read_selection(path) for path in options.selections]
-    answers.write(options.output, answers.choice(selections, frames.read_means([options.means])), options.figure)
+    answers.write(
+        options.output, answers.choice(selections, frames.read_means([options.means])), options.figure, options.links
+    )
 
 
 def add_answer_windows(parser: argparse.ArgumentParser) -> None:
@@ -125,7 +132,7 @@ def run_answer_windows(options: argparse.Namespace) -> None:
         _marks(options),
         frames.read_frames(options.over_orders, frames.WINDOW_ORDERS) if options.over_orders else None,
     )
-    answers.write(options.output, answer, options.figure)
+    answers.write(options.output, answer, options.figure, options.links)
 
 
 def add_answer_place(parser: argparse.ArgumentParser) -> None:
@@ -149,4 +156,4 @@ def run_answer_place(options: argparse.Namespace) -> None:
         options.measure,
         _marks(options),
     )
-    answers.write(options.output, answer, options.figure)
+    answers.write(options.output, answer, options.figure, options.links)

@@ -226,6 +226,24 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runs", type=named_file, nargs="*", default=[], metavar="SYSTEM=FILE", help="TREC runs")
 
 
+def add_links(parser: argparse.ArgumentParser) -> None:
+    """Add --links: pages beside the one that is written."""
+    parser.add_argument(
+        "--links",
+        nargs="*",
+        default=[],
+        type=_link,
+        metavar="LABEL=PAGE[|PAGE]",
+        help="pages beside this one, each with its address from here, and with that inside a zipped report",
+    )
+
+
+def _link(text: str) -> tuple[str, str, str]:
+    label, pages = _named(text, "LABEL=PAGE")
+    here, _, reported = pages.partition("|")
+    return label, here, reported or here
+
+
 def add_signal(parser: argparse.ArgumentParser, *, required: bool = True, use: str = "") -> None:
     """Add --signal; `use` says what an optional one is for."""
     parser.add_argument(

@@ -7,6 +7,7 @@ import argparse
 from layerrank.commands.arguments import (
     add_candidates,
     add_computing,
+    add_links,
     add_model,
     add_prompt,
     add_qrels,
@@ -39,6 +40,9 @@ def add_explore(parser: argparse.ArgumentParser) -> None:
         "--selections", nargs="*", default=[], type=file, metavar="FILE", help="JSON of select-window, for the presets"
     )
     parser.add_argument("--profile", type=file, metavar="FILE", help="TSV of layer-profile")
+    parser.add_argument(
+        "--orders", nargs="*", default=[], type=file, metavar="FILE", help="TSV of sweep-orders: shares by layer"
+    )
     add_model(parser)
     add_prompt(parser)
     parser.add_argument("--dtype", default="float32", metavar="TYPE", help="has no effect on prompts")
@@ -56,7 +60,7 @@ def add_explore(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--title", default="Explorer", help="title of the page")
     parser.add_argument("--subtitle", default="", help="line below it")
-    parser.add_argument("--links", nargs="*", default=[], metavar="LABEL=PAGE", help="pages beside this one")
+    add_links(parser)
     parser.add_argument("--output", required=True, type=new_file, metavar="FILE", help="HTML page to write")
 
 
@@ -90,9 +94,9 @@ def run_explore(options: argparse.Namespace) -> None:
         title=options.title,
         subtitle=options.subtitle,
         measure=options.measure,
-        curves=build.curves(options.profile, options.measure, layers),
+        curves=build.curves(options.profile, options.orders, options.measure, layers),
         presets=sources.presets,
-        links=[(label, to) for label, _, to in (link.partition("=") for link in options.links)],
+        links=options.links,
     )
     files.write_text(options.output, text)
 

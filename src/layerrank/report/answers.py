@@ -48,9 +48,12 @@ class Answer:
     table: Table
 
 
-def write(path: Path, answer: Answer, figure: Path) -> None:
-    """Write a page with the SVG `figure` inside: it opens offline."""
-    files.write_text(path, answer_page(answer, figure.read_text(encoding="utf-8")))
+def write(path: Path, answer: Answer, figure: Path, links: Sequence[tuple[str, str, str]] = ()) -> None:
+    """Write a page with the SVG `figure` inside: it opens offline.
+
+    `links` are pages where single queries are seen: (label, address from here, that inside a zipped report).
+    """
+    files.write_text(path, answer_page(answer, figure.read_text(encoding="utf-8"), links))
 
 
 def where(

@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from snakemake.common import get_report_id
 from snakemake.io import expand, local, multiext, report
 
 from layerrank.collections import prepared
@@ -656,7 +657,27 @@ class Paths:
     @cached_property
     def explored_links(self) -> list[str]:
         """The pages that a page leads to."""
-        return [f"{Path(page).stem}=../../answers/{Path(page).name}" for page in self.answers]
+        return [self._link(Path(page).stem, page, "../..") for page in self.answers]
+
+    @cached_property
+    def answer_links(self) -> list[str]:
+        """The explorer's pages, to which each answer leads."""
+        found = []
+        for page in self.explorers:
+            collection, model = Path(page).parts[-2], Path(page).stem
+            found.append(self._link(f"{model} on {collection}", page, ".."))
+        return found
+
+    def _link(self, label: str, page: str, up: str) -> str:
+        """`label=address|address in a zipped report` of a page, seen from one that lies `up` from the results."""
+        path = page.replace("<results>", str(self.study.config["results"]))
+        reported = f"../{get_report_id(path)[:16]}/{Path(page).name}"
+        return f"{label}={up}/{page.removeprefix('<results>/')}|{reported}"
+
+    @cached_property
+    def explored_shares(self) -> list[str]:
+        """The table whose shares of passage and place stand behind the slider, where the study has orders."""
+        return ["<results>/{collection}/{model}/orders/sweep.tsv"] if self.orders else []
 
     def page(self, path: str, caption: str, category: str, label: str) -> str:
         """Output of a rule that writes one HTML page."""

@@ -112,14 +112,26 @@ def presets(names: Sequence[str], selections: Sequence[Path], layers: int) -> li
     return made
 
 
-def curves(profile: Path | None, measure: str, layers: int) -> Curves:
-    """What stands behind the slider, from the table of the profile, where there is one."""
+def curves(profile: Path | None, orders: Sequence[Path], measure: str, layers: int) -> Curves:
+    """What stands behind the slider, from the tables of the profile and of the input orders, where there are any."""
     by_layer: dict[int, float] = {}
     if profile is not None:
         frame = frames.read_frame(profile, frames.PROFILE)
         own = frame[frame["measure"] == measure]
         by_layer = dict(zip(own["layer"].astype(int), own["mean"].astype(float), strict=True))
-    return Curves([by_layer.get(layer) for layer in range(layers)])
+    return Curves([by_layer.get(layer) for layer in range(layers)], *_shares(orders, layers))
+
+
+def _shares(orders: Sequence[Path], layers: int) -> tuple[list[float], list[float]]:
+    """Shares of passage and place by layer, of 0 to 1; none where the study has too few shuffles to tell."""
+    if not orders:
+        return [], []
+    frame = frames.read_frames(orders, frames.ORDERS)
+    own = frame[frame["start"] == frame["end"]].drop_duplicates("start").set_index("start").reindex(range(layers))
+    passage, place = (own[name].to_numpy(dtype=np.float64) for name in ("passage", "place"))
+    if not (np.isfinite(passage) & np.isfinite(place)).all():
+        return [], []
+    return np.clip(passage, 0, 1).tolist(), np.clip(place, 0, 1).tolist()
 
 
 def study_views(

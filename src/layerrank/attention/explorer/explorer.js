@@ -145,7 +145,7 @@
         {},
         h("h1", {}, head.title),
         h("p", {}, head.subtitle, " ", ui.mean),
-        h("nav", { "aria-label": "Pages beside this one" }, head.links.map(([label, to]) => h("a", { href: to }, label))),
+        h("nav", { "aria-label": "Pages beside this one" }, links()),
         theme,
       ),
       panel("queries", "Queries", listHead(), (ui.list = h("ul", { class: "scroll" }))),
@@ -155,6 +155,13 @@
       panel("passage", "Passage", passageHead(), (ui.passage = h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Passage, scrollable" })), "passage"),
       ui.live,
     ]);
+  }
+
+  // A zipped report keeps each page in a folder of its own; a report that is one file holds pages without an address.
+  function links() {
+    if (!/^(file|https?):$/.test(location.protocol)) return [];
+    const reported = location.pathname.includes("/data/raw/");
+    return head.links.map(([label, here, there]) => h("a", { href: reported ? there : here, target: "_blank" }, label));
   }
 
   function panel(name, title, controls, body, download) {

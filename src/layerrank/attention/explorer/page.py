@@ -71,7 +71,7 @@ def render(
     measure: str,
     curves: Curves,
     presets: Sequence[Preset],
-    links: Sequence[tuple[str, str]] = (),
+    links: Sequence[tuple[str, str, str]] = (),
 ) -> str:
     """The page, deterministic to the byte.
 
@@ -82,7 +82,7 @@ def render(
         measure: in ir_measures' syntax.
         curves: behind the slider.
         presets: windows by name; the first is where the page opens.
-        links: (label, address) of pages beside this one.
+        links: (label, address from here, address from here inside a zipped report) of pages beside this one.
     """
     layers = views[0].layers if views else 0
     header = {

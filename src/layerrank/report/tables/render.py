@@ -116,10 +116,11 @@ def to_html(table: Table) -> str:
     return _environment("html").get_template("table.html.j2").render(table=table)
 
 
-def answer_page(answer: Any, figure: str) -> str:
-    """A page of a question, its answer in words, an SVG figure and a table, with its style inside."""
+def answer_page(answer: Any, figure: str, links: Iterable[tuple[str, str, str]] = ()) -> str:
+    """A page of a question, its answer in words, an SVG figure, a table and links, with its style inside."""
     svg = figure[figure.index("<svg") :]
-    return _environment("html").get_template("answer.html.j2").render(answer=answer, table=answer.table, svg=svg)
+    template = _environment("html").get_template("answer.html.j2")
+    return template.render(answer=answer, table=answer.table, svg=svg, links=list(links))
 
 
 def to_latex(table: Table) -> str:
