@@ -12,7 +12,7 @@ from support.tiny import save_tiny
 
 import layerrank
 from layerrank.__main__ import main
-from layerrank.core import files, sampling
+from layerrank.core import files, lists, sampling
 from layerrank.core.errors import UserError
 from layerrank.core.records import Candidates, Cost, Passage, Query, Ranking
 from layerrank.core.windows import LayerWindow
@@ -275,6 +275,40 @@ def test_the_command_on_a_trec_run(tmp_path, model, capsys):
     assert main(command) == 0
     (ranking,) = files.read_run(tmp_path / "new.txt")
     assert sorted(ranking.pids) == ["d0", "d1", "d2", "d3"]
+
+
+def test_the_command_from_lists_with_texts_to_lists_with_texts(tmp_path, model, capsys):
+    given = [Candidates(row.query, row.passages, row.scores) for row in rows(2)]
+    lists.write_lists(tmp_path / "in.json", given, [lists.ranking_of(row) for row in given])
+    command = ["rerank", "--lists", str(tmp_path / "in.json"), "--model", str(model), "--framework", "pointwise"]
+    command += ["--mechanism", "attention", "--window", "1", "--depth", "4", "--words", "2"]
+    assert main([*command, "--output", str(tmp_path / "run.txt")]) == 0
+    assert main([*command, "--output", str(tmp_path / "out.jsonl.gz"), "--format", "rank_llm"]) == 0
+    written = list(lists.read_lists(tmp_path / "out.jsonl.gz"))
+    assert [row.query for row in written] == [row.query for row in given]
+    texts = {passage.pid: " ".join(passage.text.split(" ")[:2]) for passage in given[0].passages[:4]}
+    assert {passage.pid: passage.text for passage in written[0].passages} == texts
+    run_ = files.read_run(tmp_path / "run.txt")
+    assert [lists.ranking_of(row).pids for row in written] == [ranking.pids for ranking in run_]
+    assert lists.ranking_of(written[0]).scores == pytest.approx(run_[0].scores, rel=1e-8)
+    assert len(files.read_costs(tmp_path / "out.jsonl.costs.jsonl")) == 2
+    again = [*command, "--output", str(tmp_path / "again.txt")]
+    again[2] = str(tmp_path / "out.jsonl.gz")
+    assert main(again) == 0  # pointwise scores do not depend on the order that the lists come in
+    assert [ranking.pids for ranking in files.read_run(tmp_path / "again.txt")] == [each.pids for each in run_]
+    capsys.readouterr()
+    for wrong, words in (
+        (["--topics", str(tmp_path / "in.json")], "--topics: goes with --run, not with --lists"),
+        (["--format", "csv"], "--format: invalid choice: 'csv' (choose from"),
+    ):
+        assert main([*command, "--output", str(tmp_path / "x"), *wrong]) == 2
+        assert words in capsys.readouterr().err
+    (tmp_path / "in.json").write_text('[{"query": {"qid": "q", "text": " "}, "hits": []}]')
+    assert main([*command, "--output", str(tmp_path / "x")]) == 2
+    assert "the text of query 'q' is blank" in capsys.readouterr().err
+    (tmp_path / "in.json").write_text("[]")
+    assert main([*command, "--output", str(tmp_path / "x")]) == 2
+    assert "in.json: no candidates of any query" in capsys.readouterr().err
 
 
 def heads(listed):

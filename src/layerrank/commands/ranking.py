@@ -25,12 +25,15 @@ def add_rerank(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--candidates", type=file, metavar="FILE", help="candidates of make-candidates")
     source.add_argument("--run", type=file, metavar="FILE", help="a TREC run to re-rank, with --topics and --passages")
+    source.add_argument(
+        "--lists", type=file, metavar="FILE", help="candidates with texts, as rank_llm and Anserini keep them"
+    )
     parser.add_argument("--topics", type=file, metavar="FILE", help="queries of --run: JSON lines {qid or _id, text}")
     parser.add_argument(
         "--passages", type=file, metavar="FILE", help="texts of --run: JSON lines {pid or _id, text, title}, may be .gz"
     )
-    parser.add_argument("--depth", type=whole(1), metavar="N", help="candidates of --run for a query (default: 100)")
-    parser.add_argument("--words", type=whole(1), metavar="N", help="words of a text of --run to keep (default: all)")
+    parser.add_argument("--depth", type=whole(1), metavar="N", help="candidates of a query (default: 100)")
+    parser.add_argument("--words", type=whole(1), metavar="N", help="words of a text to keep (default: all)")
     add_model(parser)
     parser.add_argument("--framework", required=True, help="pointwise, pairwise, setwise or listwise")
     parser.add_argument("--framework-settings", type=json_object, default={}, metavar="JSON", help="its settings")
@@ -57,36 +60,45 @@ def add_rerank(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tag", type=label, metavar="NAME", help="name of the system in the run (default: framework-mechanism)"
     )
-    parser.add_argument("--output", required=True, type=new_file, metavar="FILE", help="TREC run to write")
+    parser.add_argument("--output", required=True, type=new_file, metavar="FILE", help="run to write")
+    parser.add_argument(
+        "--format",
+        default="trec",
+        choices=("trec", "rank_llm"),
+        help="of the run: TREC's, or lists with texts as rank_llm reads them, .jsonl or .json (default: %(default)s)",
+    )
     parser.add_argument(
         "--costs", type=new_file, metavar="FILE", help="costs to write, JSON lines (default: OUTPUT with .costs.jsonl)"
     )
 
 
 def run_rerank(options: argparse.Namespace) -> None:
-    """Rank candidates with one framework and one mechanism, the model at hand: a TREC run and its costs, by query.
+    """Rank candidates with one framework and one mechanism, the model at hand: a run and its costs, by query.
 
-    Candidates are those of a study (--candidates) or any TREC run with its texts (--run, --topics, --passages). A run
-    that was ended goes on from the queries that it had finished.
+    Candidates are those of a study (--candidates), any TREC run with its texts (--run, --topics, --passages), or lists
+    with texts (--lists). A run that was ended goes on from the queries that it had finished.
     """
     from layerrank.core import files, sampling
     from layerrank.core.errors import UserError
-    from layerrank.first_stage.candidates import candidates_of_run
+    from layerrank.first_stage.candidates import candidates_of_lists, candidates_of_run
     from layerrank.ranking import cells
     from layerrank.ranking import run as ranking
     from layerrank.study.code import code_digest
 
     given = [flag for flag in ("topics", "passages", "depth", "words") if getattr(options, flag) is not None]
-    if options.run is None:
-        if given:
-            raise UserError(f"--{given[0]}: goes with --run, not with --candidates")
-        rows = files.read_candidates(options.candidates)
-    elif not {"topics", "passages"} <= set(given):
-        raise UserError("--run needs --topics and --passages")
+    depth = options.depth or 100
+    if options.run is not None:
+        if not {"topics", "passages"} <= set(given):
+            raise UserError("--run needs --topics and --passages")
+        rows = candidates_of_run(options.run, options.topics, options.passages, depth=depth, words=options.words)
+    elif options.lists is not None:
+        if given and given[0] in ("topics", "passages"):
+            raise UserError(f"--{given[0]}: goes with --run, not with --lists")
+        rows = candidates_of_lists(options.lists, depth=depth, words=options.words)
     else:
-        rows = candidates_of_run(
-            options.run, options.topics, options.passages, depth=options.depth or 100, words=options.words
-        )
+        if given:
+            raise UserError(f"--{given[0]}: goes with --run or --lists, not with --candidates")
+        rows = files.read_candidates(options.candidates)
     rows = sampling.shard_of(rows, options.shard, options.shards)
     tag = options.tag or f"{options.framework}-{options.mechanism}"
     cell = cells.make_cell(
@@ -117,6 +129,7 @@ def run_rerank(options: argparse.Namespace) -> None:
         queries_at_once=options.queries_at_once,
         code=code_digest("rerank"),
         keep=options.keep,
+        form=options.format,
     )
 
 

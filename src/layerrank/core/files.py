@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from layerrank.core.errors import UserError
 from layerrank.core.reading import (
@@ -122,12 +122,28 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write one JSON object a line, keys sorted, atomically; gzip (without a time stamp) where the name ends in .gz."""
-    with replacing(path) as temporary, temporary.open("wb") as raw:
-        packed = gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) if path.suffix == ".gz" else raw
-        with io.TextIOWrapper(packed, encoding="utf-8", newline="\n") as text:  # type: ignore[type-var]
-            for row in rows:
-                text.write(json.dumps(row, sort_keys=True, ensure_ascii=False) + "\n")
+    """Write one JSON object a line, keys sorted, packed as `write_packed` has it."""
+    write_packed(path, (json.dumps(row, sort_keys=True, ensure_ascii=False) + "\n" for row in rows))
+
+
+def write_packed(path: Path, parts: Iterable[str]) -> None:
+    """Write UTF-8 text, atomically; by gzip (without a time stamp) or Zstandard where the name ends in .gz or .zst."""
+    with (
+        replacing(path) as temporary,
+        temporary.open("wb") as raw,
+        io.TextIOWrapper(_packed(raw, path.suffix), encoding="utf-8", newline="\n") as text,
+    ):
+        text.writelines(parts)
+
+
+def _packed(raw: BinaryIO, suffix: str) -> Any:
+    if suffix == ".gz":
+        return gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0)
+    if suffix == ".zst":
+        import pyarrow
+
+        return pyarrow.CompressedOutputStream(raw, "zstd")
+    return raw
 
 
 def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
@@ -255,25 +271,33 @@ def _value(row: Mapping[str, Any], key: str, kind: type, where: str) -> Any:
 
 
 def write_run(path: Path, rankings: Iterable[Ranking], tag: str) -> None:
-    """Write a TREC run. Each passage comes once; scores are made strictly decreasing in float32 and in print.
+    """Write a TREC run. Each passage comes once; scores fall as `falling` has it, in float32 and in print."""
+    check_ids("run", [tag], "tag")
+    lines = (
+        f"{ranking.qid} Q0 {pid} {rank} {score:.9g} {tag}\n"
+        for ranking in rankings
+        for rank, (pid, score) in enumerate(zip(ranking.pids, falling(ranking), strict=True), 1)
+    )
+    write_text(path, "".join(lines))
+
+
+def falling(ranking: Ranking) -> list[float]:
+    """A ranking's scores as files have them: in float32, and each below the one before.
 
     A score that does not fall below the one before it is lowered to the next float32 below.
     """
     import numpy as np
 
-    check_ids("run", [tag], "tag")
-    lines: list[str] = []
-    for ranking in rankings:
-        if len(set(ranking.pids)) != len(ranking.pids):
-            raise ValueError(f"query {ranking.qid}: a passage is ranked twice")
-        last = np.float32(np.inf)
-        for rank, (pid, score) in enumerate(zip(ranking.pids, ranking.scores, strict=True), 1):
-            if not math.isfinite(score):
-                raise ValueError(f"query {ranking.qid}, passage {pid}: score {score} is not finite")
-            value = min(np.float32(score), np.nextafter(last, np.float32(-np.inf)))
-            last = value
-            lines.append(f"{ranking.qid} Q0 {pid} {rank} {float(value):.9g} {tag}\n")
-    write_text(path, "".join(lines))
+    if len(set(ranking.pids)) != len(ranking.pids):
+        raise ValueError(f"query {ranking.qid}: a passage is ranked twice")
+    scores = []
+    last = np.float32(np.inf)
+    for pid, score in zip(ranking.pids, ranking.scores, strict=True):
+        if not math.isfinite(score):
+            raise ValueError(f"query {ranking.qid}, passage {pid}: score {score} is not finite")
+        last = min(np.float32(score), np.nextafter(last, np.float32(-np.inf)))
+        scores.append(float(last))
+    return scores
 
 
 def read_run(path: Path) -> list[Ranking]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from layerrank.core import files
 from layerrank.core.errors import UserError
 from layerrank.core.formats import read_documents, read_queries
+from layerrank.core.lists import ranking_of, read_lists
 from layerrank.core.records import Candidates, Passage, Query, Ranking
 from layerrank.core.sampling import sample
 
@@ -124,3 +125,22 @@ def candidates_of_run(
     texts = {passage.pid: passage for passage in read_documents(passages) if passage.pid in wanted}
     longest = max((passage.text.count(" ") + 1 for passage in texts.values()), default=1)
     return make_candidates(queries, rankings, texts, CandidateSettings(depth, longest if words is None else words))
+
+
+def candidates_of_lists(path: Path, *, depth: int = 100, words: int | None = None) -> list[Candidates]:
+    """Candidates that come with their texts, as rank_llm and Anserini keep them: the best `depth` of every query.
+
+    Texts are cut to `words` (None: whole). `UserError` as of `read_lists`, or where no query is left to rank.
+    """
+    found = []
+    for row in read_lists(path):
+        if not row.query.text.strip():
+            raise UserError(f"{path}: the text of query {row.query.qid!r} is blank")
+        texts = {passage.pid: passage for passage in row.passages}
+        best = ranking_of(row)
+        chosen = [texts[pid] for pid in best.pids[:depth]]
+        kept = chosen if words is None else [Passage(p.pid, cut_words(p.text, words), p.title) for p in chosen]
+        found.append(Candidates(row.query, tuple(kept), best.scores[:depth]))
+    if not found:
+        raise UserError(f"{path}: no candidates of any query")
+    return found

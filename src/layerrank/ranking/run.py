@@ -5,19 +5,26 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from layerrank.core import files, sampling, versions
 from layerrank.core.errors import UserError
+from layerrank.core.lists import write_lists
 from layerrank.core.progress import progress
-from layerrank.core.records import Candidates, Cost
+from layerrank.core.records import Candidates, Cost, Ranking
 from layerrank.models.identity import Identity, identify
 from layerrank.ranking.cells import Cell
 from layerrank.ranking.engine import Engine, check_failures, failure_rate
 from layerrank.ranking.journal import Journal
 
 _log = logging.getLogger(__name__)
+
+FORMATS: Mapping[str, Callable[[Path, Sequence[Candidates], Sequence[Ranking], str], None]] = {
+    "trec": lambda path, rows, rankings, tag: files.write_run(path, rankings, tag),
+    "rank_llm": lambda path, rows, rankings, tag: write_lists(path, rows, rankings),
+}
+"""How a run is written: (file, candidates, rankings, name of the system)."""
 
 
 def rerank(
@@ -34,8 +41,9 @@ def rerank(
     queries_at_once: int = 64,
     code: str = "",
     keep: bool = False,
+    form: str = "trec",
 ) -> None:
-    """Rank every query of `rows` with one cell and write a TREC run and its costs, both in the order of `rows`.
+    """Rank every query of `rows` with one cell and write a run (`FORMATS`) and its costs, both in the order of `rows`.
 
     Finished queries are kept beside `output` until both files are written; a run that was ended goes on from them,
     unless settings, candidates, model or `code` have changed. The model is loaded once, and only if a query is left.
@@ -63,7 +71,7 @@ def rerank(
         _report(tag, spent)
         check_failures(tag, spent, cell.mechanism_settings.get("max_failure_rate", 1.0))
         files.write_costs(costs, spent)
-        files.write_run(output, (ranking for ranking, _ in done), tag)
+        FORMATS[form](output, rows, [ranking for ranking, _ in done], tag)
         if keep:
             partial.replace(whole)
         else:
