@@ -54,13 +54,3 @@ rule all:
 rule fetch:
     input:
         PATHS.downloads,
-
-
-# Whether every prompt fits its model, and every window, for all pairs at once and before any GPU is asked for.
-rule prompts:
-    input:
-        expand("<results>/models/{model}.json", model=STUDY.models),
-        every(
-            "<results>/{collection}/{model}/prompts/{variant}.json",
-            PATHS.every_variant,
-        ),

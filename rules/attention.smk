@@ -41,6 +41,16 @@ rule check_layers:
         "python -m layerrank check-layers --model {input.model:q} --asked {params.asked:q} --output {output:q} 2> {log:q}"
 
 
+# Whether every prompt fits its model, and every window, for all pairs at once and before any GPU is asked for.
+rule prompts:
+    input:
+        expand("<results>/models/{model}.json", model=STUDY.models),
+        every(
+            "<results>/{collection}/{model}/prompts/{variant}.json",
+            PATHS.every_variant,
+        ),
+
+
 rule extract_attention:
     input:
         candidates="<results>/{collection}/candidates/{variant}.jsonl.gz",

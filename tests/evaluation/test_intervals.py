@@ -39,8 +39,6 @@ def test_refuses_what_has_no_interval():
         mean_interval(np.empty((2, 0)))
     with pytest.raises(UserError, match="resamples"):
         mean_interval(np.ones(3), resamples=0)
-    with pytest.raises(UserError, match="level"):
-        mean_interval(np.ones(3), level=1.0)
 
 
 def test_over_queries_alone_is_the_bootstrap_of_queries():
@@ -80,5 +78,3 @@ def test_missing_values_are_left_out_of_crossed_means():
             crossed_interval(refused)
     with pytest.raises(UserError, match="resamples"):
         crossed_interval(values, resamples=0)
-    with pytest.raises(UserError, match="level"):
-        crossed_interval(values, level=1)

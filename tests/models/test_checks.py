@@ -17,7 +17,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from support.hub import REPO, REVISION, hub_of
 from support.server import serving
-from support.tiny import save_tiny
 
 from layerrank.__main__ import main
 from layerrank.core.files import MODEL_RECORD, read_json
@@ -25,16 +24,6 @@ from layerrank.models.decoder import load_decoder
 from layerrank.models.identity import identify
 
 INDEX = "model.safetensors.index.json"
-
-
-@pytest.fixture(scope="session")
-def model(tmp_path_factory):
-    return save_tiny(tmp_path_factory.mktemp("models") / "tiny", "llama")
-
-
-@pytest.fixture
-def tiny(model, tmp_path):
-    return Path(shutil.copytree(model, tmp_path / "tiny"))
 
 
 def fetch(tmp_path: Path, source: dict[str, object], name: str = "m") -> int:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 from pathlib import Path
 
 import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
-from support.tiny import save_tiny, tiny_tokenizer
+from support.tiny import tiny_tokenizer
 
 from layerrank.core.errors import UserError
 from layerrank.models.decoder import dtype_named, load_decoder
@@ -19,16 +18,6 @@ from layerrank.models.folder import load_config
 from layerrank.ranking.reranker import Reranker
 
 WEIGHT = "model.layers.1.mlp.down_proj.weight"
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return save_tiny(tmp_path_factory.mktemp("models") / "tiny", "llama")
-
-
-@pytest.fixture
-def tiny(model, tmp_path):
-    return Path(shutil.copytree(model, tmp_path / "tiny"))
 
 
 def config(**changes: object):

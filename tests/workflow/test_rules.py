@@ -7,16 +7,27 @@ import yaml
 from support.studies import CHECKOUT
 
 FILES = sorted((CHECKOUT / "rules").rglob("*.smk"))
-RULES = {
+EVERY = {
     name: body
     for path in FILES
     for name, body in re.findall(r"^rule (\w+):\n((?:    .*\n|\n)*)", path.read_text(), flags=re.MULTILINE)
 }
+RULES = {
+    name: body for name, body in EVERY.items() if re.findall(r"^    (\w+):", body, flags=re.MULTILINE) != ["input"]
+}
+"""All but targets, which only gather what others make."""
 DERIVED = set(re.findall(r"^use rule \w+ as (\w+)", "".join(path.read_text() for path in FILES), flags=re.MULTILINE))
 
 
 def test_there_are_rules():
     assert len(RULES) > 40
+    assert EVERY.keys() - RULES.keys() == {"prompts"}
+
+
+def test_the_study_at_a_glance_is_short_and_holds_no_logic():
+    text = (CHECKOUT / "Snakefile").read_text()
+    assert len(text.splitlines()) < 60
+    assert not re.search(r"\blambda\b|^ *def ", text, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)

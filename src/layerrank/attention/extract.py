@@ -64,7 +64,6 @@ def extract(
     shards: int = 1,
     device: str | None = None,
     batch_tokens: int | None = None,
-    masked: bool = True,
     code: str = "",
     keep: bool = False,
 ) -> None:
@@ -84,7 +83,6 @@ def extract(
         device: as for `load_decoder`.
         batch_tokens: tokens of prompts that may share a pass; None: `BATCH_TOKENS` on a device, and no sharing on the
             processor.
-        masked: keep each head's masked sum by passage (L · H · N float32 a query), which head detection needs.
         code: digest of the code that computes it; a finished store of other code is not taken.
         keep: leave the finished store under a second name; one that a former run left is taken.
 
@@ -102,7 +100,7 @@ def extract(
         metadata["model"],
         metadata["revision"],
     )
-    metadata |= {"device": name_of(place), "code": code, "masked": masked}
+    metadata |= {"device": name_of(place), "code": code}
     order = [row.query.qid for row in rows]
     with SignalWriter(output, metadata) as store:
         if keep and store.restore(order):
@@ -119,7 +117,7 @@ def extract(
                     new = [prompt.qid for prompt in prompts if prompt.qid not in store.finished]
                     if not new:
                         continue
-                    for signal in _read(probe, prompts, masked):
+                    for signal in _read(probe, prompts):
                         if signal.qid in new:
                             store.append(signal)
                             shown.update()
@@ -147,10 +145,10 @@ def _batches(prompts: Iterable[IcrPrompt], budget: int) -> Iterator[list[IcrProm
         yield batch
 
 
-def _read(probe: Probe, prompts: Sequence[IcrPrompt], masked: bool) -> list[Any]:
+def _read(probe: Probe, prompts: Sequence[IcrPrompt]) -> list[Any]:
     """Read a batch, in halves where the device's memory does not hold it."""
     try:
-        return list(probe.read(prompts, masked=masked))
+        return list(probe.read(prompts, masked=True))
     except OutOfMemory:
         if len(prompts) == 1:
             raise UserError(
@@ -160,7 +158,7 @@ def _read(probe: Probe, prompts: Sequence[IcrPrompt], masked: bool) -> list[Any]
     release()
     half = len(prompts) // 2
     _log.warning("out of memory: a batch of %d prompts is halved", len(prompts))
-    return [*_read(probe, prompts[:half], masked), *_read(probe, prompts[half:], masked)]
+    return [*_read(probe, prompts[:half]), *_read(probe, prompts[half:])]
 
 
 def _check_length(prompt: IcrPrompt, context: int | None, where: str, passages: int) -> None:

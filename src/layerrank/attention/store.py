@@ -29,17 +29,16 @@ from layerrank.core.errors import UserError
 from layerrank.core.files import WHOLE, one_model, replacing, text_digest
 from layerrank.core.locks import open_exclusive
 
-FORMAT = 2
+FORMAT = 3
 """Version of the record's layout and of what its numbers mean; it goes up when either changes.
 
-1: signal and passage sums. 2: `masked` beside the sums, of each head by itself; empty where it is not kept.
+1: signal and passage sums. 2: `masked` beside the sums, of each head by itself; empty where it is not kept. 3: the
+signal in float32 alone, without `scale`.
 """
 
-READ = (1, 2)
+READ = (1, 2, 3)
 """Formats that can be read; a store of format 1 has no `masked`."""
 
-DTYPES = ("float32", "float16")
-COMPRESSIONS = ("none", "lz4", "zstd")
 NOT_COMPARED = ("device", "code")
 """Metadata that may differ between the start of an extraction and its continuation."""
 
@@ -48,15 +47,14 @@ _log = logging.getLogger(__name__)
 
 
 def _schema(metadata: Mapping[str, Any]) -> pa.Schema:
-    floats = pa.list_(pa.float16() if metadata["store_dtype"] == "float16" else pa.float32())
     fields = [
         pa.field("qid", pa.string()),
         pa.field("pids", pa.list_(pa.string())),
         pa.field("lengths", pa.list_(pa.int32())),
         pa.field("layers", pa.int32()),
         pa.field("heads", pa.int32()),
-        pa.field("scale", pa.list_(pa.float32())),
-        pa.field("signal", floats),
+        *([pa.field("scale", pa.list_(pa.float32()))] if metadata["format"] < 3 else []),
+        pa.field("signal", pa.list_(pa.float32())),
         *(pa.field(f"sums_{name}", pa.list_(pa.float32())) for name in SUMS),
         *([pa.field("masked", pa.list_(pa.float32()))] if metadata["format"] > 1 else []),
         pa.field("prompt_tokens", pa.int32()),
@@ -84,20 +82,14 @@ def _digest(batch: pa.RecordBatch) -> bytes:
 
 
 def _batch(signal: Signal, schema: pa.Schema) -> pa.RecordBatch:
-    values = signal.signal
-    scale = np.ones(0, dtype=np.float32)
-    if pa.types.is_float16(schema.field("signal").type.value_type):  # each layer by its own largest value: [−1, 1]
-        largest = np.abs(values).max(axis=1, initial=0.0)
-        scale = np.where(largest > 0, largest, 1.0).astype(np.float32)
-        values = (values / scale[:, None]).astype(np.float16)
     columns: dict[str, Any] = {
         "qid": signal.qid,
         "pids": list(signal.pids),
         "lengths": signal.lengths,
         "layers": signal.layers,
         "heads": signal.heads,
-        "scale": scale,
-        "signal": values.reshape(-1),
+        "scale": np.ones(0, dtype=np.float32),
+        "signal": signal.signal.reshape(-1),
         **{f"sums_{name}": signal.sums[name].reshape(-1) for name in SUMS},
         "masked": np.zeros(0, dtype=np.float32) if signal.masked is None else signal.masked.reshape(-1),
         "prompt_tokens": signal.prompt_tokens,
@@ -131,28 +123,15 @@ class SignalWriter:
     Args:
         path: the final file.
         metadata: JSON-able facts of the whole store. A partial file with others (`NOT_COMPARED` excepted) is set aside,
-            not mixed. `format`, `store_dtype` and `compression` are added.
-        dtype: "float32", or "float16" with one scale a layer, for the per-token signal; passage sums stay float32.
-        compression: "none", "lz4" or "zstd", of the final file; a compressed file is not memory-mapped without a copy.
+            not mixed. `format` is added.
 
     Raises:
-        UserError: another process is writing the same store, or an unknown dtype or compression.
+        UserError: another process is writing the same store.
     """
 
-    def __init__(
-        self, path: Path, metadata: Mapping[str, Any], *, dtype: str = "float32", compression: str = "none"
-    ) -> None:
-        if dtype not in DTYPES:
-            raise UserError(f"store dtype {dtype!r}: one of {', '.join(DTYPES)}")
-        if compression not in COMPRESSIONS:
-            raise UserError(f"store compression {compression!r}: one of {', '.join(COMPRESSIONS)}")
+    def __init__(self, path: Path, metadata: Mapping[str, Any]) -> None:
         self.path = path
-        self.metadata: dict[str, Any] = {
-            **metadata,
-            "format": FORMAT,
-            "store_dtype": dtype,
-            "compression": compression,
-        }
+        self.metadata: dict[str, Any] = {**metadata, "format": FORMAT}
         self.schema = _schema(self.metadata)
         self.partial = path.with_name(f".{path.name}.partial")
         self.whole = path.with_name(f".{path.name}{WHOLE}")
@@ -254,13 +233,11 @@ class SignalWriter:
         offsets = [self.finished[qid] for qid in qids]
         metadata = {**self.metadata, "qids": qids}
         schema = _schema(metadata)
-        compression = None if self.metadata["compression"] == "none" else self.metadata["compression"]
-        options = pa.ipc.IpcWriteOptions(compression=compression)
         with (
             replacing(self.path) as temporary,
             pa.memory_map(str(self.partial)) as source,
             pa.OSFile(str(temporary), "wb") as sink,
-            pa.ipc.new_file(sink, schema, options=options) as writer,
+            pa.ipc.new_file(sink, schema) as writer,
         ):
             for offset in offsets:
                 source.seek(offset)
@@ -291,8 +268,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
 def read_signals(paths: Path | Sequence[Path], qids: Iterable[str] | None = None) -> Iterator[Signal]:
     """Yield the signals of one store, or of several shards in turn; only those of `qids` where given.
 
-    Arrays are read-only views of the memory-mapped file where it holds uncompressed float32; one record is in hand at a
-    time.
+    Arrays are read-only views of the memory-mapped file; one record is in hand at a time.
 
     Raises:
         UserError: a missing, torn or foreign file, or a record that fails its digest: file and query are named.
@@ -324,8 +300,8 @@ def _signal(reader: Any, index: int, qid: str, path: Path) -> Signal:
         return batch.column(name).flatten().to_numpy(zero_copy_only=False)
 
     values = flat("signal").reshape(layers, -1) if layers else np.zeros((0, 0), dtype=np.float32)
-    if values.dtype == np.float16:
-        values = values.astype(np.float32) * flat("scale")[:, None]
+    if values.dtype != np.float32:
+        raise UserError(f"{path}: the signal is {values.dtype}, not float32; delete the file to extract it again")
     masked = flat("masked") if "masked" in batch.schema.names else np.zeros(0, dtype=np.float32)
     return Signal(
         qid=qid,

@@ -290,6 +290,11 @@ def add_prompt(parser: argparse.ArgumentParser, *, required: bool = True) -> Non
     parser.add_argument("--query-span", metavar="SPAN", help="instruction_to_end or query_only (default: the family's)")
 
 
+def prompt_of(options: argparse.Namespace) -> dict[str, Any]:
+    """What `add_prompt` added: family, instruction and query span, by name."""
+    return {name: getattr(options, name) for name in ("family", "instruction", "query_span")}
+
+
 def add_computing(parser: argparse.ArgumentParser) -> None:
     """Add how a model computes: --dtype and --device."""
     parser.add_argument("--dtype", default="float32", metavar="TYPE", help="float32 or bfloat16 (default: %(default)s)")

@@ -14,6 +14,7 @@ from layerrank.commands.arguments import (
     add_shard,
     json_object,
     new_file,
+    prompt_of,
 )
 
 
@@ -32,7 +33,7 @@ def run_check_prompts(options: argparse.Namespace) -> None:
     from layerrank.core.files import write_json
     from layerrank.prompts.icr import PromptSettings
 
-    settings = PromptSettings(options.family, options.instruction, options.query_span)
+    settings = PromptSettings(**prompt_of(options))
     write_json(options.output, check_prompts(options.candidates, options.model, settings, options.collection))
 
 
@@ -76,7 +77,7 @@ def run_extract_attention(options: argparse.Namespace) -> None:
         options.candidates,
         options.model,
         options.output,
-        PromptSettings(options.family, options.instruction, options.query_span),
+        PromptSettings(**prompt_of(options)),
         dtype=options.dtype,
         shard=options.shard,
         shards=options.shards,

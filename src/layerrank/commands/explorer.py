@@ -17,6 +17,7 @@ from layerrank.commands.arguments import (
     json_value,
     named_file,
     new_file,
+    prompt_of,
     whole,
 )
 
@@ -86,7 +87,7 @@ def run_explore(options: argparse.Namespace) -> None:
         build.presets(options.windows, options.selections, layers),
         options.measure,
         options.strategy,
-        PromptSettings(options.family, options.instruction, options.query_span),
+        PromptSettings(**prompt_of(options)),
     )
     views = build.study_views(sources, load_tokenizer(options.model), options.chosen, options.queries)
     text = page.render(
@@ -131,9 +132,7 @@ def run_explain(options: argparse.Namespace) -> None:
     reranker = Reranker(
         options.model,
         window=options.window,
-        family=options.family,
-        instruction=options.instruction,
-        query_span=options.query_span,
+        **prompt_of(options),
         dtype=options.dtype,
         device=options.device,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+from typing import Any
 
 from layerrank.commands.arguments import file, label, new_file
 
@@ -26,9 +26,17 @@ def _add_means(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--variant", type=label, metavar="NAME", help="only this one")
 
 
-def _outputs(options: argparse.Namespace) -> list[Path]:
-    """The files to write."""
-    return [options.output] if options.pdf is None else [options.output, options.pdf]
+def _save(options: argparse.Namespace, figure: Any) -> None:
+    """Write a figure of matplotlib's as --output and --pdf say."""
+    from layerrank.report.figures.style import save
+
+    save(figure, *[options.output] if options.pdf is None else [options.output, options.pdf])
+
+
+def _add_table(parser: argparse.ArgumentParser, flag: str, of: str) -> None:
+    """Add the one table that a figure is drawn from, and the figure."""
+    parser.add_argument(flag, type=file, required=True, metavar="FILE", help=f"TSV of {of}")
+    _add_figure(parser)
 
 
 def add_plot_profile(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +58,6 @@ def run_plot_profile(options: argparse.Namespace) -> None:
     from layerrank.core import frames, windows
     from layerrank.report.figures import inputs
     from layerrank.report.figures.profile import draw_profile
-    from layerrank.report.figures.style import save
 
     profile = inputs.only_measure(
         frames.read_frame(options.profile, frames.PROFILE, complete=True), options.measure, options.profile
@@ -65,7 +72,7 @@ def run_plot_profile(options: argparse.Namespace) -> None:
         inputs.read_shape(options.shape, measure) if options.shape else None,
         title=options.title,
     )
-    save(figure, *_outputs(options))
+    _save(options, figure)
 
 
 def add_plot_sweep(parser: argparse.ArgumentParser) -> None:
@@ -86,7 +93,6 @@ def run_plot_sweep(options: argparse.Namespace) -> None:
     from layerrank.core import frames
     from layerrank.core.windows import LayerWindow, read_selection
     from layerrank.report.figures import inputs
-    from layerrank.report.figures.style import save
     from layerrank.report.figures.sweep import draw_sweep
 
     sweep = inputs.only_measure(
@@ -102,7 +108,7 @@ def run_plot_sweep(options: argparse.Namespace) -> None:
         windows,
         title=options.title,
     )
-    save(figure, *_outputs(options))
+    _save(options, figure)
 
 
 def add_plot_pareto(parser: argparse.ArgumentParser) -> None:
@@ -125,11 +131,10 @@ def run_plot_pareto(options: argparse.Namespace) -> None:
     """Draw quality against cost, with the systems that none beats in both."""
     from layerrank.report.figures import inputs
     from layerrank.report.figures.pareto import draw_pareto
-    from layerrank.report.figures.style import save
 
     means = inputs.read_means(options.means, options.measure, options.collections, options.models, options.variant)
     table = inputs.join_costs(means, options.costs, options.cost)
-    save(draw_pareto(table, options.cost, title=options.title), *_outputs(options))
+    _save(options, draw_pareto(table, options.cost, title=options.title))
 
 
 def add_plot_depth(parser: argparse.ArgumentParser) -> None:
@@ -145,14 +150,13 @@ def run_plot_depth(options: argparse.Namespace) -> None:
     from layerrank.core import frames
     from layerrank.report.figures import inputs
     from layerrank.report.figures.depth import draw_depth
-    from layerrank.report.figures.style import save
 
     profiles = frames.read_frames(options.profiles, frames.PROFILE, (*frames.CELL, "measure", "layer"))
     profiles = inputs.only_measure(profiles, options.measure, options.profiles[0])
     measure = str(profiles["measure"].iloc[0])
     levels = inputs.read_first_stage(options.means, measure, options.variant) if options.means else {}
     figure = draw_depth(profiles, levels, title=options.title)
-    save(figure, *_outputs(options))
+    _save(options, figure)
 
 
 def add_plot_effectiveness(parser: argparse.ArgumentParser) -> None:
@@ -165,7 +169,6 @@ def run_plot_effectiveness(options: argparse.Namespace) -> None:
     """Draw every system's mean and interval by collection, against a baseline."""
     from layerrank.report.figures import inputs
     from layerrank.report.figures.effectiveness import draw_effectiveness
-    from layerrank.report.figures.style import save
 
     means = inputs.read_means(options.means, options.measure, options.collections, options.models, options.variant)
     figure = draw_effectiveness(
@@ -173,7 +176,7 @@ def run_plot_effectiveness(options: argparse.Namespace) -> None:
         baseline=options.baseline,
         title=options.title,
     )
-    save(figure, *_outputs(options))
+    _save(options, figure)
 
 
 def add_plot_diagnostics(parser: argparse.ArgumentParser) -> None:
@@ -187,7 +190,6 @@ def run_plot_diagnostics(options: argparse.Namespace) -> None:
     from layerrank.core import frames
     from layerrank.core.errors import UserError
     from layerrank.report.figures.diagnostics import draw_diagnostics
-    from layerrank.report.figures.style import save
 
     if options.position is None and options.length is None:
         raise UserError("nothing to draw: name --position, --length or both")
@@ -195,93 +197,81 @@ def run_plot_diagnostics(options: argparse.Namespace) -> None:
         frames.read_frame(path, columns) if path else None
         for path, columns in ((options.position, frames.POSITION), (options.length, frames.LENGTH))
     ]
-    save(draw_diagnostics(*tables, title=options.title), *_outputs(options))
+    _save(options, draw_diagnostics(*tables, title=options.title))
 
 
 def add_plot_latency(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--table", type=file, required=True, metavar="FILE", help="TSV of measure-latency")
-    _add_figure(parser)
+    _add_table(parser, "--table", "measure-latency")
 
 
 def run_plot_latency(options: argparse.Namespace) -> None:
     """Draw where the time of a query goes: medians of the stages, stacked by system."""
     from layerrank.core import frames
     from layerrank.report.figures.latency import draw_latency
-    from layerrank.report.figures.style import save
 
     table = frames.read_frame(options.table, frames.LATENCY)
-    save(draw_latency(table, title=options.title), *_outputs(options))
+    _save(options, draw_latency(table, title=options.title))
 
 
 def add_plot_neighbours(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--table", type=file, required=True, metavar="FILE", help="TSV of layer-shape's neighbours")
-    _add_figure(parser)
+    _add_table(parser, "--table", "layer-shape's neighbours")
 
 
 def run_plot_neighbours(options: argparse.Namespace) -> None:
     """Draw how alike neighbouring layers rank: Kendall's tau by layer."""
     from layerrank.core import frames
     from layerrank.report.figures.neighbours import draw_neighbours
-    from layerrank.report.figures.style import save
 
     table = frames.read_frame(options.table, frames.NEIGHBOURS)
-    save(draw_neighbours(table, title=options.title), *_outputs(options))
+    _save(options, draw_neighbours(table, title=options.title))
 
 
 def add_plot_transfer(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--table", type=file, required=True, metavar="FILE", help="TSV of transfer")
+    _add_table(parser, "--table", "transfer")
     parser.add_argument("--measure", default="", help="measure of the regret, for the colour bar")
-    _add_figure(parser)
 
 
 def run_plot_transfer(options: argparse.Namespace) -> None:
     """Draw what windows lose that were chosen elsewhere: the matrix of regret against the oracle."""
     from layerrank.core import frames
-    from layerrank.report.figures.style import save
     from layerrank.report.figures.transfer import draw_transfer
 
     table = frames.read_frame(options.table, frames.TRANSFER)
     figure = draw_transfer(table, measure=options.measure, title=options.title)
-    save(figure, *_outputs(options))
+    _save(options, figure)
 
 
 def add_plot_shares(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--orders", type=file, required=True, metavar="FILE", help="TSV of sweep-orders")
-    _add_figure(parser)
+    _add_table(parser, "--orders", "sweep-orders")
 
 
 def run_plot_shares(options: argparse.Namespace) -> None:
     """Draw what scores owe to passage and to place, layer by layer, with the measure over them."""
     from layerrank.core import frames
     from layerrank.report.figures.orders import draw_shares
-    from layerrank.report.figures.style import save
 
-    save(draw_shares(frames.read_frame(options.orders, frames.ORDERS), title=options.title), *_outputs(options))
+    _save(options, draw_shares(frames.read_frame(options.orders, frames.ORDERS), title=options.title))
 
 
 def add_plot_stability(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--orders", type=file, required=True, metavar="FILE", help="TSV of sweep-orders")
-    _add_figure(parser)
+    _add_table(parser, "--orders", "sweep-orders")
 
 
 def run_plot_stability(options: argparse.Namespace) -> None:
     """Draw the measure and the stability of every window over input orders."""
     from layerrank.core import frames
     from layerrank.report.figures.orders import draw_stability
-    from layerrank.report.figures.style import save
 
-    save(draw_stability(frames.read_frame(options.orders, frames.ORDERS), title=options.title), *_outputs(options))
+    _save(options, draw_stability(frames.read_frame(options.orders, frames.ORDERS), title=options.title))
 
 
 def add_plot_slopes(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--by-order", type=file, required=True, metavar="FILE", help="TSV of evaluate-orders")
-    _add_figure(parser)
+    _add_table(parser, "--by-order", "evaluate-orders")
 
 
 def run_plot_slopes(options: argparse.Namespace) -> None:
     """Draw each window's measure from order to order."""
     from layerrank.core import frames
     from layerrank.report.figures.orders import draw_slopes
-    from layerrank.report.figures.style import save
 
-    save(draw_slopes(frames.read_frame(options.by_order, frames.BY_ORDER), title=options.title), *_outputs(options))
+    _save(options, draw_slopes(frames.read_frame(options.by_order, frames.BY_ORDER), title=options.title))

@@ -13,6 +13,7 @@ from layerrank.commands.arguments import (
     label,
     named_file,
     new_file,
+    prompt_of,
     whole,
 )
 
@@ -62,7 +63,7 @@ def run_measure_latency(options: argparse.Namespace) -> None:
     table, about = measure(
         options.candidates,
         options.model,
-        PromptSettings(options.family, options.instruction, options.query_span),
+        PromptSettings(**prompt_of(options)),
         options.windows,
         selections=dict(options.selections),
         mechanisms=options.mechanisms,

@@ -24,14 +24,19 @@ from layerrank.commands.arguments import (
 )
 
 
-def add_layer_profile(parser: argparse.ArgumentParser) -> None:
+def _add_judged(parser: argparse.ArgumentParser) -> None:
+    """Add a stored signal with its judgements, of one cell of the study, and how it is scored."""
     add_cell(parser)
     add_signal(parser)
     add_qrels(parser)
-    parser.add_argument("--measures", nargs="+", required=True, metavar="MEASURE", help="in ir_measures' syntax")
     add_strategy(parser)
-    add_resampling(parser, 1000)
     add_workers(parser)
+
+
+def add_layer_profile(parser: argparse.ArgumentParser) -> None:
+    _add_judged(parser)
+    parser.add_argument("--measures", nargs="+", required=True, metavar="MEASURE", help="in ir_measures' syntax")
+    add_resampling(parser, 1000)
     parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="TSV to write")
 
 
@@ -53,12 +58,8 @@ def run_layer_profile(options: argparse.Namespace) -> None:
 
 
 def add_sweep_windows(parser: argparse.ArgumentParser) -> None:
-    add_cell(parser)
-    add_signal(parser)
-    add_qrels(parser)
+    _add_judged(parser)
     parser.add_argument("--measure", required=True, metavar="MEASURE", help="in ir_measures' syntax, such as nDCG@10")
-    add_strategy(parser)
-    add_workers(parser)
     parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="Arrow file, a record per query")
     parser.add_argument("--table", type=new_file, required=True, metavar="FILE", help="TSV of means, a row a window")
 

@@ -17,6 +17,7 @@ from layerrank.commands.arguments import (
     label,
     new_file,
     number,
+    prompt_of,
     whole,
 )
 
@@ -110,9 +111,7 @@ def run_rerank(options: argparse.Namespace) -> None:
         mechanism_settings=options.mechanism_settings,
         window=options.window,
         selection=options.selection,
-        family=options.family,
-        instruction=options.instruction,
-        query_span=options.query_span,
+        **prompt_of(options),
         max_failure_rate=options.max_failure_rate,
         name=tag,
     )

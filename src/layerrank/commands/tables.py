@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 from layerrank.commands.arguments import add_variant, file, json_object, new_file, number
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from layerrank.report.tables.describe import Table
     from layerrank.report.tables.effectiveness import Results
 
 
@@ -22,6 +25,19 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="the table as .tsv, .html, .tex or .md",
     )
+
+
+def _add_frames(parser: argparse.ArgumentParser, flag: str, of: str, *, required: bool = True) -> None:
+    """Add a flag that takes files, a cell of the study each; `of` says from which command."""
+    nargs = "+" if required else "*"
+    parser.add_argument(flag, type=file, nargs=nargs, required=required, default=[], metavar="FILE", help=of)
+
+
+def _write(options: argparse.Namespace, table: Table) -> None:
+    """Write a table as --outputs says."""
+    from layerrank.report.tables import render
+
+    render.write(table, options.outputs)
 
 
 def _add_results(parser: argparse.ArgumentParser) -> None:
@@ -68,15 +84,13 @@ def add_effectiveness_table(parser: argparse.ArgumentParser) -> None:
 
 def run_effectiveness_table(options: argparse.Namespace) -> None:
     """Table of systems by collections: means, differences from the baseline, or means where something was retrieved."""
-    from layerrank.report.tables import effectiveness, render
+    from layerrank.report.tables import effectiveness
 
     found = _results(options, options.measures)
-    render.write(
-        effectiveness.effectiveness_table(
-            found, options.measures, options.variant, options.values, caveats=options.caveats
-        ),
-        options.outputs,
+    table = effectiveness.effectiveness_table(
+        found, options.measures, options.variant, options.values, caveats=options.caveats
     )
+    _write(options, table)
 
 
 def add_comparison_table(parser: argparse.ArgumentParser) -> None:
@@ -87,10 +101,10 @@ def add_comparison_table(parser: argparse.ArgumentParser) -> None:
 
 def run_comparison_table(options: argparse.Namespace) -> None:
     """Table of paired comparisons with a baseline: differences, intervals, effect sizes, wins and losses, p-values."""
-    from layerrank.report.tables import effectiveness, render
+    from layerrank.report.tables import effectiveness
 
     found = _results(options, options.measures)
-    render.write(effectiveness.comparison_table(found, options.measures, options.variant), options.outputs)
+    _write(options, effectiveness.comparison_table(found, options.measures, options.variant))
 
 
 def add_grid_table(parser: argparse.ArgumentParser) -> None:
@@ -101,55 +115,55 @@ def add_grid_table(parser: argparse.ArgumentParser) -> None:
 
 def run_grid_table(options: argparse.Namespace) -> None:
     """Table of frameworks by mechanisms, attention with a row for each window."""
-    from layerrank.report.tables import effectiveness, render
+    from layerrank.report.tables import effectiveness
 
     found = _results(options, [options.measure])
-    render.write(effectiveness.grid_table(found, options.measure, options.variant), options.outputs)
+    _write(options, effectiveness.grid_table(found, options.measure, options.variant))
+
+
+def _summaries(options: argparse.Namespace) -> pd.DataFrame:
+    """The costs of systems that --costs names."""
+    from layerrank.core import frames
+
+    return frames.read_frames(options.costs, frames.SUMMARY, (*frames.CELL, "system"))
 
 
 def add_cost_table(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--costs", type=file, nargs="+", required=True, metavar="FILE", help="files of summarise-costs")
+    _add_frames(parser, "--costs", "files of summarise-costs")
     _add_outputs(parser)
 
 
 def run_cost_table(options: argparse.Namespace) -> None:
     """Table of what every system costs: groups, passes, tokens, seconds, answers by outcome."""
-    from layerrank.core import frames
-    from layerrank.report.tables import render
     from layerrank.report.tables.costs import cost_table
 
-    summaries = frames.read_frames(options.costs, frames.SUMMARY, (*frames.CELL, "system"))
-    render.write(cost_table(summaries), options.outputs)
+    _write(options, cost_table(_summaries(options)))
 
 
 def add_outcome_table(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--costs", type=file, nargs="+", required=True, metavar="FILE", help="files of summarise-costs")
+    _add_frames(parser, "--costs", "files of summarise-costs")
     _add_outputs(parser)
 
 
 def run_outcome_table(options: argparse.Namespace) -> None:
     """Table of what became of every written answer: well-formed, repaired or unparseable."""
-    from layerrank.core import frames
-    from layerrank.report.tables import render
     from layerrank.report.tables.costs import outcome_table
 
-    summaries = frames.read_frames(options.costs, frames.SUMMARY, (*frames.CELL, "system"))
-    render.write(outcome_table(summaries), options.outputs)
+    _write(options, outcome_table(_summaries(options)))
 
 
 def add_diagnostics_table(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--correlations", type=file, nargs="+", required=True, metavar="FILE", help="from `diagnose`")
+    _add_frames(parser, "--correlations", "from `diagnose`")
     _add_outputs(parser)
 
 
 def run_diagnostics_table(options: argparse.Namespace) -> None:
     """Table of position bias and length bias: rank correlations of scores with place and with length."""
     from layerrank.core import frames
-    from layerrank.report.tables import render
     from layerrank.report.tables.diagnostics import diagnostics_table
 
     correlations = frames.read_frames(options.correlations, frames.CORRELATION)
-    render.write(diagnostics_table(correlations), options.outputs)
+    _write(options, diagnostics_table(correlations))
 
 
 def add_sensitivity_table(parser: argparse.ArgumentParser) -> None:
@@ -162,31 +176,29 @@ def add_sensitivity_table(parser: argparse.ArgumentParser) -> None:
 def run_sensitivity_table(options: argparse.Namespace) -> None:
     """Table of what variants of a study change: rows variants, columns systems."""
     from layerrank.core import frames
-    from layerrank.report.tables import render
     from layerrank.report.tables.sensitivity import sensitivity_table
 
     differences = frames.read_frame(options.differences, frames.SENSITIVITY)
-    render.write(sensitivity_table(differences, options.measure, options.variants), options.outputs)
+    _write(options, sensitivity_table(differences, options.measure, options.variants))
 
 
 def add_audit_table(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--audits", type=file, nargs="+", required=True, metavar="FILE", help="audits of evaluate")
+    _add_frames(parser, "--audits", "audits of evaluate")
     _add_outputs(parser)
 
 
 def run_audit_table(options: argparse.Namespace) -> None:
     """Table of what means may owe to ties and to passages that nobody judged."""
     from layerrank.core import frames
-    from layerrank.report.tables import render
     from layerrank.report.tables.audit import audit_table
 
     audits = frames.read_frames(options.audits, frames.AUDIT, (*frames.CELL, "system", "measure"))
-    render.write(audit_table(audits), options.outputs)
+    _write(options, audit_table(audits))
 
 
 def add_published_table(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--means", type=file, required=True, metavar="FILE", help="TSV of `aggregate`")
-    parser.add_argument("--profiles", type=file, nargs="*", default=[], metavar="FILE", help="from layer-profile")
+    _add_frames(parser, "--profiles", "from layer-profile", required=False)
     add_variant(parser)
     _add_outputs(parser)
 
@@ -194,17 +206,14 @@ def add_published_table(parser: argparse.ArgumentParser) -> None:
 def run_published_table(options: argparse.Namespace) -> None:
     """Table of published figures against measured ones, where a study has both."""
     from layerrank.core import frames
-    from layerrank.report.tables import render
     from layerrank.report.tables.published import published_table
 
     profiles = frames.read_frames(options.profiles, frames.PROFILE, (*frames.CELL, "measure", "layer"))
-    render.write(published_table(frames.read_means([options.means]), profiles, options.variant), options.outputs)
+    _write(options, published_table(frames.read_means([options.means]), profiles, options.variant))
 
 
 def add_orders_table(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--windows", type=file, nargs="+", required=True, metavar="FILE", help="tables of evaluate-orders"
-    )
+    _add_frames(parser, "--windows", "tables of evaluate-orders")
     parser.add_argument("--comparisons", type=file, required=True, metavar="FILE", help="TSV of `compare`")
     parser.add_argument("--measure", required=True, metavar="MEASURE", help="measure to show")
     _add_test(parser)
@@ -214,20 +223,18 @@ def add_orders_table(parser: argparse.ArgumentParser) -> None:
 def run_orders_table(options: argparse.Namespace) -> None:
     """Table of windows over input orders: what they owe to place, how stable they are, whether a remedy helps."""
     from layerrank.core import frames
-    from layerrank.report.tables import orders, render
+    from layerrank.report.tables import orders
     from layerrank.report.tables.effectiveness import Marks
 
     windows = frames.read_frames(options.windows, frames.WINDOW_ORDERS, (*frames.CELL, "kind", "window"))
     comparisons = frames.read_comparisons([options.comparisons])
     marks = Marks("", options.test, options.alpha)
-    render.write(orders.orders_table(windows, comparisons, options.measure, marks), options.outputs)
+    _write(options, orders.orders_table(windows, comparisons, options.measure, marks))
 
 
 def add_selection_table(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--selections", type=file, nargs="+", required=True, metavar="FILE", help="from select-window")
-    parser.add_argument(
-        "--over-orders", type=file, nargs="*", default=[], metavar="FILE", help="tables of evaluate-orders"
-    )
+    _add_frames(parser, "--selections", "from select-window")
+    _add_frames(parser, "--over-orders", "tables of evaluate-orders", required=False)
     _add_outputs(parser)
 
 
@@ -235,27 +242,25 @@ def run_selection_table(options: argparse.Namespace) -> None:
     """Table of the windows chosen: by which rule, on what, and what the choice lost against the oracle."""
     from layerrank.core import frames
     from layerrank.core.windows import read_selection
-    from layerrank.report.tables import render
     from layerrank.report.tables.layers import selection_table
 
     selections = [read_selection(path) for path in options.selections]
     windows = frames.read_frames(options.over_orders, frames.WINDOW_ORDERS) if options.over_orders else None
-    render.write(selection_table(selections, windows), options.outputs)
+    _write(options, selection_table(selections, windows))
 
 
 def add_shape_table(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--shapes", type=file, nargs="+", required=True, metavar="FILE", help="files of layer-shape")
+    _add_frames(parser, "--shapes", "files of layer-shape")
     _add_outputs(parser)
 
 
 def run_shape_table(options: argparse.Namespace) -> None:
     """Table of the shapes of layer profiles, with the held-out differences that they rest on and each curve's fit."""
     from layerrank.core import frames
-    from layerrank.report.tables import render
     from layerrank.report.tables.layers import shape_table
 
     shapes = frames.read_frames(options.shapes, frames.SHAPE, (*frames.CELL, "measure"))
-    render.write(shape_table(shapes), options.outputs)
+    _write(options, shape_table(shapes))
 
 
 def add_transfer_table(parser: argparse.ArgumentParser) -> None:
@@ -268,7 +273,6 @@ def run_transfer_table(options: argparse.Namespace) -> None:
     """Table of what windows lose that were chosen elsewhere: the matrix of regret against the oracle."""
     from layerrank.core import frames
     from layerrank.core.frames import TRANSFER
-    from layerrank.report.tables import render
     from layerrank.report.tables.layers import transfer_table
 
-    render.write(transfer_table(frames.read_frame(options.table, TRANSFER), options.title), options.outputs)
+    _write(options, transfer_table(frames.read_frame(options.table, TRANSFER), options.title))

@@ -39,9 +39,8 @@ def random_values(
     candidates: Mapping[str, Candidates],
     level: int,
     seed: int,
-    orders: int = ORDERS,
 ) -> dict[str, dict[str, float]]:
-    """Each measure's mean over `orders` random orders of a query's candidates: {measure: {qid: value}}.
+    """Each measure's mean over `ORDERS` random orders of a query's candidates: {measure: {qid: value}}.
 
     A query's orders depend on the seed and its id alone.
     """
@@ -49,7 +48,7 @@ def random_values(
     for qid, judgements in qrels.items():
         row = candidates.get(qid)
         pids = [] if row is None else [passage.pid for passage in row.passages]
-        drawn = shuffles(np.zeros(len(pids), dtype=np.int64), qid, seed, orders)
+        drawn = shuffles(np.zeros(len(pids), dtype=np.int64), qid, seed, ORDERS)
         for text in texts:
             values = measures.of_orders(str(measures.at_level(text, level)), judgements, pids, drawn)
             found[text][qid] = float(values.mean())

@@ -10,6 +10,9 @@ from scipy import stats
 
 from layerrank.core.errors import UserError
 
+LEVEL = 0.95
+"""Confidence of every interval."""
+
 
 class MeanInterval(NamedTuple):
     """Means with their intervals; each field is float64[…], one dimension less than the values (queries gone)."""
@@ -19,23 +22,18 @@ class MeanInterval(NamedTuple):
     high: NDArray[np.float64]
 
 
-def mean_interval(
-    values: NDArray[np.floating[Any]], *, resamples: int = 1000, seed: int = 0, level: float = 0.95
-) -> MeanInterval:
-    """Mean of `values` float[…, Q] over the last axis, queries, with the percentile bootstrap's interval at `level`.
+def mean_interval(values: NDArray[np.floating[Any]], *, resamples: int = 1000, seed: int = 0) -> MeanInterval:
+    """Mean of `values` float[…, Q] over the last axis, queries, with the percentile bootstrap's interval at `LEVEL`.
 
     Queries are drawn with replacement, the same draws for every row, so that intervals of one call are comparable and
     the same seed gives the same figures. For paired differences pass the differences. One query has a mean and no
-    interval: its ends are NaN. Raises `UserError` without any query, for fewer than one resample, or a level outside
-    (0, 1).
+    interval: its ends are NaN. Raises `UserError` without any query, or for fewer than one resample.
     """
     values = np.asarray(values, dtype=np.float64)
     if values.shape[-1] == 0:
         raise UserError("bootstrap: no query has a value, so there is no mean")
     if resamples < 1:
         raise UserError(f"resamples: must be at least 1, got {resamples}")
-    if not 0 < level < 1:
-        raise UserError(f"level: must lie between 0 and 1, got {level}")
     mean = values.mean(axis=-1)
     if values.shape[-1] == 1:
         return MeanInterval(mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan))
@@ -46,7 +44,7 @@ def mean_interval(
             (values[row],),
             np.mean,
             n_resamples=resamples,
-            confidence_level=level,
+            confidence_level=LEVEL,
             method="percentile",
             rng=np.random.default_rng(seed),
         ).confidence_interval
@@ -54,9 +52,7 @@ def mean_interval(
     return MeanInterval(mean, low, high)
 
 
-def crossed_interval(
-    values: NDArray[np.floating[Any]], *, resamples: int = 1000, seed: int = 0, level: float = 0.95
-) -> MeanInterval:
+def crossed_interval(values: NDArray[np.floating[Any]], *, resamples: int = 1000, seed: int = 0) -> MeanInterval:
     """Mean of `values` float[K, Q, …] over orders and queries, with an interval of a bootstrap over both together.
 
     Orders and queries are drawn with replacement, independently of each other (the pigeonhole bootstrap of Owen, 2007,
@@ -71,8 +67,6 @@ def crossed_interval(
         raise UserError("bootstrap: no query has a value, so there is no mean")
     if resamples < 1:
         raise UserError(f"resamples: must be at least 1, got {resamples}")
-    if not 0 < level < 1:
-        raise UserError(f"level: must lie between 0 and 1, got {level}")
     flat = values.reshape(orders, queries, -1)
     known = np.isfinite(flat)
     total, count = np.where(known, flat, 0.0), known.astype(np.float64)
@@ -91,6 +85,6 @@ def crossed_interval(
     ends = np.full((2, flat.shape[2]), np.nan)
     held = known.any(axis=0).sum(axis=0) > 1
     drawn = mean_of(sums, counts)[:, held]
-    ends[:, held] = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    ends[:, held] = np.nanquantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     shape = values.shape[2:]
     return MeanInterval(mean.reshape(shape), ends[0].reshape(shape), ends[1].reshape(shape))

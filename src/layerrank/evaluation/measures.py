@@ -85,12 +85,9 @@ def per_query(
     return {text: dict(zip(qrels, _calculate(str(at_level(text, level)), judged, run), strict=True)) for text in texts}
 
 
-def means(values: Mapping[str, Mapping[str, float]], qids: Sequence[str] | None = None) -> dict[str, float]:
-    """Each measure's mean over `qids`, by default over every query that has a value: {measure text: mean}."""
-    return {
-        text: float(np.mean([by_query[qid] for qid in (by_query if qids is None else qids)]))
-        for text, by_query in values.items()
-    }
+def means(values: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Each measure's mean over every query that has a value: {measure text: mean}."""
+    return {text: float(np.mean(list(by_query.values()))) for text, by_query in values.items()}
 
 
 def of_orders(

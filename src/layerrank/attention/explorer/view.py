@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from layerrank.attention.scores import MASKED, all_windows, sweep_scores
+from layerrank.attention.scores import MASKED, sweep_scores
 from layerrank.attention.signal import Signal
 from layerrank.core.errors import UserError
 from layerrank.core.records import Candidates, Passage, Query
@@ -260,8 +260,3 @@ def _nth(place: int, of: int) -> str:
     if place == of:
         return "last (next to the query)"
     return "first" if place == 1 else f"at place {place} of {of}"
-
-
-def windows_of(view: QueryView) -> list[LayerWindow]:
-    """The W windows, in the order of every array."""
-    return all_windows(view.layers)

@@ -36,7 +36,6 @@ def draw_depth(
     levels: Mapping[str, float] | None = None,
     *,
     title: str = "",
-    subtitle: str = "",
 ) -> Figure:
     """A panel a collection, a curve a model, the best layer ringed; `levels` is the first stage's mean by collection.
 
@@ -52,10 +51,9 @@ def draw_depth(
     }
     markers = {model: SEQUENCE_MARKERS[i % len(SEQUENCE_MARKERS)] for i, model in enumerate(models)}
     rows, columns = grid_of(len(collections))
-    if not subtitle:
-        subtitle = "depth 0 is the first layer, 1 the last · large marker: best single layer"
-        subtitle += " · band: bootstrap interval" if len(models) <= BANDS else ""
-        subtitle += " · dashed grey: BM25" if levels else ""
+    subtitle = "depth 0 is the first layer, 1 the last · large marker: best single layer"
+    subtitle += " · band: bootstrap interval" if len(models) <= BANDS else ""
+    subtitle += " · dashed grey: BM25" if levels else ""
     titles = {name: "\n".join(textwrap.wrap(name, 28)) for name in collections}
     width = max(6.4, 0.9 + 2.3 * columns)
     legend = 0.2 * -(-len(models) // legend_columns(models, width, 3.2))

@@ -38,7 +38,6 @@ def draw_diagnostics(
     *,
     score: str = "mean score\n(standardised within each query)",
     title: str = "",
-    subtitle: str = "",
 ) -> Figure:
     """Score against place in the prompt (`frames.POSITION`) and passage length (`frames.LENGTH`), a line a system.
 
@@ -55,7 +54,8 @@ def draw_diagnostics(
     ]
     names = list(dict.fromkeys(name for table, _, _ in panels for name in table["system"]))
     few = len(names) <= FEW
-    if not subtitle and few and any(NOT_RELEVANT in table for table, _, _ in panels):
+    subtitle = ""
+    if few and any(NOT_RELEVANT in table for table, _, _ in panels):
         subtitle = "thin lines: passages that are not relevant · bands: bootstrap interval of the mean"
     width = 7.2 if len(panels) > 1 else 4.8
     legend = 0.2 * -(-len(names) // legend_columns([label_of(name) for name in names], width, 3.0))

@@ -34,8 +34,6 @@ def draw_effectiveness(
     *,
     baseline: str = "bm25",
     title: str = "",
-    subtitle: str = "",
-    confidence: float = 95.0,
 ) -> Figure:
     """A panel a collection (and model), a row a system, a dot at the mean with its interval; a line at the baseline.
 
@@ -53,9 +51,8 @@ def draw_effectiveness(
     lines = len(order) + 0.7 * sum(label.count("\n") for label in labels)
     heads = 0.15 * max(title.count("\n") for title in titles)
     body = rows * (0.215 * lines + 0.75 + heads) + 0.35
-    if not subtitle:
-        level = label_of(baseline)
-        subtitle = f"bars: {confidence:g} % bootstrap interval of the mean over queries · vertical line: {level}"
+    level = label_of(baseline)
+    subtitle = f"bars: 95 % bootstrap interval of the mean over queries · vertical line: {level}"
     margin = 0.075 * max(len(line) for label in labels for line in label.split("\n"))
     figure = new_figure(max(7.2, 0.4 + margin + 2.1 * columns), body, title, subtitle)
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True)

@@ -38,16 +38,15 @@ def stage_colours(stages: Sequence[str]) -> dict[str, tuple[float, float, float,
 
 
 @styled
-def draw_latency(
-    table: pd.DataFrame, *, unit: str = "seconds per query", title: str = "", subtitle: str = ""
-) -> Figure:
+def draw_latency(table: pd.DataFrame, *, title: str = "") -> Figure:
     """Stacked medians of a system's stages (`frames.LATENCY`, seconds), thin lines from `low` to `high`.
 
     Beside the axes stand the stage `total`, which is measured as a whole, with its own spread, what is done once
     (`ONCE`), the layers and memory that are loaded, and stages too short to be seen (`SEEN`). Systems stand by rising
     time.
     """
-    if not subtitle and len(table):
+    subtitle = ""
+    if len(table):
         rounds, queries = int(table["rounds"].max()), int(table["queries"].max())
         counted = f"{_counted(queries, 'query', 'queries')} in {_counted(rounds, 'round', 'rounds')}"
         subtitle = f"{counted} · bars: median of the rounds · thin lines: lowest to highest round"
@@ -61,7 +60,7 @@ def draw_latency(
     order = [str(name) for name in sums.index]
     figure = new_figure(8.6, 0.95 + 0.5 * max(1, len(order)), title, subtitle)
     axes = figure.add_subplot()
-    axes.set_xlabel(f"{unit}, median")
+    axes.set_xlabel("seconds per query, median")
     if not order:
         note(axes, "nothing was measured")
         return figure

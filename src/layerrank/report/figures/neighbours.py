@@ -12,9 +12,9 @@ from layerrank.report.figures.style import BLUE, GREY, layer_axis, new_figure, n
 
 
 @styled
-def draw_neighbours(table: pd.DataFrame, *, title: str = "", subtitle: str = "") -> Figure:
+def draw_neighbours(table: pd.DataFrame, *, title: str = "") -> Figure:
     """Mean Kendall τ between the rankings of layers l and l + 1, drawn at l + ½, with its interval (`NEIGHBOURS`)."""
-    figure = new_figure(7.2, 2.7, title, subtitle)
+    figure = new_figure(7.2, 2.7, title)
     axes = figure.add_subplot()
     axes.set_xlabel("Layers l and l + 1 (0-based; drawn between them)")
     axes.set_ylabel("Kendall τ, mean over queries")

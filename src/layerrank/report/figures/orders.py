@@ -41,7 +41,7 @@ def order_label(order: str) -> str:
 
 
 @styled
-def draw_shares(orders: pd.DataFrame, *, title: str = "", subtitle: str = "") -> Figure:
+def draw_shares(orders: pd.DataFrame, *, title: str = "") -> Figure:
     """Two panels over the layers: the measure, and below it what the variance of scores is owed to.
 
     `orders` has the columns `frames.ORDERS`; windows of one layer are drawn. Above: the measure's mean over orders with
@@ -51,11 +51,10 @@ def draw_shares(orders: pd.DataFrame, *, title: str = "", subtitle: str = "") ->
     """
     layers = orders[orders["start"] == orders["end"]].sort_values("start")
     first = layers.iloc[0]
-    if not subtitle:
-        subtitle = (
-            f"{int(first['queries'])} queries · {int(first['orders'])} orders, {int(first['shuffles'])} shuffled"
-            " · band and whiskers: 95 % bootstrap intervals"
-        )
+    subtitle = (
+        f"{int(first['queries'])} queries · {int(first['orders'])} orders, {int(first['shuffles'])} shuffled"
+        " · band and whiskers: 95 % bootstrap intervals"
+    )
     figure = new_figure(7.4, 5.2, title, subtitle)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[1.0, 1.15])
     handles = [*_draw_measure(above, layers, str(first["measure"])), *_draw_shares(below, layers)]
@@ -113,7 +112,7 @@ def _draw_shares(axes: Axes, layers: pd.DataFrame) -> list[Artist]:
 
 
 @styled
-def draw_stability(orders: pd.DataFrame, *, title: str = "", subtitle: str = "") -> Figure:
+def draw_stability(orders: pd.DataFrame, *, title: str = "") -> Figure:
     """Two maps of windows, first layer against last: the measure's mean over orders, and Kendall's τ between orders.
 
     `orders` has the columns `frames.ORDERS`. The best window over orders, the best in the first stage's order, and the
@@ -125,9 +124,8 @@ def draw_stability(orders: pd.DataFrame, *, title: str = "", subtitle: str = "")
     for name in ("value", "tau", "base"):
         maps[name] = np.full((layers, layers), np.nan)
         maps[name][orders["start"], orders["end"]] = orders[name]
-    if not subtitle:
-        first = orders.iloc[0]
-        subtitle = f"{int(first['queries'])} queries · {int(first['orders'])} orders · top right corner: all layers"
+    first = orders.iloc[0]
+    subtitle = f"{int(first['queries'])} queries · {int(first['orders'])} orders · top right corner: all layers"
     figure = new_figure(9.4, 4.3, title, subtitle)
     panels = figure.subplots(1, 2, sharey=True)
     marks = [
@@ -172,7 +170,7 @@ def _where(values: np.ndarray[Any, Any], label: str) -> str:
 
 
 @styled
-def draw_slopes(by_order: pd.DataFrame, *, title: str = "", subtitle: str = "") -> Figure:
+def draw_slopes(by_order: pd.DataFrame, *, title: str = "") -> Figure:
     """Each window's measure from order to order (`frames.BY_ORDER` columns), a line a window, named at its end.
 
     Orders stand from the first stage's by its shuffles to the reverse. Windows that an oracle chose are dashed.
@@ -181,8 +179,7 @@ def draw_slopes(by_order: pd.DataFrame, *, title: str = "", subtitle: str = "") 
     backwards = [name for name in names if name.endswith("reversed")]
     orders = [name for name in names if name not in backwards] + backwards
     measure = str(by_order["measure"].iloc[0])
-    if not subtitle:
-        subtitle = f"{int(by_order['queries'].max())} queries · bars: 95 % bootstrap intervals over queries"
+    subtitle = f"{int(by_order['queries'].max())} queries · bars: 95 % bootstrap intervals over queries"
     figure = new_figure(7.4, 3.6, title, subtitle)
     axes = figure.add_subplot()
     windows = list(dict.fromkeys(by_order["window"]))

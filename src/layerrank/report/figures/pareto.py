@@ -55,7 +55,7 @@ def pareto_front(costs: Sequence[float], values: Sequence[float]) -> list[int]:
 
 
 @styled
-def draw_pareto(table: pd.DataFrame, cost: str, *, title: str = "", subtitle: str = "") -> Figure:
+def draw_pareto(table: pd.DataFrame, cost: str, *, title: str = "") -> Figure:
     """A panel a collection (and model): mean of one measure against the mean cost, logarithmic.
 
     `table` has the columns `frames.MEANS`, one measure, and the column `cost`. The first stage is a line: its
@@ -64,8 +64,7 @@ def draw_pareto(table: pd.DataFrame, cost: str, *, title: str = "", subtitle: st
     table = table[[name not in (CEILING, *CONTROLS) for name in table["system"]]]
     panels = panels_of(table)
     rows, columns = grid_of(len(panels), 3)
-    if not subtitle:
-        subtitle = "grey steps: systems that none beats in both quality and cost · bars: bootstrap interval of the mean"
+    subtitle = "grey steps: systems that none beats in both quality and cost · bars: bootstrap interval of the mean"
     figure = new_figure(max(7.2, 0.6 + 3.3 * columns), 0.45 + 3.6 * rows, title, subtitle)
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes, (name, part) in zip(grid.flat, panels, strict=False):

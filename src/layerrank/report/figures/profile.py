@@ -45,8 +45,6 @@ def draw_profile(
     shape: Shape | None = None,
     *,
     title: str = "",
-    subtitle: str = "",
-    confidence: float = 95.0,
 ) -> Figure:
     """Curve, interval and best layer of one measure (`frames.PROFILE` columns), levels, and a lane for each rule.
 
@@ -57,10 +55,9 @@ def draw_profile(
     """
     profile = profile.sort_values("layer")
     queries = int(profile["queries"].max())
-    if not subtitle:
-        band = f"band: {confidence:g} % bootstrap interval" if np.isfinite(profile["low"]).any() else "no interval"
-        subtitle = f"{queries} {'query' if queries == 1 else 'queries'} · {band}"
-        subtitle += f" · {shape.words}" if shape else ""
+    band = "band: 95 % bootstrap interval" if np.isfinite(profile["low"]).any() else "no interval"
+    subtitle = f"{queries} {'query' if queries == 1 else 'queries'} · {band}"
+    subtitle += f" · {shape.words}" if shape else ""
     lanes = 0.24 * len(selections) + 0.15 if selections else 0.0
     figure = new_figure(7.2, 3.5 + lanes, title, subtitle)
     if selections:

@@ -41,7 +41,6 @@ def draw_sweep(
     windows: Sequence[LayerWindow] = (),
     *,
     title: str = "",
-    subtitle: str = "",
 ) -> Figure:
     """Heat map of one measure (`frames.SWEEP` columns) over windows, with the best, selected and fixed ones marked.
 
@@ -52,13 +51,10 @@ def draw_sweep(
     layers = int(sweep["end"].max()) + 1
     values = np.full((layers, layers), np.nan)
     values[sweep["start"], sweep["end"]] = sweep["mean"]
-    if not subtitle:
-        others = int(np.isfinite(values).sum()) - 1
-        better = int((values >= values[0, -1]).sum()) - 1
-        subtitle = (
-            f"top right corner: all {layers} layers · {better} of the {others} other windows are at least as good"
-        )
-        subtitle = subtitle if others > 0 else "one layer"
+    others = int(np.isfinite(values).sum()) - 1
+    better = int((values >= values[0, -1]).sum()) - 1
+    subtitle = f"top right corner: all {layers} layers · {better} of the {others} other windows are at least as good"
+    subtitle = subtitle if others > 0 else "one layer"
     figure = new_figure(7.4, 5.4, title, subtitle)
     axes = figure.add_subplot()
     low, extend = colour_floor(values)

@@ -15,7 +15,7 @@ from layerrank.report.figures.style import BLUE, INK, NOTE_SIZE, new_figure, not
 
 
 @styled
-def draw_transfer(table: pd.DataFrame, *, measure: str = "", title: str = "", subtitle: str = "") -> Figure:
+def draw_transfer(table: pd.DataFrame, *, measure: str = "", title: str = "") -> Figure:
     """Regret matrix: a row where (or how) the window was chosen, a column where it is used; 0 is the oracle's.
 
     `table` has the columns `frames.TRANSFER`. Windows are written below the regret, a new kind of source starts below a
@@ -31,7 +31,7 @@ def draw_transfer(table: pd.DataFrame, *, measure: str = "", title: str = "", su
         windows[place] = _short(row["window"])
         same[place] = bool(row["same_queries"])
     width = max(5.2, 2.6 + 0.78 * len(targets))
-    figure = new_figure(width, 1.3 + 0.42 * max(len(sources), 2), title, subtitle)
+    figure = new_figure(width, 1.3 + 0.42 * max(len(sources), 2), title)
     axes = figure.add_subplot()
     if not np.isfinite(values).any():
         note(axes, "no window was carried over")
