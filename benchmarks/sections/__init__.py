@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from benchmarks.rows import Row
-from benchmarks.sections import dtype, extraction, online, selected, startup, store, sweep, tokens, windows
+from benchmarks.sections import dtype, explorer, extraction, online, selected, startup, store, sweep, tokens, windows
 from benchmarks.settings import Settings
 
 SECTIONS: Mapping[str, Callable[[Settings], Iterator[Row]]] = {
@@ -18,4 +18,5 @@ SECTIONS: Mapping[str, Callable[[Settings], Iterator[Row]]] = {
     "dtype": dtype.run,
     "store": store.run,
     "selected": selected.run,
+    "explorer": explorer.run,
 }
