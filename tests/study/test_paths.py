@@ -192,12 +192,12 @@ def test_parts_of_a_run(two):
 
 
 def test_what_the_report_holds(two):
-    assert [Path(path).stem for path in two.answers] == ["where", "windows", "choice", "mechanisms"]
+    assert [Path(path).stem for path in two.answers] == ["where", "windows", "choice", "mechanisms", "caveats"]
     assert "<results>/tables/grid.html" in two.tables
     assert "<results>/tables/transfer/model.a.html" in two.tables
     assert "<results>/figures/short/b/latency.svg" in two.figures
     bare = paths(variants={}, systems={}, latency={})
-    assert [Path(path).stem for path in bare.answers] == ["where", "windows", "choice"]
+    assert [Path(path).stem for path in bare.answers] == ["where", "windows", "choice", "caveats"]
     assert not {"<results>/tables/grid.html", "<results>/tables/sensitivity.html"} & set(bare.tables)
     assert not any("latency" in path for path in bare.figures)
 

@@ -218,7 +218,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_report_holds_landing_page_captions_and_style(report: Path) -> None:
     text = (report / "report.html").read_text()
-    for words in ("Five questions", "bootstrap intervals of the mean over all judged queries", "admonition-title"):
+    for words in ("Six questions", "bootstrap intervals of the mean over all judged queries", "admonition-title"):
         assert words in text
 
 

@@ -108,6 +108,7 @@ GROUPS: Mapping[str, Mapping[str, Subcommand]] = {
         "answer-where": Subcommand("answers", "where in the layers relevance emerges"),
         "answer-choice": Subcommand("answers", "which way of choosing a window holds up"),
         "answer-windows": Subcommand("answers", "what a window saves and costs"),
+        "answer-caveats": Subcommand("answers", "what else could explain the figures: place, length, ties, judgements"),
         "answer-place": Subcommand("answers", "whether rankings follow relevance or the place in the prompt"),
     },
     "the explorer": {

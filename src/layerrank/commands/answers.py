@@ -31,6 +31,11 @@ def _add_marks(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--alpha", type=number(0, 1), default=0.05, metavar="A", help="level of the marks, after correction"
     )
+    _add_page(parser)
+
+
+def _add_page(parser: argparse.ArgumentParser) -> None:
+    """Add the figure, the links and the page."""
     parser.add_argument("--figure", type=file, required=True, metavar="FILE", help="SVG to show")
     add_links(parser)
     parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="HTML page to write")
@@ -68,9 +73,7 @@ def add_answer_where(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(name, type=file, nargs="+", required=True, metavar="FILE", help=f"files of {stage}")
     parser.add_argument("--means", type=file, required=True, metavar="FILE", help="TSV of `aggregate`")
     parser.add_argument("--measure", required=True, help="the measure that windows are chosen by")
-    parser.add_argument("--figure", type=file, required=True, metavar="FILE", help="SVG to show")
-    add_links(parser)
-    parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="HTML page to write")
+    _add_page(parser)
 
 
 def run_answer_where(options: argparse.Namespace) -> None:
@@ -89,9 +92,7 @@ def run_answer_where(options: argparse.Namespace) -> None:
 def add_answer_choice(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--selections", type=file, nargs="+", required=True, metavar="FILE", help="from select-window")
     parser.add_argument("--means", type=file, required=True, metavar="FILE", help="TSV of `aggregate`")
-    parser.add_argument("--figure", type=file, required=True, metavar="FILE", help="SVG to show")
-    add_links(parser)
-    parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="HTML page to write")
+    _add_page(parser)
 
 
 def run_answer_choice(options: argparse.Namespace) -> None:
@@ -155,5 +156,29 @@ def run_answer_place(options: argparse.Namespace) -> None:
         frames.read_comparisons([options.comparisons]),
         options.measure,
         _marks(options),
+    )
+    answers.write(options.output, answer, options.figure, options.links)
+
+
+def add_answer_caveats(parser: argparse.ArgumentParser) -> None:
+    for name, stage in (("--correlations", "diagnose"), ("--audits", "evaluate"), ("--costs", "summarise-costs")):
+        parser.add_argument(name, type=file, nargs="+", required=True, metavar="FILE", help=f"files of {stage}")
+    parser.add_argument("--means", type=file, required=True, metavar="FILE", help="TSV of `aggregate`")
+    parser.add_argument("--measure", required=True, help="the measure that leads the tables")
+    _add_page(parser)
+
+
+def run_answer_caveats(options: argparse.Namespace) -> None:
+    """Answer what else could explain the figures: one page from diagnostics, audits, means, costs and a figure."""
+    from layerrank.core import frames
+    from layerrank.report import answers
+    from layerrank.report.caveats import caveats
+
+    answer = caveats(
+        frames.read_frames(options.correlations, frames.CORRELATION),
+        frames.read_frames(options.audits, frames.AUDIT),
+        frames.read_means([options.means]),
+        frames.read_frames(options.costs, frames.SUMMARY),
+        options.measure,
     )
     answers.write(options.output, answer, options.figure, options.links)

@@ -80,7 +80,7 @@ def where(
         (record["collection"], record["model"], record["layer"]): record
         for record in _of(profiles, measure, variant).to_dict("records")
     }
-    systems = _means(_of(means, measure, variant))
+    systems = means_by_system(_of(means, measure, variant))
     for shape in _of(shapes, measure, variant).to_dict("records"):
         collection, model = str(shape["collection"]), str(shape["model"])
         best = layers[collection, model, shape["best_layer"]]
@@ -140,7 +140,7 @@ def mechanisms(
     tests = _tests(comparisons, frames.OF_MECHANISMS, measure, variant)
     passes = _by_system(costs, "forward_passes")
     means = _of(means, measure, variant)
-    found = _means(means)
+    found = means_by_system(means)
     for (collection, model), own in found.items():
         rows = []
         for framework, ways in by_mechanism(own).items():
@@ -183,7 +183,7 @@ def mechanisms(
             else [f"{way} stands beside the other mechanisms in {total} comparisons."]
         ),
         *_blind([one for one in tests.values() if marks.blind(one)], marks),
-        *_failures(costs),
+        *failures(costs),
         f"Same candidates, texts and cuts everywhere; {every} queries in all. Against BM25: the table “all systems”.",
     )
     notes = (
@@ -232,7 +232,7 @@ def windows(
     tests = _tests(comparisons, frames.OF_WINDOWS, measure, variant)
     work = _by_system(costs, "layer_tokens")
     means = _of(means, measure, variant)
-    for (collection, model), own in _means(means).items():
+    for (collection, model), own in means_by_system(means).items():
         if ALL_LAYERS not in own:
             continue
         timed = _seconds(latencies[(latencies["collection"] == collection) & (latencies["model"] == model)])
@@ -308,7 +308,7 @@ def choice(selections: Sequence[Selection], means: pd.DataFrame, variant: str = 
     for collection, model, measure, oracle in dict.fromkeys(
         (one.collection, one.model, one.measure, one.oracle) for one in fair
     ):
-        mean = _means(_of(means, measure, variant)).get((collection, model), {}).get(ALL_LAYERS)
+        mean = means_by_system(_of(means, measure, variant)).get((collection, model), {}).get(ALL_LAYERS)
         every += [oracle - mean] if mean is not None else []
     measures = ", ".join(dict.fromkeys(selection.measure for selection in selections))
     pairs = len({(selection.collection, selection.model) for selection in fair})
@@ -490,7 +490,7 @@ def _of(frame: pd.DataFrame, measure: str, variant: str) -> pd.DataFrame:
     return frame[(frame["measure"] == measure) & (frame["variant"] == variant)]
 
 
-def _means(means: pd.DataFrame) -> dict[Name, dict[str, float]]:
+def means_by_system(means: pd.DataFrame) -> dict[Name, dict[str, float]]:
     """Mean by system, for each collection and model."""
     found: dict[Name, dict[str, float]] = {}
     for record in means.to_dict("records"):
@@ -518,8 +518,8 @@ def _queries(means: pd.DataFrame, collection: str) -> int:
     return int(means.loc[means["collection"] == collection, "queries"].max())
 
 
-def _failures(costs: pd.DataFrame) -> list[str]:
-    """What to know of generation whose answers were not well-formed."""
+def failures(costs: pd.DataFrame, where: str = "Category 6 counts them by cell.") -> list[str]:
+    """What to know of generation whose answers were not well-formed; `where` says where they are counted."""
     written = costs[costs["answers"] > 0]
     failed = written[written["failure_rate"] > 0.01]
     if not len(failed):
@@ -527,7 +527,7 @@ def _failures(costs: pd.DataFrame) -> list[str]:
     rate = 100 * float((written["failure_rate"] * written["answers"]).sum() / written["answers"].sum())
     return [
         f"{rate:.0f} % of the answers that generation wrote are not well-formed: what cannot be read leaves passages "
-        "in their order, so such a cell comes near its input. Category 6 counts them by cell."
+        f"in their order, so such a cell comes near its input. {where}"
     ]
 
 

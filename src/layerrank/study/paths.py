@@ -689,6 +689,7 @@ class Paths:
         names = ["where", "windows", *["choice"] * bool(self.selections)]
         names += ["mechanisms"] * bool(self.study.config["systems"]["frameworks"])
         names += ["place"] * bool(self.orders)
+        names.append("caveats")
         return expand("<results>/answers/{name}.html", name=names)
 
     @cached_property
