@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from layerrank.core import versions
 from layerrank.core.errors import UserError
 
 if TYPE_CHECKING:
+    from layerrank.ranking import pyterrier as pyterrier
     from layerrank.ranking.reranker import Reranker as Reranker
 
 __version__ = versions.LAYERRANK
 __all__ = ["Reranker", "UserError", "__version__"]
 
+_LATER: Mapping[str, str] = {"Reranker": "layerrank.ranking.reranker", "pyterrier": "layerrank.ranking.pyterrier"}
+"""Name → its module, or the module that has it; imported when first asked for: it brings torch, or is optional."""
+
 
 def __getattr__(name: str) -> Any:
-    """`Reranker`, when it is first asked for: it imports torch, which an analysis must not."""
-    if name != "Reranker":
+    """What is in `_LATER`."""
+    if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from layerrank.ranking.reranker import Reranker
-
-    return Reranker
+    module = importlib.import_module(_LATER[name])
+    return getattr(module, name, module)
