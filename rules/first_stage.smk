@@ -70,7 +70,7 @@ rule check_first_stage:
         k1=CONFIG["first_stage"]["k1"],
         b=CONFIG["first_stage"]["b"],
         depth=CONFIG["first_stage"]["depth"],
-        entry=PATHS.collection_entry,
+        entry=PATHS.expected_figures,
         code=code_digest("check-first-stage"),
     shell:
         "python -m layerrank check-first-stage --run {input.run:q} --qrels {input.qrels:q} --entry {params.entry:q}"

@@ -7,11 +7,11 @@ import jsonschema
 import pytest
 import yaml
 
-from layerrank.collections import SOURCES, java, prebuilt, prepared
+from layerrank.collections import SOURCES, entries, java, prebuilt, prepared
 
 ROOT = Path(__file__).parents[2]
 CATALOGUE = yaml.safe_load((ROOT / "config" / "collections.yaml").read_text())
-SCHEMA = yaml.safe_load((ROOT / "workflow" / "schemas" / "collections.schema.yaml").read_text())
+SCHEMA = entries.SCHEMA
 PREBUILT = {name: entry for name, entry in CATALOGUE.items() if entry["source"] == "pyserini"}
 BRIGHT = {name: entry for name, entry in PREBUILT.items() if entry["index"].startswith("bright-")}
 BEIR = {name: entry for name, entry in PREBUILT.items() if entry["index"].startswith("beir-")}
@@ -26,7 +26,7 @@ def test_every_entry_fits_the_schema_and_its_source(name):
 def test_the_schema_describes_every_key():
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     assert SCHEMA["additionalProperties"] is False
-    keys = prepared.COMMON.union(*(source.required | source.optional for source in SOURCES.values()))
+    keys = entries.COMMON.union(*(entries.own_keys(kind) for kind in SOURCES))
     assert set(SCHEMA["properties"]) == keys
     for key, schema in SCHEMA["properties"].items():
         assert schema["description"].strip(), key
@@ -35,14 +35,14 @@ def test_the_schema_describes_every_key():
     assert all(schema["description"] for schema in expected["properties"].values())
 
 
-def test_the_schema_s_defaults_are_the_library_s():
-    defaults = {key: schema["default"] for key, schema in SCHEMA["properties"].items() if "default" in schema}
-    assert defaults == {key: value for key, value in prepared.DEFAULTS.items() if value is not None} | {
-        "shards": 1,
-        "strict": False,
-    }
-    for key, choices in prepared.CHOICES.items():
-        assert set(SCHEMA["properties"][key]["enum"]) == set(choices), key
+def test_every_source_takes_keys_of_the_schema_and_needs_some_of_them():
+    assert SCHEMA["properties"]["source"]["enum"] == sorted(SOURCES, key=SCHEMA["properties"]["source"]["enum"].index)
+    for kind in SOURCES:
+        assert entries.needed_keys(kind)
+        assert entries.own_keys(kind) >= set(entries.needed_keys(kind))
+    of_texts = set(SCHEMA["properties"]["texts"]["properties"])
+    texts = SCHEMA["properties"]["texts"]["properties"]["source"]["enum"]
+    assert of_texts == {"source"}.union(*(entries.own_keys(kind) for kind in texts))
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,10 @@ def test_own_id_is_forbidden_unless_ids_coincide_by_chance(tmp_path):
         ({"source": "beir", "path": "x", "titles": 1}, r"titles is 1; allowed are"),
         ({"source": "beir", "path": "x", "same_ids": "drop"}, r"same_ids is 'drop'; allowed are exclude, keep"),
         ({"source": "beir", "path": "x", "first_stage": "tf"}, r"first_stage is 'tf'"),
-        ({"source": "beir", "path": "x", "relevance_level": 0}, r"relevance_level is 0; it must be a whole number"),
+        (
+            {"source": "beir", "path": "x", "relevance_level": 0},
+            r"relevance_level is 0; 0 is less than",
+        ),
         ({"source": "run", "run": "x", "texts": {"source": "run"}}, r"texts of a run: source 'run' is unknown"),
         ({"source": "run", "run": "x", "texts": "beir"}, r"texts of a run: source 'none' is unknown"),
         ({"source": "run", "run": "x", "texts": {"source": "beir"}}, r"texts of a run: key 'path' is missing"),

@@ -266,7 +266,7 @@ def test_an_index_that_is_gone_is_named(tmp_path):
         ({"k1": -1}, "k1 is -1"),
         ({"b": 1.5}, "b is 1.5"),
         ({"depth": 0}, "depth is 0"),
-        ({"depth": 3_000_000_000}, "depth is 3000000000; it must lie between 1 and 100000"),
+        ({"depth": 3_000_000_000}, "depth is 3000000000; it must lie between 1 and 10000"),
         ({"k1": math.nan}, "k1 is nan"),
         ({"k1": math.inf}, "k1 is inf"),
         ({"b": math.nan}, "b is nan"),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from layerrank.collections import entries
 from layerrank.core.errors import UserError
 from layerrank.study.load import load_study
 
@@ -235,5 +236,5 @@ def test_a_file_is_read_strictly(tmp_path, text, said):
 def test_files_of_the_checkout_read_the_same_strictly():
     from layerrank.study.reading import read_mapping
 
-    for path in [*BASE.glob("config/*.yaml"), *BASE.glob("workflow/schemas/*.yaml")]:
+    for path in [*BASE.glob("config/*.yaml"), *BASE.glob("workflow/schemas/*.yaml"), entries.PATH]:
         assert read_mapping(path) == yaml.safe_load(path.read_text()), path

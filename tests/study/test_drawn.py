@@ -53,7 +53,7 @@ NEEDS = {
     "variant": ("candidate_flags", "runs", "costs"),
     "fixed": ("transfer_sweeps", "transfer_selections", "transfer_flags"),
     "model": (
-        *("collection_entry", "collection_identity", "relevance_level", "model", "gpus", "prompt_flags", "signal"),
+        *("expected_figures", "collection_identity", "relevance_level", "model", "gpus", "prompt_flags", "signal"),
         *("selections_of", "latency_selections", "title", "explored_signals", "explored_runs"),
     ),
 }

@@ -52,7 +52,7 @@ def named_inputs(entry: Entry) -> dict[str, Path]:
     return found
 
 
-def _source(required: frozenset[str], optional: frozenset[str], inputs: Callable[[Entry], dict[str, Path]]) -> Source:
+def _source(inputs: Callable[[Entry], dict[str, Path]]) -> Source:
     def read(entry: Entry, cache: Path) -> Material:
         paths = inputs(entry)
         pids = ids_of(passages(entry, cache), str(paths["corpus"]))
@@ -63,8 +63,6 @@ def _source(required: frozenset[str], optional: frozenset[str], inputs: Callable
         return read_documents(inputs(entry)["corpus"], entry.get("text_fields"))
 
     return Source(
-        required=required,
-        optional=optional | {"query_field", "text_fields"},
         read=read,
         parse=parse_stored,
         passages=passages,
@@ -77,5 +75,5 @@ def _present(path: Path) -> Path | None:
     return next((choice for ending in ("", *PACKED) if (choice := path.with_name(path.name + ending)).exists()), None)
 
 
-SOURCE = _source(frozenset({"path"}), frozenset({"split"}), folder_inputs)
-FILES = _source(frozenset(LAYOUT), frozenset(), named_inputs)
+SOURCE = _source(folder_inputs)
+FILES = _source(named_inputs)

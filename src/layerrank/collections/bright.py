@@ -148,8 +148,6 @@ def _ids(row: Mapping[str, Any], key: str, where: str) -> list[str]:
 
 
 SOURCE = Source(
-    required=frozenset({"domain"}),
-    optional=frozenset({"path", "revision"}),
     read=read,
     parse=parse_stored,
     passages=passages,

@@ -56,8 +56,6 @@ def ranked(entry: Entry) -> list[Ranking]:
 
 
 SOURCE = Source(
-    required=frozenset({"candidates", "qrels"}),
-    optional=frozenset(),
     read=read,
     parse=parse_stored,
     passages=passages,

@@ -95,8 +95,6 @@ def _text(record: Any, field: str | None, where: str) -> str:
 
 
 SOURCE = Source(
-    required=frozenset({"id"}),
-    optional=frozenset({"query_field", "text_fields"}),
     read=read,
     parse=parse_stored,
     passages=passages,

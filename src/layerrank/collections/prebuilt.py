@@ -164,8 +164,6 @@ def _digest(path: Path) -> str:
 
 
 SOURCE = Source(
-    required=frozenset({"index", "topics", "qrels"}),
-    optional=frozenset({"query_field", "excluded"}),
     read=read,
     parse=parse_stored,
     prebuilt=prebuilt,

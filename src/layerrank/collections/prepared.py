@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from layerrank.collections import SOURCES
+from layerrank.collections.entries import BESIDES, COMMON, DEFAULTS, check_keys, check_values, own_keys
 from layerrank.collections.source import Entry, Material, Source
 from layerrank.core import files
 from layerrank.core.errors import UserError
@@ -16,46 +17,6 @@ from layerrank.core.files import Qrels
 from layerrank.core.reading import check_ids, shown
 from layerrank.core.records import Query
 from layerrank.core.sampling import sample
-
-COMMON = frozenset(
-    {
-        "source",
-        "instruction",
-        "titles",
-        "relevance_level",
-        "same_ids",
-        "first_stage",
-        "expected",
-        "shards",
-        "description",
-        "label",
-        "passage_words",
-        "judged_by",
-        "dated",
-        "strict",
-    }
-)
-"""Keys that an entry of any source may have."""
-
-BESIDES = frozenset({"expected", "shards", "description", "label", "passage_words", "judged_by", "dated"})
-"""Keys among them that a prepared collection does not depend on."""
-
-CHOICES: Mapping[str, tuple[Any, ...]] = {
-    "instruction": ("IE", "QA"),
-    "titles": (True, False, "slug"),
-    "same_ids": ("exclude", "keep"),
-    "first_stage": ("bm25", "bm25-query-side"),
-}
-DEFAULTS: Mapping[str, Any] = {
-    "instruction": "IE",
-    "titles": True,
-    "relevance_level": 1,
-    "same_ids": None,
-    "first_stage": "bm25",
-}
-
-TEXTS = frozenset({"path", "split", "corpus", "topics", "qrels", "candidates", "run", "index", "id", "domain"})
-"""Keys whose value is a name."""
 
 FEW = 3
 """Candidates of the queries' own ids that are taken out of a collection whose entry does not say `same_ids`."""
@@ -113,28 +74,12 @@ def check_entry(name: str, entry: Any) -> Source:
     if kind not in SOURCES:
         raise UserError(f"{where}: source {kind!r} is unknown; known are {', '.join(sorted(SOURCES))}")
     source = SOURCES[kind]
-    known = COMMON | source.required | source.optional
-    for key in entry:
-        if key not in known:
-            raise UserError(f"{where}: unknown key {key!r}; source {kind} takes {', '.join(sorted(known))}")
-    for key in sorted(source.required):
-        if key not in entry:
-            raise UserError(f"{where}: key {key!r} is missing; source {kind} needs it")
+    check_keys(kind, entry, COMMON | own_keys(kind), where)
     try:
         source.check(entry)
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
-    for key, choices in CHOICES.items():
-        if key in entry and not any(entry[key] is choice or entry[key] == choice != True for choice in choices):  # noqa: E712
-            raise UserError(f"{where}: {key} is {entry[key]!r}; allowed are {', '.join(map(str, choices))}")
-    level = entry.get("relevance_level", 1)
-    if isinstance(level, bool) or not isinstance(level, int) or level < 1:
-        raise UserError(f"{where}: relevance_level is {level!r}; it must be a whole number, at least 1")
-    if not isinstance(entry.get("strict", False), bool):
-        raise UserError(f"{where}: strict is {entry['strict']!r}; allowed are true, false")
-    for key in TEXTS & entry.keys():
-        if not isinstance(entry[key], str) or not entry[key]:
-            raise UserError(f"{where}: {key} is {entry[key]!r}; it must be a text")
+    check_values(entry, where)
     return source
 
 

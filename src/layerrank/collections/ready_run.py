@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from layerrank.collections.entries import check_keys, own_keys
 from layerrank.collections.source import Entry, Material, Source
 from layerrank.core.errors import UserError
 from layerrank.core.files import located, read_run
@@ -36,12 +37,8 @@ def source_of(sources: Mapping[str, Source]) -> Source:
         kind = str(inner.get("source")) if isinstance(inner, dict) else "none"
         if kind not in sources:
             raise UserError(f"texts of a run: source {kind!r} is unknown; known are {', '.join(sorted(sources))}")
-        source = sources[kind]
-        for key in inner.keys() - {"source"} - source.required - source.optional:
-            raise UserError(f"texts of a run: unknown key {key!r} for source {kind}")
-        for key in sorted(source.required - inner.keys()):
-            raise UserError(f"texts of a run: key {key!r} is missing; source {kind} needs it")
-        return source, inner
+        check_keys(kind, inner, own_keys(kind) | {"source"}, "texts of a run")
+        return sources[kind], inner
 
     def check(entry: Entry) -> None:
         nested(entry)
@@ -79,8 +76,6 @@ def source_of(sources: Mapping[str, Source]) -> Source:
         return {"run": path, **source.inputs(inner)}
 
     return Source(
-        required=frozenset({"run", "texts"}),
-        optional=frozenset(),
         read=read,
         parse=parse,
         passages=passages,

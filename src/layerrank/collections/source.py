@@ -35,7 +35,7 @@ class Material:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A kind of collection: the keys of its entries and how to read them.
+    """A kind of collection: how to read what its entries name; their keys stand in schema.yaml.
 
     `read(entry, cache)` returns the validated material. `passages(entry, cache)` yields every text; it is None where
     the texts lie in a ready Lucene index, whose name `prebuilt(entry)` returns. `inputs(entry)` are the local files
@@ -44,8 +44,6 @@ class Source:
     `check(entry)` refuses what the keys' names alone do not show to be wrong.
     """
 
-    required: frozenset[str]
-    optional: frozenset[str]
     read: Callable[[Entry, Path], Material]
     parse: Callable[[str, str, Entry], Passage]
     passages: Callable[[Entry, Path], Iterator[Passage]] | None = None

@@ -155,11 +155,10 @@ class Paths:
 
     # Collections and candidates.
 
-    def collection_entry(self, wildcards: Wildcards) -> str:
-        """All of a collection's entry but what only plans read."""
+    def expected_figures(self, wildcards: Wildcards) -> str:
+        """What a first stage is held against: the figures that the catalogue expects, and from which grade on."""
         entry = self.study.collections[wildcards.collection]
-        besides = ("passage_words", "judged_by", "dated")
-        return as_json({key: value for key, value in entry.items() if key not in besides})
+        return as_json({key: entry[key] for key in ("expected", "relevance_level") if key in entry})
 
     def collection_identity(self, wildcards: Wildcards) -> str:
         """What a collection is made from: not how it is judged, split into jobs or named."""

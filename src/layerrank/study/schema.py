@@ -13,7 +13,9 @@ from typing import Any
 import jsonschema
 
 from layerrank.attention.scores import STRATEGIES
+from layerrank.collections import entries
 from layerrank.core.errors import UserError
+from layerrank.first_stage.settings import SETTINGS as BM25
 from layerrank.layers.rules import rule_schema
 from layerrank.prompts.icr import FAMILIES
 from layerrank.ranking.cells import MECHANISMS
@@ -32,12 +34,15 @@ def study_schema(base: Path) -> Entry:
 
 
 def entry_schema(base: Path, kind: str) -> Entry:
-    """The schema of a catalogue's entry: of `collections` or of `models`."""
+    """The schema of a catalogue's entry: of `collections`, which stands with their sources, or of `models`."""
+    if kind == "collections":
+        return _with_tables(dict(entries.SCHEMA))
     return _with_tables(read_mapping(base / "workflow" / "schemas" / f"{kind}.schema.yaml"))
 
 
 def _with_tables(schema: Entry) -> Entry:
     tables = {
+        **BM25,
         "rule": rule_schema(),
         "strategy": {"enum": list(STRATEGIES)},
         "family": {"enum": list(FAMILIES)},
