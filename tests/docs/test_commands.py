@@ -1,10 +1,10 @@
-"""What the pages tell a reader to type: every command is taken apart by the program that it names, small ones planned.
+"""What the pages tell a reader to type: Snakemake's commands are planned, make's and ours read to the end; studies and
+Python on a page are tried.
 
-A command is a line of a fenced block of the shell, or of an indented block, that begins with a program.
+A command is a line of a fenced block of the shell, or of an indented block, that begins with a program, or a piece of
+code within a line that begins with one of ours.
 """
 
-import contextlib
-import io
 import re
 import shlex
 import subprocess
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from snakemake.cli import parse_args
+from support import studies
 from support.studies import CHECKOUT
 from support.tiny import save_tiny
 
@@ -26,6 +26,9 @@ PROGRAMS = {"make", "snakemake", "python", "git", "cd", "cp", "mkdir", ".", "exp
 ELSEWHERE = {"git", "cd", "cp", "mkdir", ".", "export"}
 """Programs that do nothing here worth a test."""
 
+NO_COMMAND = re.compile(r"…|^make \w+ \w|<")
+"""What only looks like one: a piece of a command, words that begin with make, a form to fill in."""
+
 
 def blocks(text):
     """(language, lines) of every fenced block, indented ones without their indent, and of runs of indented lines."""
@@ -37,78 +40,89 @@ def blocks(text):
 
 
 def commands():
-    """(page, line) of every command, continued lines joined, comments and prompts left off."""
+    """(page, words) of every command, continued lines joined, comments left off; the same command once."""
+    found = {}
     for page in PAGES:
-        for language, body in blocks(page.read_text(encoding="utf-8")):
-            if language not in ("", "bash", "sh"):
-                continue
-            for line in body.replace("\\\n", " ").splitlines():
-                words = shlex.split(line, comments=True) if line.partition(" ")[0] in PROGRAMS else []
-                if words:
-                    yield pytest.param(words, id=f"{page.name}: {' '.join(words)[:60]}")
+        text = page.read_text(encoding="utf-8")
+        lines = [
+            line
+            for language, body in blocks(text)
+            if language in ("", "bash", "sh")
+            for line in body.replace("\\\n", " ").splitlines()
+            if line.partition(" ")[0] in PROGRAMS
+        ]
+        lines += re.findall(r"`((?:snakemake|make|python -m layerrank) [^`\n]+)`", text)
+        for line in lines:
+            words = tuple(shlex.split(line, comments=True)) if not NO_COMMAND.search(line) else ()
+            if words:
+                found.setdefault(words, page.name)
+    return [pytest.param(words, id=f"{page}: {' '.join(words)[:60]}") for words, page in found.items()]
 
 
 COMMANDS = list(commands())
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A checkout as a reader has it, with the files that the commands name."""
+    folder = tmp_path_factory.mktemp("reader")
+    for name in ("Snakefile", "Makefile", "pyproject.toml", "requirements.lock"):
+        (folder / name).symlink_to(CHECKOUT / name)
+    for name in ("workflow", "rules", "src", "envs", "profiles", "benchmarks", "docs"):
+        (folder / name).symlink_to(CHECKOUT / name)
+    (folder / "config").mkdir()
+    for path in (CHECKOUT / "config").iterdir():
+        (folder / "config" / path.name).symlink_to(path)
+    studies.write_collection(folder / "collection")
+    study = {
+        "collections": ["mine"],
+        "models": ["smollm2-135m-instruct"],
+        "define": {"collections": {"mine": {"source": "beir", "path": "collection"}}},
+    }
+    (folder / "config/paper.yaml").unlink()  # planned by test_paper_graph; a small one is as good for the command
+    for name in ("mine.yaml", "gpu.yaml", "dl19.yaml", "own.yaml", "config/paper.yaml"):
+        (folder / name).write_text(yaml.safe_dump(study))
+    for name in ("run.txt", "queries.jsonl", "corpus.jsonl"):
+        (folder / name).touch()
+    return folder
+
+
 def test_commands_are_found():
     assert len(COMMANDS) > 20
     assert {words.values[0][0] for words in COMMANDS} >= {"make", "snakemake", "python", "."}
+    assert sum(words.values[0][0] == "snakemake" for words in COMMANDS) > 8
 
 
 @pytest.mark.parametrize("words", COMMANDS)
-def test_every_command_is_one_that_its_program_takes(words, tmp_path, monkeypatch):
+def test_a_command_of_the_pages_works(words, folder, monkeypatch):
     program, *arguments = words
     if program in ELSEWHERE:
         return
-    monkeypatch.chdir(CHECKOUT)
+    monkeypatch.chdir(folder)
     if program == "make":
-        done = subprocess.run(["make", "-n", *arguments], capture_output=True, text=True)
+        done = subprocess.run(["make", "--dry-run", "VENV=none", *arguments], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
+    elif program == "snakemake" and "--report" in arguments:  # needs results: test_report_render makes one
+        assert (CHECKOUT / arguments[arguments.index("--report-stylesheet") + 1]).is_file()
     elif program == "snakemake":
-        with contextlib.redirect_stderr(io.StringIO()) as said:
-            try:
-                parse_args(arguments)
-            except SystemExit as stop:
-                assert stop.code == 0, said.getvalue()
-        for name in configfiles(arguments):
-            assert name in STUDIES or (CHECKOUT / name).is_file(), name
+        own = [] if "--unlock" in arguments else ["--nolock"]
+        own += [] if {"--cores", "--profile"} & set(arguments) else ["--cores", "1"]
+        command = [sys.executable, "-m", "snakemake", "--dry-run", "-q", "all", *own, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     elif arguments[:2] == ["-m", "layerrank"]:
-        try:
-            parser(arguments[2]).parse_args(arguments[2:])
-        except UserError as error:
-            assert re.search(r"no such file|not a model folder", str(error)), error
+        if "--model" in arguments:
+            Path(arguments[arguments.index("--model") + 1]).mkdir(parents=True, exist_ok=True)
+        taken = parser(arguments[2])
+        if len(arguments) > 3:
+            try:
+                taken.parse_args(arguments[2:])
+            except UserError as error:
+                assert re.search(r"no such file", str(error)), error
     elif program == "python":
         assert arguments[:2] == ["-m", "benchmarks"] or arguments[0] == "-c" or Path(CHECKOUT, arguments[0]).is_file()
     else:
         pytest.fail(f"{program}: no test knows it")
-
-
-STUDIES = {"mine.yaml", "gpu.yaml", "dl19.yaml", "own.yaml"}
-"""Studies of a reader's own, whose text is on the page."""
-
-
-def configfiles(arguments):
-    """The files that a command of Snakemake names as its study."""
-    return [arguments[place + 1] for place, word in enumerate(arguments) if word == "--configfile"]
-
-
-PLANNED = [
-    words
-    for words in COMMANDS
-    if words.values[0][0] == "snakemake"
-    and "--cores" in words.values[0]
-    and set(configfiles(words.values[0])) <= {"mine.yaml"}
-]
-
-
-@pytest.mark.parametrize("words", PLANNED)
-def test_commands_of_small_studies_plan(words, tmp_path):
-    (tmp_path / "mine.yaml").write_text("collections: [pocket]\nmodels: [smollm2-135m-instruct]\n")
-    arguments = [word.replace("results/mine/", "results/pocket/") for word in words[1:]]
-    command = [sys.executable, "-m", "snakemake", "-s", str(CHECKOUT / "Snakefile"), "-n", "-q", "all", "--nolock"]
-    done = subprocess.run([*command, *arguments], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
 
 
 def texts(language):
