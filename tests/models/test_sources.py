@@ -13,13 +13,14 @@ from support.server import serving
 from support.tiny import save_tiny
 from support.wheels import save_wheel
 
+import layerrank
 from layerrank.__main__ import main
 from layerrank.core.errors import UserError
 from layerrank.core.files import MODEL_RECORD, file_digest, read_json
 from layerrank.models import sources
 from layerrank.models.decoder import load_decoder
-from layerrank.models.identity import file_digests, folder_digest, model_files
-from layerrank.models.sources import fetch_model
+from layerrank.models.identity import file_digests, folder_digest, folder_name, model_files, read_record
+from layerrank.models.sources import fetch_model, fetch_named
 
 ENTRY = {"source": "hub", "repo": REPO, "revision": REVISION}
 WEIGHTS = f"/{REPO}/resolve/{REVISION}/model.safetensors"
@@ -267,3 +268,65 @@ def test_adapter_is_merged(tiny, tmp_path):
         plain = load_decoder(tiny).model(input_ids=ids).last_hidden_state
     torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-5)
     assert not torch.allclose(ours, plain, atol=1e-2)
+
+
+def test_a_named_repository_is_fetched_once_into_the_folder_of_a_study(hub, tmp_path, caplog):
+    folder = fetch_named(REPO, REVISION, tmp_path)
+    assert folder == tmp_path / "models" / folder_name("tiny", ENTRY, tmp_path)
+    assert read_record(folder)["revision"] == REVISION and load_decoder(folder).name == "tiny"
+    hub.asked.clear()
+    assert fetch_named(REPO, REVISION, tmp_path) == folder
+    assert hub.asked == []  # a commit stays what it is
+    for revision in (None, "main"):
+        caplog.clear()
+        assert fetch_named(REPO, revision, tmp_path) == folder
+        assert f"is at commit {REVISION} now; name it as revision to keep it" in caplog.text
+    assert not asked(hub).count("model.safetensors") and "hf_secret" not in caplog.text
+
+
+def test_a_commit_that_cannot_be_asked_for(hub, tmp_path, monkeypatch):
+    fetch_named(REPO, REVISION, tmp_path)
+    with pytest.raises(UserError, match=r"^model 'someone/else': the hub shows no such repository") as told:
+        fetch_named("someone/else", None, tmp_path)
+    assert "\n" not in str(told.value)
+    address = f"/api/models/{REPO}"
+    hub.files[address] = json.dumps({"id": REPO, "sha": "main"}).encode()
+    with pytest.raises(UserError, match="the hub says no commit, but 'main'"):
+        fetch_named(REPO, None, tmp_path)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    with pytest.raises(
+        UserError, match=rf"'someone/tiny': the hub cannot be asked .*; name one as revision, .* has {REVISION}$"
+    ):
+        fetch_named(REPO, None, tmp_path)
+    assert fetch_named(REPO, REVISION, tmp_path).is_dir()  # without a network
+
+
+def test_the_python_interface_takes_names_of_the_hub(hub, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    reranker = layerrank.Reranker(REPO, revision=REVISION)
+    assert reranker.decoder.revision == REVISION
+    assert [path.parent.parent for path in (tmp_path / "resources" / "models").glob("tiny-*/config.json")]
+    passages = ["bread rises", "air flows"]
+    plain = layerrank.Reranker(tmp_path / "source").rank("lift", passages)
+    assert [each.score for each in reranker.rank("lift", passages)] == [each.score for each in plain]
+    elsewhere = layerrank.Reranker(REPO, "listwise", "attention", cache=tmp_path / "other")  # resolved
+    assert elsewhere.decoder.revision == REVISION
+    assert len(list((tmp_path / "other" / "models").glob("tiny-*/config.json"))) == 1
+    count = len(hub.asked)
+    for changes, words in (
+        ({"model": tmp_path / "source", "revision": REVISION}, "is a folder, which has none"),
+        ({"revision": 3}, "revision: 3: expected a commit, a branch or a tag"),
+        ({"revision": ""}, "revision: '': expected a commit"),
+        ({"cache": 3}, "cache: 3: expected a folder"),
+        ({"framework": "sorted"}, "framework: 'sorted'"),
+    ):
+        with pytest.raises(ValueError) as told:
+            layerrank.Reranker(**{"model": REPO, **changes})
+        assert words in str(told.value)
+    assert len(hub.asked) == count
+    with pytest.raises(ValueError, match=r"'no/such': the hub shows no such .* \(there is no folder no/such either\)$"):
+        layerrank.Reranker("no/such")
+    with pytest.raises(ValueError, match=r"model 'someone/tiny at v2': the hub has no such revision"):
+        layerrank.Reranker(REPO, revision="v2")

@@ -14,7 +14,13 @@ REVISION = "0123456789abcdef0123456789abcdef01234567"
 
 def hub_of(folder: Path, repo: str = REPO, revision: str = REVISION) -> Site:
     """A site that answers for `repo` as the hub does: a listing, and each file with its digest as ETag."""
-    site = Site()
+    site = Site(
+        refusals={
+            "/api/models/": "RepoNotFound",
+            f"/api/models/{repo}/": "RevisionNotFound",
+            f"/{repo}/resolve/": "EntryNotFound",
+        }
+    )
     listing = []
     for path in sorted(folder.iterdir()):
         content = path.read_bytes()
@@ -28,6 +34,9 @@ def hub_of(folder: Path, repo: str = REPO, revision: str = REVISION) -> Site:
         url = f"/{repo}/resolve/{revision}/{path.name}"
         site.files[url] = content
         site.headers[url] = {"ETag": f'"{digest}"', "X-Repo-Commit": revision}
+    for asked in (f"/api/models/{repo}", f"/api/models/{repo}/revision/main"):
+        site.files[asked] = json.dumps({"id": repo, "sha": revision, "siblings": [], "tags": []}).encode()
+        site.headers[asked] = {"Content-Type": "application/json"}
     tree = f"/api/models/{repo}/tree/{revision}?recursive=true&expand=false"
     site.files[tree] = json.dumps(listing).encode()
     site.headers[tree] = {"Content-Type": "application/json"}

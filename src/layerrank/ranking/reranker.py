@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -28,6 +29,7 @@ from layerrank.core.records import Candidates, Cost, Query
 from layerrank.core.windows import LayerWindow, window_label
 from layerrank.models.decoder import device_named, dtype_named, load_decoder
 from layerrank.models.folder import load_config, load_tokenizer
+from layerrank.models.sources import HUB_NAME, fetch_named
 from layerrank.prompts.icr import INSTRUCTIONS, QUERY_SPANS, PromptSettings, family_named, fitting_family
 from layerrank.ranking import averaging
 from layerrank.ranking.cells import MECHANISMS, Cell
@@ -68,7 +70,10 @@ class Reranker:
     it (docs/python.md has the numbers). Told one of them, the other is `listwise` or `attention`.
 
     Args:
-        model: Model folder.
+        model: Model folder, or a repository of the hub (`Qwen/Qwen3-0.6B`) where there is no folder of that name.
+        revision: Of the hub's repository: the commit. Otherwise that of a branch or tag, the main one unless said, as
+            it is now; a warning of the log says it, and so does `reranker.decoder.revision`.
+        cache: Folder that models of the hub are fetched into, once; a study's of the same name has the same copy.
         framework: `pointwise`, `pairwise`, `setwise` or `listwise`.
         mechanism: `generation`, `likelihood` or `attention`.
         window: Attention: layers, `all`, `"10-13"`, `(10, 13)` or `12`; 0-based, both ends included. Layers above are
@@ -115,10 +120,9 @@ class Reranker:
         device: Any = None,
         batch_tokens: int = 8192,
         queries_at_once: int = 64,
+        revision: str | None = None,
+        cache: str | os.PathLike[str] = "resources",
     ) -> None:
-        if not isinstance(model, (str, os.PathLike)):
-            raise UserError(f"model: {model!r}: expected a model folder")
-        folder = Path(model)
         told = (
             framework,
             mechanism,
@@ -152,6 +156,7 @@ class Reranker:
             if "heads" in reading:
                 raise UserError("heads: given twice, in mechanism_settings too")
             reading["heads"] = head_names(heads_named(heads))
+        folder = _folder(model, revision, cache)
         attention: dict[str, Any] = {}
         if mechanism == "attention":
             chosen = "all" if window is None and reading.get("heads") is not None else window
@@ -351,6 +356,26 @@ class Reranker:
         self.costs = [each.cost for each in results]
         check_failures(self.cell.name, self.costs, self.cell.mechanism_settings.get("max_failure_rate", 1.0))
         return results
+
+
+def _folder(model: Any, revision: Any, cache: Any) -> Path:
+    """The folder of a model that is one, or is fetched from the hub."""
+    if not isinstance(model, (str, os.PathLike)):
+        raise UserError(f"model: {model!r}: expected a model folder, or owner/name of the hub")
+    folder = Path(model)
+    named = isinstance(model, str) and not folder.exists() and re.fullmatch(HUB_NAME, model) is not None
+    if not named and revision is not None:
+        raise UserError(f"revision: {revision!r}: the model {str(folder)!r} is a folder, which has none")
+    if not named:
+        return folder
+    if not (revision is None or (isinstance(revision, str) and revision)):
+        raise UserError(f"revision: {revision!r}: expected a commit, a branch or a tag")
+    if not isinstance(cache, (str, os.PathLike)):
+        raise UserError(f"cache: {cache!r}: expected a folder")
+    try:
+        return fetch_named(str(model), revision, Path(cache))
+    except UserError as error:
+        raise UserError(f"{error} (there is no folder {model} either)") from None
 
 
 def _result(rank: int, index: int, given: Given, score: float) -> Result:
