@@ -24,5 +24,8 @@ def __getattr__(name: str) -> Any:
     """What is in `_LATER`."""
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from layerrank.models.threads import yield_soon
+
+    yield_soon()
     module = importlib.import_module(_LATER[name])
     return getattr(module, name, module)

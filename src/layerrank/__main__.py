@@ -16,6 +16,7 @@ import layerrank
 from layerrank import commands
 from layerrank.core.errors import UserError
 from layerrank.core.secrets import masked
+from layerrank.models.threads import yield_soon
 
 INTERRUPTED = 130
 """Exit code after an interrupt, as shells have it."""
@@ -76,6 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     log.setFormatter(Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(handlers=[log])
     logging.getLogger("layerrank").setLevel(logging.INFO)
+    yield_soon()
     try:
         for word in arguments:
             _check_text(word)

@@ -62,7 +62,7 @@ def test_hub_whole(hub, tmp_path, caplog):
     assert not any(name.endswith((".py", ".bin")) for name in asked(hub))
     assert "hf_secret" not in caplog.text
     assert not any(b"hf_secret" in path.read_bytes() for path in cache.rglob("*") if path.is_file())
-    assert sorted(path.name for path in output.parent.iterdir()) == [".tiny.lock", "tiny"]
+    assert sorted(path.name for path in output.parent.iterdir()) == [".tiny.lock", ".tiny.trials.json", "tiny"]
 
 
 def test_hub_is_not_asked_for_weights_again(hub, tmp_path):

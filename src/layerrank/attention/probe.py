@@ -22,6 +22,8 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import AttentionInterface, AttentionMaskInterface
 
+from layerrank.attention import kernels
+from layerrank.attention import pack as packs
 from layerrank.attention.kernels import Kernel, weigh
 from layerrank.attention.pack import Pack, Place, pack
 from layerrank.attention.signal import SUMS, Signal
@@ -328,6 +330,12 @@ class Probe:
             raise UserError(f"model {name}: its attention is not causal")
         if not getattr(self._model, "_supports_attention_backend", False):
             raise UserError(f"model {name}: transformers does not serve it through its attention interface")
+        code = (__file__, kernels.__file__, packs.__file__)
+        windows = self.decoder.trials.once("probe", self.decoder.circumstances, code, lambda: self._try(name))
+        self._masks = tuple(map(_Mask, windows))
+
+    def _try(self, name: str) -> list[int | None]:
+        """Hold a short pass against the model's own attention; return the window of each layer's mask."""
         vocabulary = int(self._model.get_input_embeddings().weight.shape[0])
         ids = [(7 + 13 * index) % vocabulary for index in range(17)]
         tree = Tree(ids[:11], (ids[11:14], ids[14:16]))
@@ -342,7 +350,6 @@ class Probe:
             raise UserError(f"model {name}: it handles attention or its mask by itself ({error})") from error
         if state.problems:
             raise UserError(f"model {name}: {state.problems[0]}")
-        self._masks = tuple(state.masks)
         if state.layer != self.decoder.loaded_layers:
             raise UserError(
                 f"model {name}: {state.layer} of its {self.decoder.loaded_layers} layers call the attention interface"
@@ -360,6 +367,7 @@ class Probe:
                     f"model {name}: hidden states differ by {difference:.2g} from its own attention's; "
                     "it does something that the probe does not know"
                 )
+        return [mask.window for mask in state.masks]
 
     @torch.inference_mode()
     def _plain(self, ids: Sequence[int]) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,12 +14,18 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from layerrank.core.errors import UserError
+from layerrank.models import checks
+from layerrank.models import folder as folders
 from layerrank.models.checks import check_model
 from layerrank.models.damage import DAMAGED, in_one_line
 from layerrank.models.device import OutOfMemory
 from layerrank.models.folder import load_config, load_tokenizer, quiet
 from layerrank.models.heap import keep_freed_memory
 from layerrank.models.identity import identify, read_record
+from layerrank.models.trials import Trials, circumstances
+
+CHECKING = (checks.__file__, folders.__file__)
+"""The code that looks at a folder."""
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 DTYPE_NAMES = {
@@ -47,6 +53,8 @@ class Decoder:
         name: the model's name in the study, or the folder's.
         revision: pinned revision of the source, or None.
         weights: SHA-256 over the folder's files (models.identity); empty where it was not loaded from one.
+        trials: what is known of it from earlier trials.
+        circumstances: what a trial's outcome hangs on beside the files: how the model was loaded, and where to.
     """
 
     model: Any
@@ -62,6 +70,8 @@ class Decoder:
     name: str
     revision: str | None
     weights: str = ""
+    trials: Trials = field(default_factory=Trials)
+    circumstances: tuple[Any, ...] = ()
 
     @property
     def heads(self) -> int:
@@ -102,8 +112,9 @@ def load_decoder(
     dtype = dtype_named(dtype, place)
     keep_freed_memory()
     config = load_config(folder)
-    check_model(folder, str(folder), whole=False)
     identity = identify(folder)
+    trials = Trials.beside(folder, identity.weights) if read_record(folder) else Trials()
+    trials.once("folder", [], CHECKING, lambda: check_model(folder, str(folder), whole=False))
     total = int(config.num_hidden_layers)
     wanted = total if layers is None else layers
     if not 1 <= wanted <= total:
@@ -131,13 +142,14 @@ def load_decoder(
             raise UserError(f"{folder}: the model does not fit into the memory of {place}") from None
         except (ImportError, SafetensorError, *DAMAGED) as error:
             raise UserError(f"{folder}: the model cannot be loaded ({in_one_line(error)})") from None
-    _check_finite(loaded, f"{folder}", dtype)
+    state = (dtype, wanted, *circumstances(place))
+    trials.once("finite", state, [__file__], lambda: _check_finite(loaded, f"{folder}", dtype))
     if head:
         loaded.get_output_embeddings().register_forward_pre_hook(_in_one_piece)
     base = loaded.base_model if head else loaded
     return Decoder(
         model=base,
-        head=_head(loaded, str(folder), dtype) if head else None,
+        head=_head(loaded, str(folder), dtype, trials, state) if head else None,
         causal=loaded if head else None,
         tokenizer=load_tokenizer(folder),
         config=base.config,
@@ -149,6 +161,8 @@ def load_decoder(
         name=identity.name,
         revision=identity.revision,
         weights=identity.weights,
+        trials=trials,
+        circumstances=state,
     )
 
 
@@ -214,7 +228,7 @@ def _in_one_piece(module: Any, arguments: tuple[Tensor, ...]) -> tuple[Tensor, .
     return (arguments[0].contiguous(), *arguments[1:])
 
 
-def _head(causal: Any, name: str, dtype: str) -> Callable[[Tensor], Tensor]:
+def _head(causal: Any, name: str, dtype: str, trials: Trials, state: tuple[Any, ...]) -> Callable[[Tensor], Tensor]:
     """Hidden states → logits as the model itself makes them: projection, scaling, soft-capping."""
     config, project = causal.config, causal.get_output_embeddings()
     multiplier = float(getattr(config, "logit_scale", None) or 1.0) / float(
@@ -226,12 +240,17 @@ def _head(causal: Any, name: str, dtype: str) -> Callable[[Tensor], Tensor]:
         values = project(hidden) * multiplier
         return torch.tanh(values / cap) * cap if cap else values
 
-    with torch.inference_mode():
-        ids = torch.tensor([[1, 2, 3]], device=causal.get_input_embeddings().weight.device)
-        plain = causal(input_ids=ids, use_cache=False).logits
-        ours = logits(causal.base_model(input_ids=ids, use_cache=False).last_hidden_state)
+    trials.once("head", state, [__file__], lambda: _check_head(causal, logits, name, dtype))
+    return logits
+
+
+@torch.inference_mode()
+def _check_head(causal: Any, logits: Callable[[Tensor], Tensor], name: str, dtype: str) -> None:
+    """Hold the logits of three tokens against the model's own."""
+    ids = torch.tensor([[1, 2, 3]], device=causal.get_input_embeddings().weight.device)
+    plain = causal(input_ids=ids, use_cache=False).logits
+    ours = logits(causal.base_model(input_ids=ids, use_cache=False).last_hidden_state)
     if not plain.isfinite().all():
         raise UserError(f"{name}: its logits are not finite in {dtype}: damaged weights, or numbers beyond this dtype")
     if plain.shape != ours.shape or not torch.allclose(plain, ours, rtol=1e-2, atol=1e-2 * float(plain.abs().max())):
         raise UserError(f"{type(causal).__name__}: its logits are not a projection of the last hidden state")
-    return logits
