@@ -59,6 +59,7 @@ wildcard_constraints:
     model=one_of(STUDY.models),
     variant=one_of(PATHS.every_variant),
     selection=one_of(PATHS.selections),
+    heads=one_of(PATHS.head_rules),
     system="[A-Za-z0-9_-]+",
     shard=r"\d+",
     shards=r"\d+",

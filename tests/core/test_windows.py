@@ -10,9 +10,14 @@ from support.figures import selection_of
 
 from layerrank.core import files
 from layerrank.core.errors import UserError
+from layerrank.core.heads import ChosenHeads, HeadSelection, write_head_selection
+from layerrank.core.systems import parse_system, whole_list_heads, whole_list_windows
 from layerrank.core.windows import (
     LayerWindow,
+    by_heads,
     fixed_window,
+    head_rule_of,
+    heads_for,
     is_upper_bound,
     read_selection,
     rule_of,
@@ -47,6 +52,68 @@ def test_a_name_that_spells_no_window(name):
 )
 def test_names_in_words(name, rule, bound, label):
     assert (rule_of(name), is_upper_bound(name), window_label(name)) == (rule, bound, label)
+    assert head_rule_of(name) is None
+
+
+@pytest.mark.parametrize(
+    ("rule", "bound", "label"),
+    [
+        ("core", False, "core heads"),
+        ("label-free", False, "label-free heads"),
+        ("oracle", True, "oracle heads (upper bound)"),
+    ],
+)
+def test_names_of_heads_in_a_windows_place(rule, bound, label):
+    name = by_heads(rule)
+    assert (head_rule_of(name), is_upper_bound(name), window_label(name)) == (rule, bound, label)
+    assert rule_of(name) is None and fixed_window(name) is None
+    system = parse_system(f"listwise-attention-{name}")
+    assert (system.window, system.upper_bound, system.label) == (name, bound, f"Listwise attention, {label}")
+
+
+def test_windows_and_heads_of_whole_list_attention_are_told_apart():
+    names = ["bm25", *(f"listwise-attention-{window}" for window in ("heads-core", "all", "L1-2", "selected-best"))]
+    names += ["setwise-attention-heads-core", "heads_listwise-attention-all"]
+    assert whole_list_heads(names) == ["listwise-attention-heads-core"]
+    assert whole_list_windows(names) == ["listwise-attention-L1-2", "listwise-attention-selected-best"]
+
+
+def head_selection(rule="core", layers=8, heads=4):
+    sets = (ChosenHeads(((5, 1), (2, 3)), ("q1",), "folds"), ChosenHeads(((3, 0),), ("q2", "q3"), "folds"))
+    about = {"settings": {}, "chosen_by": "cross-validation", "upper_bound": False, "folds": 2, "seed": 1}
+    known = {"collection": "c", "collections": ("c",), "sets": sets, "default": ((7, 3),)}
+    return HeadSelection(rule, "core", layers=layers, heads=heads, **about, **known)
+
+
+def test_each_query_has_its_heads_and_the_layers_that_they_span(tmp_path):
+    path = tmp_path / "core.json"
+    write_head_selection(path, head_selection())
+    queries = ["q1", "q3", "new"]
+    assert heads_for("heads-core", queries, 8, 4, path) == {
+        "q1": ((5, 1), (2, 3)),
+        "q3": ((3, 0),),
+        "new": ((7, 3),),
+    }
+    spans = {"q1": LayerWindow(2, 5), "q3": LayerWindow(3, 3), "new": LayerWindow(7, 7)}
+    assert windows_for("heads-core", queries, 8, path) == spans
+    assert heads_for("L1-2", queries, 8, 4) is None
+
+
+@pytest.mark.parametrize(
+    ("spec", "layers", "heads", "line"),
+    [
+        ("heads-core", 9, 4, "chosen for 8 layers of 4 heads, the model has 9 layers of 4 heads"),
+        ("heads-core", 8, 5, "the model has 8 layers of 5 heads"),
+        ("heads-mine", 8, 4, "holds the heads of rule 'core', 'heads-mine' was asked for"),
+    ],
+)
+def test_heads_of_another_model_or_rule(tmp_path, spec, layers, heads, line):
+    path = tmp_path / "core.json"
+    write_head_selection(path, head_selection())
+    with pytest.raises(UserError, match=line):
+        heads_for(spec, ["q1"], layers, heads, path)
+    with pytest.raises(UserError, match="needs the file of chosen heads"):
+        windows_for(spec, ["q1"], layers)
 
 
 def test_a_selection_is_written_once_and_read_whole(tmp_path):

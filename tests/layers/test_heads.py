@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 
@@ -9,12 +10,15 @@ import ir_measures
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
-from support.signals import random_signal
+from support.figures import selection_of
+from support.signals import in_order, random_signal
 from support.stores import write_store
 
 from layerrank.attention import store as store_module
 from layerrank.core.errors import UserError
+from layerrank.core.windows import Chosen, LayerWindow
 from layerrank.layers import heads
+from layerrank.layers.head_rules import parse_head_rule, scoring
 from layerrank.layers.selection import folds_of
 
 LAYERS, HEADS = 4, 3
@@ -41,7 +45,7 @@ def qrels(signals):
 
 
 def rule(name, **settings):
-    return heads.parse_head_rule({"rule": name, **settings})
+    return parse_head_rule({"rule": name, **settings})
 
 
 def scores(paths, qrels, name, **settings):
@@ -160,6 +164,86 @@ def test_other_collections_windows_and_bounds(paths, qrels):
         heads.best_heads(own.mean(), {"top": 20})
 
 
+@pytest.mark.parametrize("name", ["measure", "label-free"])
+def test_heads_within_the_window_of_each_query_by_brute_force(paths, qrels, name):
+    """Folds of windows and folds of heads differ: a set for each pair of them, and none from a query's own fold."""
+    settings = {} if name == "label-free" else {"folds": 3, "seed": 7}
+    chosen = rule(name, top=2, window="selected-best", **settings)
+    own = heads.head_values(paths, qrels, chosen)
+    windows = [(0, 1), (2, 3), (1, 1), (0, 1), (2, 2), (3, 3), (0, 3)]
+    selection = selection_of("best", windows, queries=1, layers=LAYERS)
+    entries = [Chosen(entry.window, (qid,), 0.0, "c") for entry, qid in zip(selection.windows, own.qids, strict=True)]
+    within = dataclasses.replace(selection, windows=tuple(entries), default=LayerWindow(1, 2))
+    found = heads.choose_heads("mine", chosen, "c", own, within=within)
+    fold = folds_of(own.qids, 3, 7)
+    for qid, (start, end) in zip(own.qids, windows, strict=True):
+        rows = [i for i, other in enumerate(own.qids) if name == "label-free" or fold[other] != fold[qid]]
+        means = {
+            (layer, head): np.mean([own.values[i, layer, head] for i in rows], dtype=np.float64)
+            for layer in range(start, end + 1)
+            for head in range(HEADS)
+        }
+        assert found.of([qid])[qid] == tuple(sorted(means, key=lambda head: (-means[head], head))[:2])
+    assert sorted(qid for each in found.sets for qid in each.qids) == sorted(own.qids)
+    assert {layer for layer, _ in found.default} <= {1, 2}
+
+
+@pytest.mark.parametrize(
+    ("window", "given", "line"),
+    [
+        ("selected-best", None, "window is 'selected-best', the file of selected windows: none"),
+        ("selected-best", "peak", "window is 'selected-best', the file of selected windows: those of 'peak'"),
+        ("1-2", "best", "window is '1-2', the file of selected windows: those of 'best'"),
+    ],
+)
+def test_windows_of_another_rule(paths, qrels, window, given, line):
+    chosen = rule("measure", top=1, window=window)
+    own = heads.head_values(paths, qrels, chosen)
+    within = given and selection_of(given, [(0, 1)], layers=LAYERS)
+    with pytest.raises(UserError, match=line):
+        heads.choose_heads("mine", chosen, "c", own, within=within)
+
+
+def test_scores_of_another_rule_or_model(paths, qrels):
+    chosen = rule("measure", top=1, chosen_on=["d"])
+    own = heads.head_values(paths, qrels, chosen)
+    with pytest.raises(UserError, match="the scores of d are of a model with other layers or heads"):
+        away = heads.HeadValues(own.qids, own.values[:, :2], own.rule)
+        heads.choose_heads("mine", chosen, "c", own, {"d": away})
+    with pytest.raises(UserError, match="the scores of c are by"):
+        heads.choose_heads("mine", rule("measure", measure="RR"), "c", own)
+
+
+def test_scores_over_orders_are_their_mean_on_the_queries_that_run_in_all(tmp_path, paths, signals, qrels):
+    shuffles = [np.random.default_rng(seed).permutation(5) for seed in range(2)]
+    orders = {"base": paths} | {
+        f"order-{k}": [write_store(tmp_path / f"{k}.arrow", [in_order(s, own) for s in noisy(signals[1:], k)])]
+        for k, own in enumerate(shuffles)
+    }
+    alone = [scores(own, qrels, "measure") for own in orders.values()]
+    chosen = rule("measure", orders="all", folds=3)
+    found = heads.head_values(paths, qrels, chosen, orders=orders)
+    assert found.qids == alone[0].qids and np.isnan(found.values[0]).all()
+    expected = np.mean([alone[0].values[1:], alone[1].values, alone[2].values], axis=0, dtype=np.float64)
+    np.testing.assert_allclose(found.values[1:], expected, atol=1e-6)
+    assert np.abs(found.values[1:] - alone[0].values[1:]).max() > 0.01
+    everyone = heads.choose_heads("mine", chosen, "c", found)
+    assert {qid for each in everyone.sets for qid in each.qids} == set(found.qids)
+    with pytest.raises(UserError, match="orders is 'all', and there are no further orders"):
+        heads.head_values(paths, qrels, chosen)
+
+
+def noisy(signals, seed):
+    random = np.random.default_rng(seed)
+    return [dataclasses.replace(s, masked=s.masked + random.normal(size=s.masked.shape).astype("f4")) for s in signals]
+
+
+def test_rules_that_score_alike_share_their_scores():
+    assert scoring(rule("core", top=4)) == scoring(rule("core", top=16, chosen_on="others", window="1-2"))
+    assert scoring(rule("oracle")) == scoring(rule("measure")) != scoring(rule("measure", orders="all"))
+    assert scoring(rule("core")) != scoring(rule("core", tau=0.001))
+
+
 def test_ties_go_to_the_lower_layer_then_head():
     means = np.array([[0.5, 0.7], [0.7, 0.5]])
     assert heads.best_heads(means, {"top": 4}) == ((0, 1), (1, 0), (0, 0), (1, 1))
@@ -201,4 +285,4 @@ def test_an_old_store_has_the_linear_rules_alone(tmp_path, signals, qrels, monke
 )
 def test_settings_are_checked(given, line):
     with pytest.raises(UserError, match=line):
-        heads.parse_head_rule(given)
+        parse_head_rule(given)

@@ -3,17 +3,20 @@
 import numpy as np
 import pytest
 from support.reference import eager_pass
+from support.stores import write_store
 from support.tiny import LAYERS, save_tiny
 
 from layerrank.attention.probe import Probe
 from layerrank.attention.scores import STRATEGIES, passage_scores, rank
 from layerrank.core.errors import UserError
+from layerrank.core.heads import ChosenHeads, HeadSelection, write_head_selection
 from layerrank.core.records import Candidates, Passage, Query
 from layerrank.core.windows import LayerWindow
 from layerrank.models.decoder import load_decoder
 from layerrank.prompts.icr import build_icr
 from layerrank.ranking.attention import Attention
-from layerrank.ranking.cells import Cell
+from layerrank.ranking.cached import rerank_cached
+from layerrank.ranking.cells import Cell, make_cell
 from layerrank.ranking.engine import Engine
 from layerrank.ranking.mechanism import Request
 
@@ -114,6 +117,65 @@ def test_every_head_is_the_window(folder, whole):
             assert other[qid].order.indices == ranked.order.indices
 
 
+CHOSEN = {"q0": ((0, 1), (1, 3)), "q1": ((1, 0),), "q2": ((1, 3), (0, 1))}
+SPANS = {"q0": LayerWindow(0, 1), "q1": LayerWindow(1, 1), "q2": LayerWindow(0, 1)}
+
+
+@pytest.mark.parametrize("strategy", ["masked_NA_calibration", "NA_calibration"])
+def test_each_query_is_read_by_its_own_heads_and_no_layer_above_them(folder, whole, strategy):
+    """A batch of all queries gives what each gives alone, with its heads for those of the mechanism."""
+    reading = {"strategy": strategy}
+    cell = Cell("listwise", "attention", {"size": "whole"}, reading, family="chatml", windows=SPANS, heads=CHOSEN)
+    assert cell.layers == 2 < LAYERS
+    found = run(cell, load_decoder(folder, layers=cell.layers), batch_tokens=100_000)
+    for row in CANDIDATES:
+        own = CHOSEN[row.query.qid]
+        alone = Cell(
+            *("listwise", "attention", {"size": "whole"}, reading | {"heads": [list(head) for head in own]}),
+            family="chatml",
+            windows=LayerWindow(0, LAYERS - 1),
+        )
+        expected = run(alone, whole, [row])[row.query.qid]
+        assert found[row.query.qid].ranking.pids == expected.ranking.pids
+        assert found[row.query.qid].ranking.scores == pytest.approx(expected.ranking.scores, abs=2e-6)
+        assert found[row.query.qid].cost.layer_tokens == expected.cost.layer_tokens
+    assert found["q0"].cost.layer_tokens == 2 * found["q0"].cost.prompt_tokens
+
+
+def test_heads_of_a_rule_from_the_store_are_those_of_the_pass(tmp_path, folder, whole):
+    store = write_store(tmp_path / "base.arrow", [signal_of(whole, row) for row in CANDIDATES])
+    sets = tuple(ChosenHeads(heads, (qid,), "folds") for qid, heads in CHOSEN.items())
+    selection = tmp_path / "core.json"
+    about = {"settings": {}, "chosen_by": "cross-validation", "upper_bound": False, "folds": 3, "seed": 1}
+    known = {"collection": "c", "collections": ("c",), "sets": sets, "default": ((0, 0),)}
+    write_head_selection(selection, HeadSelection("core", "core", layers=LAYERS, heads=whole.heads, **about, **known))
+    rankings, costs = rerank_cached(CANDIDATES, [store], "heads-core", selection=selection, strategy="NA_calibration")
+    reading = {"mechanism": "attention", "mechanism_settings": {"strategy": "NA_calibration"}}
+    cell = make_cell(
+        folder,
+        list(CHOSEN),
+        framework="listwise",
+        framework_settings={"size": "whole"},
+        window="heads-core",
+        selection=selection,
+        family="chatml",
+        **reading,
+    )
+    assert (cell.heads, cell.windows) == (CHOSEN, SPANS)
+    online = run(cell, load_decoder(folder, layers=cell.layers))
+    for ranking, cost in zip(rankings, costs, strict=True):
+        assert ranking.pids == online[ranking.qid].ranking.pids
+        assert ranking.scores == pytest.approx(online[ranking.qid].ranking.scores, abs=2e-6)
+        read = online[ranking.qid].cost
+        assert cost.layer_tokens / cost.prompt_tokens == read.layer_tokens / read.prompt_tokens == 2
+    with pytest.raises(UserError, match="cannot choose heads from a stored signal"):
+        rerank_cached(CANDIDATES, [store], "heads-core", selection=selection)
+    with pytest.raises(UserError, match="chosen by a rule, and given in the settings too"):
+        rerank_cached(CANDIDATES, [store], "heads-core", selection=selection, strategy="NA_calibration", heads=[(0, 0)])
+    with pytest.raises(UserError, match="chosen by a rule, and given in the settings too"):
+        Cell("listwise", "attention", {}, {"heads": [[0, 0]]}, family="chatml", windows=SPANS, heads=CHOSEN)
+
+
 def test_defect_5_layers_above_the_window_are_neither_loaded_nor_run(folder):
     cell = Cell("setwise", "attention", {"k": 2}, family="chatml", windows=WINDOWS)
     assert cell.layers == 3
@@ -129,7 +191,7 @@ def test_defect_5_layers_above_the_window_are_neither_loaded_nor_run(folder):
     work = mechanism.prepare(Request(CANDIDATES[2].query, CANDIDATES[2].passages))
     mechanism.score([work])
     assert runs == [0, 1]
-    assert work.batch == 1
+    assert work.batch == (1, None)
 
 
 def test_pairwise_wants_the_higher_score_from_both_places(whole):

@@ -25,6 +25,10 @@ def selection(**rule):
     return {"layers": {"selection": {"chosen": rule}}}
 
 
+def heads(**rule):
+    return {"heads": {"selection": {"chosen": rule}}}
+
+
 def grid(framework="setwise", mechanism="attention", settings=None, reading=None, **more):
     return {"systems": {"frameworks": {framework: settings or {}}, "mechanisms": {mechanism: reading or {}}, **more}}
 
@@ -139,6 +143,29 @@ CASES = [
     (grid(framework="listwise", settings={"size": 4, "step": 9}), "config key systems.frameworks.listwise: framework listwise: step: 9: expected at most size (4)"),
     (grid(reading={"strategy": "mean"}), "config key systems.mechanisms.attention"),
     (grid(reading={"heads": [[0, 1]]}), "heads"),
+    # heads
+    ({"heads": {"rules": {}}}, "config key heads.rules: no such key; known: selection"),
+    ({"heads": {"selection": {"A": {"rule": "core"}}}}, "config key heads.selection: 'A': the name of a rule has small"),
+    (heads(), "config key heads.selection.chosen: 'rule' is missing"),
+    (heads(rule="cores"), "config key heads.selection.chosen.rule: 'cores' is not one of ['core', 'qr-ndcg'"),
+    (heads(rule="core", n=4), "config key heads.selection.chosen.n: no such key"),
+    (heads(rule="core", top=0), "config key heads.selection.chosen.top: 0 is less than the minimum of 1"),
+    (heads(rule="core", tau=0), "config key heads.selection.chosen.tau: 0 is less than or equal to the minimum of 0"),
+    (heads(rule="measure", measure="nDGC"), "config key heads.selection.chosen: measure"),
+    (heads(rule="measure", strategy="sum"), "config key heads.selection.chosen.strategy: 'sum' is not one of"),
+    (heads(rule="label-free", chosen_on="folds"), "config key heads.selection.chosen.chosen_on: no such key"),
+    (heads(rule="core", window="5-3"), "config key heads.selection.chosen: window 5-3"),
+    (models(small=SIZED) | heads(rule="core", window="10-12"), "config key heads.selection.chosen.window: window L10-12: small has layers 0 to 11"),
+    (heads(rule="core", window="selected-best"), "config key heads.selection.chosen.window: unknown name 'best'"),
+    (heads(rule="oracle"), "config key heads.selection.chosen: names that begin with 'oracle' are for the rule 'oracle' alone"),
+    ({"heads": {"selection": {"oracle": {"rule": "core"}}}}, "config key heads.selection.oracle: names that begin with 'oracle'"),
+    ({"layers": {"selection": {"oracle": {"rule": "oracle"}}}} | heads(rule="core", window="selected-oracle"), "config key heads.selection.chosen.window: 'selected-oracle' is an upper bound"),
+    (heads(rule="core", chosen_on="others"), "config key heads.selection.chosen.chosen_on: 'others' needs a study of at least two"),
+    (heads(rule="core", chosen_on=["dl19"]), "config key heads.selection.chosen.chosen_on: unknown name 'dl19'"),
+    (heads(rule="core", orders="all"), "config key heads.selection.chosen.orders: the study has no `orders` to choose by"),
+    (heads(rule="core", folds=9) | {"queries": {"limit": 4}}, "config key heads.selection.chosen.folds: 9 or more need as many queries"),
+    (heads(rule="core") | {"latency": {"windows": ["heads-mine"]}}, "config key latency.windows: unknown name 'mine'; known: chosen"),
+    (heads(rule="core") | {"systems": {"cached_windows": ["heads-chosen"]}}, "config key systems.cached_windows: window 'heads-chosen': expected"),
     (grid(reading={"strategy": "query_last", "heads": []}), "heads"),
     (grid(reading={"strategy": "query_last", "heads": [[0.5, 1]]}), "heads"),
     (grid(reading={"query_tokens": 0}), "config key systems.mechanisms.attention.query_tokens: 0 is less than the minimum of 1"),

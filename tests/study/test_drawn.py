@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from support.drawn import drawn_studies
 
 from layerrank.core.errors import UserError
-from layerrank.core.systems import ALL_LAYERS
-from layerrank.core.windows import rule_of
+from layerrank.core.systems import ALL_LAYERS, whole_list_heads
+from layerrank.core.windows import head_rule_of, rule_of
 from layerrank.study import load, plan
 from layerrank.study.load import load_study
 from layerrank.study.paths import Paths
@@ -29,6 +29,8 @@ def wildcards(paths):
         yield pair
         for selection in paths.selections:
             yield pair | {"selection": selection}
+        for heads in paths.head_rules:
+            yield pair | {"heads": heads}
         for variant in paths.variants:
             yield pair | {"variant": variant}
             for system in paths.systems[variant]:
@@ -41,6 +43,7 @@ def wildcards(paths):
 
 NEEDS = {
     "selection": ("selection_rule", "others", "other_sweeps"),
+    "heads": ("head_scoring", "head_orders", "head_scores", "other_head_scores", "head_rule", "head_windows"),
     "system": (
         "system",
         "framework",
@@ -73,17 +76,21 @@ def check(paths):
                 found = getattr(paths, function)(job)
                 assert found is not None, function
                 for path in found if function.endswith("selections") or function == "selections_of" else ():
-                    assert Path(path).stem in paths.selections
+                    chosen = Path(path)
+                    assert chosen.stem in (paths.selections if chosen.parent.name == "windows" else paths.head_rules)
         if "system" in names and "shard" not in names:
             path = f"/{names['variant']}/{names['system']}.txt"
             made = [cached for cached, pattern in patterns.items() if re.search(rf"/{pattern}\.txt$", path)]
             assert made == [paths.system(job).cached], path
             window = paths.system(job).window or ""
             assert (rule_of(window) is None) or rule_of(window) in paths.selections
+            assert (head_rule_of(window) is None) or head_rule_of(window) in paths.head_rules
             if not made[0]:
                 plan.gpu_seconds(paths.study, Job("rerank_online", names))
     once = [runs for variant, runs in paths.systems.items() if variant not in paths.study.grid_orders]
     meanings = Counter(name for runs in once for name, run in runs.items() if not run.cached)
+    for name in whole_list_heads(meanings):  # a pass over the list of its variant
+        del meanings[name]
     assert set(meanings.values()) <= {1}
     assert all(runs[ALL_LAYERS].cached for runs in paths.systems.values())
 

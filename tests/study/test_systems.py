@@ -52,6 +52,41 @@ def test_a_name_means_one_thing_in_every_variant():
     assert all(base[name] == short[name] for name in base)
 
 
+RULES = {"core": {"rule": "core", "top": 4}, "oracle": {"rule": "oracle", "top": 4}}
+HEADS = ["listwise-attention-heads-core", "listwise-attention-heads-oracle"]
+
+
+def of_heads(of="base", layers=None, **own):
+    variants = {"short": {"depth": 5}, "linear": {"strategy": "NA_calibration"}}
+    study = NAMED | {"heads": {"selection": RULES}, "variants": variants, "systems": own, "layers": layers or {}}
+    return {name: run for name, run in systems(load_study(study, BASE), of).items() if "heads" in name}
+
+
+def test_chosen_heads_are_a_pass_of_the_base_and_cached_where_a_linear_strategy_reads_them():
+    assert {name: run.cached for name, run in of_heads().items()} == dict.fromkeys(HEADS, False)
+    assert not of_heads("short")
+    assert {name: run.cached for name, run in of_heads("linear").items()} == dict.fromkeys(HEADS, True)
+    linear = {"strategy": "query_last"}
+    for variant in ("base", "short", "linear"):
+        assert {name: run.cached for name, run in of_heads(variant, linear).items()} == dict.fromkeys(HEADS, True)
+    run = of_heads()[HEADS[0]]
+    assert (run.framework_settings, run.window) == ({"size": "whole"}, "heads-core")
+
+
+def test_cells_read_chosen_heads_where_a_window_would_stand():
+    linear = {"mechanism": "attention", "strategy": "NA_only", "heads": [[1, 2]]}
+    own = GRID | {"frameworks": {"setwise": {}, "listwise": {"size": 5}}, "windows": ["all", "heads-core"]}
+    found = of_heads(**own | {"mechanisms": {"attention": {}, "linear": linear}})
+    cached = {
+        **dict.fromkeys(HEADS, False),
+        "setwise-attention-heads-core": False,
+        "setwise-linear-heads-core": False,
+        "sliding_listwise-attention-heads-core": False,
+    }
+    assert {name: run.cached for name, run in found.items() if name in cached} == cached
+    assert "heads" not in found["setwise-linear-heads-core"].mechanism_settings
+
+
 def test_whole_list_attention_reads_what_the_study_says_of_attention():
     own = GRID | {
         "frameworks": {"setwise": {}, "listwise": {}},

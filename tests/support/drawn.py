@@ -8,7 +8,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from layerrank.layers.head_rules import KINDS as KINDS_OF_HEADS
 from layerrank.layers.rules import RULES
+from layerrank.layers.rules.settings import Ruled
 from layerrank.ranking.cells import MECHANISMS
 from layerrank.ranking.frameworks import FRAMEWORKS, KINDS
 from layerrank.study.reading import read_mapping
@@ -91,13 +93,29 @@ def _rules(drawer: Drawer, collections: list[str]) -> st.SearchStrategy[Any]:
         "chosen_on": st.sampled_from(["folds", "others", collections]),
     }
 
+    return _any_of(RULES, own, drawer)
+
+
+def _head_rules(drawer: Drawer, collections: list[str], windows: tuple[str, ...]) -> st.SearchStrategy[Any]:
+    """A rule that chooses heads, of any kind with any of its settings."""
+    own = {
+        "window": st.sampled_from(("3-7", "all", "L2-5", "11", *windows)),
+        "chosen_on": st.sampled_from(["folds", "others", collections]),
+        "measure": st.sampled_from(MEASURES),
+    }
+    return _any_of(KINDS_OF_HEADS, own, drawer)
+
+
+def _any_of(
+    kinds: Mapping[str, Ruled], own: Mapping[str, st.SearchStrategy[Any]], drawer: Drawer
+) -> st.SearchStrategy[Any]:
     def rule(name: str) -> st.SearchStrategy[Any]:
-        kind = RULES[name]
+        kind = kinds[name]
         parts = {key: own[key] if key in own else drawer.of(schema) for key, schema in kind.settings.items()}
         needed = {key: parts.pop(key) for key in kind.required}
         return st.fixed_dictionaries({"rule": st.just(name), **needed}, optional=parts)
 
-    return st.one_of([rule(name) for name in RULES])
+    return st.one_of([rule(name) for name in kinds])
 
 
 def _frameworks() -> st.SearchStrategy[Any]:
@@ -138,7 +156,11 @@ def drawn_studies(draw: st.DrawFn) -> dict[str, Any]:
     plain = Drawer(schema, {})
     rules = draw(_named(NAMES, _rules(plain, collections)))
     rules = {f"oracle-{name}" if rule["rule"] == "oracle" else name: rule for name, rule in rules.items()}
-    windows = ("all", *FIXED, *(f"selected-{name}" for name in rules))
+    selected = tuple(f"selected-{name}" for name in rules)
+    windows = ("all", *FIXED, *selected)
+    heads = draw(_named(NAMES, _head_rules(plain, collections, selected), 3))
+    heads = {f"oracle-{name}" if rule["rule"] == "oracle" else name: rule for name, rule in heads.items()}
+    read = (*windows, *(f"heads-{name}" for name in heads))
     frameworks = _of_its_name(draw(_named(PARTS, _frameworks())), "framework", KINDS)
     mechanisms = _of_its_name(draw(_named(PARTS, _mechanisms(plain))), "mechanism", tuple(MECHANISMS))
     depth = draw(st.integers(1, 20))
@@ -156,6 +178,7 @@ def drawn_studies(draw: st.DrawFn) -> dict[str, Any]:
         "layers.measure": st.sampled_from(MEASURES),
         "layers.profile": st.lists(st.sampled_from(MEASURES), max_size=3, unique=True),
         "layers.selection": st.just(rules),
+        "heads.selection": st.just(heads),
         "evaluation.measures": st.lists(st.sampled_from(MEASURES), min_size=1, max_size=3, unique=True),
         "evaluation.resamples": st.integers(100, 200),
         "evaluation.baseline": st.sampled_from(("bm25", "listwise-attention-all")),
@@ -163,8 +186,8 @@ def drawn_studies(draw: st.DrawFn) -> dict[str, Any]:
         "systems.frameworks": st.just(frameworks),
         "systems.mechanisms": st.just(mechanisms),
         "systems.cached_windows.*": st.sampled_from(windows),
-        "systems.windows.*": st.sampled_from(windows),
-        "latency.windows.*": st.sampled_from(windows),
+        "systems.windows.*": st.sampled_from(read),
+        "latency.windows.*": st.sampled_from(read),
     }
     changed = Drawer(schema, {"depth": st.integers(1, depth)}).of(
         schema["properties"]["variants"]["additionalProperties"]

@@ -39,4 +39,5 @@ def in_order(signal: Signal, order: Sequence[int]) -> Signal:
         sums={name: values[:, :, list(order)] for name, values in signal.sums.items()},
         prompt_tokens=signal.prompt_tokens,
         seconds=signal.seconds,
+        masked=None if signal.masked is None else signal.masked[:, :, list(order)],
     )

@@ -25,9 +25,16 @@ def add_measure_latency(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     add_prompt(parser)
     add_computing(parser)
-    parser.add_argument("--windows", nargs="*", default=[], metavar="WINDOW", help="all, L10-13, selected-RULE")
     parser.add_argument(
-        "--selections", nargs="*", default=[], type=named_file, metavar="RULE=FILE", help="files of selected windows"
+        "--windows", nargs="*", default=[], metavar="WINDOW", help="all, L10-13, selected-RULE, heads-RULE"
+    )
+    parser.add_argument(
+        "--selections",
+        nargs="*",
+        default=[],
+        type=named_file,
+        metavar="RULE=FILE",
+        help="files of selected windows, by rule; of chosen heads by heads-RULE",
     )
     parser.add_argument(
         "--mechanisms",

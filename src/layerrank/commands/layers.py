@@ -98,12 +98,18 @@ def _orders(options: argparse.Namespace) -> dict[str, list[Path]]:
     """The files of each order; `UserError` for a shuffle that is none of them."""
     from layerrank.core.errors import UserError
 
-    found: dict[str, list[Path]] = {}
-    for name, path in options.orders:
-        found.setdefault(name, []).append(path)
+    found = _by_order(options)
     for name in options.shuffled:
         if name not in found:
             raise UserError(f"--shuffled: {name!r} is none of the orders given: {', '.join(found)}")
+    return found
+
+
+def _by_order(options: argparse.Namespace) -> dict[str, list[Path]]:
+    """The files of each order."""
+    found: dict[str, list[Path]] = {}
+    for name, path in options.orders:
+        found.setdefault(name, []).append(path)
     return found
 
 
@@ -256,6 +262,14 @@ def run_select_window(options: argparse.Namespace) -> None:
 def add_score_heads(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rule", type=json_object, required=True, metavar="JSON", help="the rule and its settings")
     add_signal(parser)
+    parser.add_argument(
+        "--orders",
+        type=named_file,
+        nargs="*",
+        default=[],
+        metavar="ORDER=FILE",
+        help="signals of several input orders, the base's among them, for a rule with `orders`",
+    )
     add_qrels(parser)
     add_workers(parser)
     parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="Arrow file, a record per query")
@@ -265,13 +279,15 @@ def run_score_heads(options: argparse.Namespace) -> None:
     """Score every attention head for every judged query, from the stored signal.
 
     The rule is JSON: {"rule": "core", "tau": 0.1}; {"rule": "qr-ndcg"}; {"rule": "qr-mass"}; {"rule": "measure",
-    "measure": "RR@10", "strategy": "NA_calibration"}; {"rule": "label-free"}; {"rule": "oracle"}, an upper bound.
+    "measure": "RR@10", "strategy": "NA_calibration"}; {"rule": "label-free"}; {"rule": "oracle"}, an upper bound. With
+    "orders": "all" a query's score is the mean over input orders.
     """
     from layerrank.core import files
     from layerrank.layers import heads
+    from layerrank.layers.head_rules import parse_head_rule
 
-    rule = heads.parse_head_rule(options.rule)
-    found = heads.head_values(options.signal, files.read_qrels(options.qrels), rule, workers=options.workers)
+    qrels, rule = files.read_qrels(options.qrels), parse_head_rule(options.rule)
+    found = heads.head_values(options.signal, qrels, rule, orders=_by_order(options), workers=options.workers)
     heads.write_head_values(options.output, found)
 
 
@@ -290,18 +306,25 @@ def add_choose_heads(parser: argparse.ArgumentParser) -> None:
         metavar="COLLECTION=FILE",
         help="scores of other collections",
     )
+    parser.add_argument(
+        "--within", type=file, metavar="FILE", help="file of select-window, for a rule whose window is selected-RULE"
+    )
     parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="JSON that re-ranking reads")
 
 
 def run_choose_heads(options: argparse.Namespace) -> None:
     """Choose each query's set of heads by a rule that does not see its judgements; record how, and on what."""
     from layerrank.core.heads import write_head_selection
+    from layerrank.core.windows import read_selection
     from layerrank.layers import heads
+    from layerrank.layers.head_rules import parse_head_rule
 
-    rule = heads.parse_head_rule(options.rule)
+    rule = parse_head_rule(options.rule)
     own = heads.read_head_values(options.scores)
     others = {name: heads.read_head_values(path) for name, path in options.others}
-    write_head_selection(options.output, heads.choose_heads(options.name, rule, options.collection, own, others))
+    within = read_selection(options.within) if options.within else None
+    chosen = heads.choose_heads(options.name, rule, options.collection, own, others, within)
+    write_head_selection(options.output, chosen)
 
 
 def add_layer_shape(parser: argparse.ArgumentParser) -> None:

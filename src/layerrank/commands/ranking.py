@@ -199,6 +199,8 @@ def run_join_shards(options: argparse.Namespace) -> None:
 def _add_window(parser: argparse.ArgumentParser) -> None:
     """Add --window and --selection."""
     parser.add_argument(
-        "--window", default="all", help="of attention: all, L10-13 or selected-RULE (default: %(default)s)"
+        "--window", default="all", help="of attention: all, L10-13, selected-RULE or heads-RULE (default: %(default)s)"
     )
-    parser.add_argument("--selection", type=file, metavar="FILE", help="of attention: the file of a selected window")
+    parser.add_argument(
+        "--selection", type=file, metavar="FILE", help="of attention: the file of a selected window or of chosen heads"
+    )

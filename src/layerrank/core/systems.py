@@ -1,4 +1,7 @@
-"""What a system's name says: `<framework>-<mechanism>[-<window>]`; `bm25`, `ceiling` and controls stand alone."""
+"""What a system's name says: `<framework>-<mechanism>[-<window>]`; `bm25`, `ceiling` and controls stand alone.
+
+The window may be `heads-<rule>`: attention that reads chosen heads in place of a window of layers.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from layerrank.core.windows import ALL, is_upper_bound, window_label
+from layerrank.core.windows import ALL, head_rule_of, is_upper_bound, window_label
 
 FIRST_STAGE = "bm25"
 CEILING = "ceiling"
@@ -100,5 +103,13 @@ def remedies(names: Iterable[str]) -> dict[str, list[str]]:
 
 def whole_list_windows(names: Iterable[str]) -> list[str]:
     """The systems of whole-list attention with a window of layers, in their order; all layers are not among them."""
-    own = (name for name in names if name.startswith(f"{WHOLE_LIST.name}-"))
-    return [name for name in own if name != ALL_LAYERS]
+    return [name for name in _whole_list(names) if name not in (ALL_LAYERS, *whole_list_heads([name]))]
+
+
+def whole_list_heads(names: Iterable[str]) -> list[str]:
+    """The systems of whole-list attention that read chosen heads, in their order."""
+    return [name for name in _whole_list(names) if head_rule_of(parse_system(name).window) is not None]
+
+
+def _whole_list(names: Iterable[str]) -> list[str]:
+    return [name for name in names if name.startswith(f"{WHOLE_LIST.name}-")]

@@ -1,6 +1,7 @@
 """Windows of layers: their names, as paths and settings carry them, and the files of those that a rule chose.
 
-A window is named `all`, `L10-13` or `selected-<rule>`. Nothing else takes such a name apart or puts one together.
+A window is named `all`, `L10-13` or `selected-<rule>`; in its place `heads-<rule>` names the heads that a rule chose,
+and the layers that they span. Nothing else takes such a name apart or puts one together.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from typing import Any
 
 from layerrank.core import files
 from layerrank.core.errors import UserError
+from layerrank.core.heads import Head, HeadSelection, read_head_selection
 
 ALL = "all"
 SELECTED = "selected-"
+HEADS = "heads-"
 ORACLE = "oracle"
 """Rules with such names choose by the test queries' own judgements: upper bounds."""
 
@@ -77,17 +80,29 @@ def selected_by(rule: str) -> str:
     return SELECTED + rule
 
 
+def head_rule_of(name: str) -> str | None:
+    """The rule that chooses heads, such as `core` of `heads-core`; None where a name names no heads."""
+    return name.removeprefix(HEADS) if name.startswith(HEADS) else None
+
+
+def by_heads(rule: str) -> str:
+    """What stands for the heads that a rule chooses where a window would stand."""
+    return HEADS + rule
+
+
 def is_upper_bound(name: str) -> bool:
-    """Whether an oracle chooses the window, on the judgements of the test queries."""
-    return (rule_of(name) or "").startswith(ORACLE)
+    """Whether an oracle chooses the window or the heads, on the judgements of the test queries."""
+    return (rule_of(name) or head_rule_of(name) or "").startswith(ORACLE)
 
 
 def window_label(name: str) -> str:
-    """A window in words: `all layers`, `layers 10–13`, `layer 12`, `peak window`, `oracle window (upper bound)`."""
+    """In words: `all layers`, `layers 10–13`, `peak window`, `oracle window (upper bound)`, `core heads`."""
     if name == ALL:
         return "all layers"
-    if rule := rule_of(name):
-        return f"{rule} window" + (" (upper bound)" if is_upper_bound(name) else "")
+    rule, heads = rule_of(name), head_rule_of(name)
+    if rule or heads:
+        words = f"{rule} window" if rule else f"{heads} heads"
+        return words + (" (upper bound)" if is_upper_bound(name) else "")
     window = fixed_window(name)
     if window is None:
         return name
@@ -176,10 +191,13 @@ def windows_for(spec: str, qids: Iterable[str], layers: int, selection: Path | N
     """The window of each query, {qid: window}, that `spec` names for a model of `layers` layers.
 
     `all`, `L10-13`, or `selected-<rule>` with the rule's file from select-window: a query's window is the one of the
-    entry that names it, and the file's default where none does.
+    entry that names it, and the file's default where none does. Of `heads-<rule>`, with the file of choose-heads, it is
+    the span of layers from the first to the deepest of the query's heads.
     Raises `UserError` for a malformed or too high window, and for a file that is absent, malformed, of another rule,
     or of a model with another number of layers.
     """
+    if (chosen := heads_for(spec, qids, layers, None, selection)) is not None:
+        return {qid: span_of(heads) for qid, heads in chosen.items()}
     rule = rule_of(spec)
     if rule is None:
         return dict.fromkeys(qids, LayerWindow.parse(spec, layers))
@@ -191,6 +209,34 @@ def windows_for(spec: str, qids: Iterable[str], layers: int, selection: Path | N
     if found.layers != layers:
         raise UserError(f"{selection}: chosen for {found.layers} layers, the model has {layers}")
     return found.of(qids)
+
+
+def heads_for(
+    spec: str, qids: Iterable[str], layers: int, heads: int | None, selection: Path | None = None
+) -> dict[str, tuple[Head, ...]] | None:
+    """The heads of each query, {qid: heads}, where `spec` is `heads-<rule>`; None where it is a window.
+
+    `layers` and `heads` (None: any) are those of the model, `selection` the file of choose-heads. Raises `UserError` as
+    `windows_for` does.
+    """
+    rule = head_rule_of(spec)
+    if rule is None:
+        return None
+    if selection is None:
+        raise UserError(f"{spec}: needs the file of chosen heads (--selection)")
+    found: HeadSelection = read_head_selection(selection)
+    if found.rule != rule:
+        raise UserError(f"{selection}: holds the heads of rule {found.rule!r}, {spec!r} was asked for")
+    if found.layers != layers or heads not in (None, found.heads):
+        has = f"{layers} layers" if heads is None else f"{layers} layers of {heads} heads"
+        raise UserError(f"{selection}: chosen for {found.layers} layers of {found.heads} heads, the model has {has}")
+    return found.of(qids)
+
+
+def span_of(heads: Iterable[Head]) -> LayerWindow:
+    """The layers from the first to the deepest of these heads."""
+    layers = [layer for layer, _ in heads]
+    return LayerWindow(min(layers), max(layers))
 
 
 def write_selection(path: Path, selection: Selection) -> None:

@@ -23,10 +23,11 @@ from layerrank.core import versions
 from layerrank.core.errors import UserError
 from layerrank.core.files import file_digest, read_candidates
 from layerrank.core.frames import LATENCY, own_columns
+from layerrank.core.heads import Head, head_names
 from layerrank.core.progress import progress
 from layerrank.core.records import Candidates
 from layerrank.core.sampling import sample
-from layerrank.core.windows import LayerWindow, rule_of, windows_for
+from layerrank.core.windows import LayerWindow, heads_for, rule_of, windows_for
 from layerrank.latency import flops
 from layerrank.latency.machine import MIB, give_back, hardware, peak_memory
 from layerrank.models.decoder import Decoder, load_decoder
@@ -133,7 +134,7 @@ def measure(
         model: model folder.
         settings: of the attention prompts.
         windows: as `windows_for` reads them; the model is loaded up to the last layer that the sample needs.
-        selections: rule → selection file, for the windows `selected-<rule>`.
+        selections: rule → selection file, for the windows `selected-<rule>`; that of heads by `heads-<rule>`.
         mechanisms: of `MECHANISMS`, with their default prompts and the whole model.
         dtype: that the model computes in.
         device: as for `load_decoder`.
@@ -204,12 +205,15 @@ def _systems(
     selections: Mapping[str, Path],
     mechanisms: Sequence[str],
 ) -> list[Timed]:
-    layers = int(load_config(model).num_hidden_layers)
+    config = load_config(model)
+    layers, each = int(config.num_hidden_layers), int(config.num_attention_heads)
     qids = [row.query.qid for row in rows]
     found = []
     for spec in dict.fromkeys(windows):
-        chosen = windows_for(spec, qids, layers, selections.get(rule_of(spec) or ""))
-        found.append(_attention(f"listwise-attention-{spec}", settings, chosen))
+        selection = selections.get(rule_of(spec) or spec)
+        heads = heads_for(spec, qids, layers, each, selection) or {}
+        read = windows_for(spec, qids, layers, selection)
+        found.append(_attention(f"listwise-attention-{spec}", settings, read, heads))
     for mechanism in dict.fromkeys(mechanisms):
         if mechanism not in MECHANISMS:
             raise UserError(f"mechanism {mechanism!r}: expected one of {', '.join(MECHANISMS)}; attention has windows")
@@ -218,8 +222,16 @@ def _systems(
     return found
 
 
-def _attention(name: str, settings: PromptSettings, windows: Mapping[str, LayerWindow]) -> Timed:
-    """Whole-list attention: tokenise the prompt, read attention up to the window's end, score and order passages."""
+def _attention(
+    name: str,
+    settings: PromptSettings,
+    windows: Mapping[str, LayerWindow],
+    heads: Mapping[str, tuple[Head, ...]],
+) -> Timed:
+    """Whole-list attention: tokenise the prompt, read attention up to the window's end, score and order passages.
+
+    Of a query that has `heads` these alone are read.
+    """
 
     def start(decoder: Decoder) -> Runner:
         probe = Probe(decoder)
@@ -231,7 +243,7 @@ def _attention(name: str, settings: PromptSettings, windows: Mapping[str, LayerW
             prompt = settings.build(decoder.tokenizer, row)
             watch.lap("tokenise")
             _check(name, row, prompt.prompt_tokens, decoder)
-            [signal] = probe.read([prompt], last_layer=window.end)
+            [signal] = probe.read([prompt], last_layer=window.end, heads=heads.get(row.query.qid))
             watch.lap("prefill")
             rank(signal, passage_scores(signal, window))
             watch.lap("score")
@@ -241,8 +253,12 @@ def _attention(name: str, settings: PromptSettings, windows: Mapping[str, LayerW
 
         return run
 
-    shown = sorted({str(window) for window in windows.values()})
-    return Timed(name, max(window.end for window in windows.values()) + 1, False, start, {"windows": shown})
+    read = {"heads": heads.values()} if heads else {"windows": windows.values()}
+    shown = {
+        key: sorted({",".join(head_names(one)) if isinstance(one, tuple) else str(one) for one in each})
+        for key, each in read.items()
+    }
+    return Timed(name, max(window.end for window in windows.values()) + 1, False, start, shown)
 
 
 def _written(name: str, cell: Cell, layers: int) -> Timed:

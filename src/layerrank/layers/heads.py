@@ -12,63 +12,25 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import jsonschema
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from layerrank.attention.scores import STRATEGIES
 from layerrank.attention.signal import Signal
-from layerrank.attention.store import read_signals
+from layerrank.attention.store import read_signals, stored_qids
 from layerrank.core.errors import UserError
 from layerrank.core.files import Qrels, replacing
 from layerrank.core.heads import ChosenHeads, Head, HeadSelection
-from layerrank.core.windows import LayerWindow
-from layerrank.evaluation import measures
+from layerrank.core.windows import LayerWindow, Selection, rule_of
+from layerrank.layers.head_rules import KINDS, HeadRule, Judgements, Values, needs_masked, scoring
+from layerrank.layers.rules.settings import Settings, folds_for
 from layerrank.layers.selection import folds_of
 from layerrank.layers.signals import for_each
 
-Values = NDArray[np.float64]
-Judgements = Mapping[str, int]
-Settings = Mapping[str, Any]
-Sees = Literal["judgements", "signals", "test judgements"]
-
 FORMAT = 1
 _KEY = b"layerrank"
-MASKED = "masked"
-"""The strategy of a head by itself that leaves out tokens below mean − 2 · std; it needs a store of format 2."""
-
-
-@dataclass(frozen=True)
-class Kind:
-    """One way to score heads.
-
-    Attributes:
-        name: as a study writes it.
-        sees: what it scores by.
-        score: of one query, float64[L, H], higher is better; NaN throughout where the query says nothing.
-        own: JSON schema of each setting of its own.
-    """
-
-    name: str
-    sees: Sees
-    score: Callable[[Signal, Judgements, Settings], Values]
-    own: Mapping[str, Mapping[str, Any]]
-
-    @property
-    def settings(self) -> dict[str, Mapping[str, Any]]:
-        """JSON schema of each setting."""
-        return {**self.own, **_COMMON, **(_CHOSEN_ON if self.sees == "judgements" else {})}
-
-
-@dataclass(frozen=True)
-class HeadRule:
-    """A kind with its settings, checked, with the defaults of those that are not given."""
-
-    kind: Kind
-    settings: Settings
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,12 +40,12 @@ class HeadValues:
     Attributes:
         qids: the queries, judged ones with a signal (all with a signal for a rule that needs no judgements).
         values: float32[Q, L, H], NaN for a query that says nothing.
-        rule: the settings that they were scored with.
+        rule: the settings that they were scored with (`scoring`).
     """
 
     qids: tuple[str, ...]
     values: NDArray[np.float32]
-    rule: Mapping[str, Any]
+    rule: Settings
 
     def mean(self, rows: NDArray[np.integer[Any]] | None = None) -> Values:
         """float64[L, H]: mean over the queries, or those at `rows`, that say something; 0 where none does."""
@@ -94,71 +56,75 @@ class HeadValues:
         return np.asarray(chosen[known].mean(axis=0, dtype=np.float64))
 
 
-def parse_head_rule(given: Mapping[str, Any]) -> HeadRule:
-    """The rule that `given` names under `rule`; `UserError` names the key, the value and what is allowed."""
-    name = given.get("rule")
-    if not isinstance(name, str) or name not in KINDS:
-        raise UserError(f"head rule {name!r}: one of {', '.join(KINDS)}")
-    kind, where = KINDS[name], f"head rule {name!r}"
-    own = {key: value for key, value in given.items() if key != "rule"}
-    for key, value in own.items():
-        if key not in kind.settings:
-            raise UserError(f"{where}: no key {key!r}; its keys: {', '.join(sorted(kind.settings))}")
-        if errors := list(jsonschema.Draft202012Validator(kind.settings[key]).iter_errors(value)):
-            raise UserError(f"{where}: {key}: {errors[0].message} ({kind.settings[key]['description']})")
-    defaults = {key: schema["default"] for key, schema in kind.settings.items() if "default" in schema}
-    rule = HeadRule(kind, {**defaults, **own})
-    if "measure" in rule.settings:
-        measures.check([rule.settings["measure"]])
-    return rule
-
-
-def head_rule_schema() -> dict[str, Any]:
-    """JSON schema of a rule and its settings, as a study gives them: for each rule its own."""
-    return {
-        "description": "One rule.",
-        "type": "object",
-        "required": ["rule"],
-        "properties": {"rule": {"description": "The rule's name; the others are its settings.", "enum": list(KINDS)}},
-        "allOf": [
-            {
-                "if": {"properties": {"rule": {"const": name}}},
-                "then": {"properties": {"rule": True, **kind.settings}, "additionalProperties": False},
-            }
-            for name, kind in KINDS.items()
-        ],
-    }
-
-
-def head_values(paths: Sequence[Path], qrels: Qrels, rule: HeadRule, *, workers: int = 1) -> HeadValues:
+def head_values(
+    paths: Sequence[Path],
+    qrels: Qrels,
+    rule: HeadRule,
+    *,
+    orders: Mapping[str, Sequence[Path]] | None = None,
+    workers: int = 1,
+) -> HeadValues:
     """Score every head for every query, streaming over the store.
 
+    Args:
+        paths: the stored signal, by shard.
+        qrels: of the judged queries.
+        rule: how to score.
+        orders: the signal of each input order, the base's among them, for a rule that asks for them: a query's scores
+            are then their mean, and one that does not run in all of them says nothing.
+        workers: processes.
+
     Raises:
-        UserError: a store without what the rule needs, or no query that says something.
+        UserError: a store without what the rule needs, orders where there are none, or no query that says something.
     """
+    stores = [paths]
+    if rule.settings.get("orders") == "all":
+        if not orders or len(orders) < 2:
+            raise UserError(f"head rule {rule.kind.name!r}: orders is 'all', and there are no further orders")
+        stores = list(orders.values())
+    arguments: Mapping[str, Any] = qrels
+    if rule.kind.sees == "signals":
+        arguments = {qid: {} for qid in stored_qids(paths)}
+    held = stored_qids(paths)
+    qids = tuple(qid for qid in arguments if qid in held)
+    found = [_of_store(store, arguments, rule, workers) for store in stores]
+    nothing = np.full_like(next(iter(found[0].values())), np.nan)
+    each = [np.mean([own.get(qid, nothing) for own in found], axis=0) for qid in qids]
+    if not any(np.isfinite(values).all() for values in each):
+        raise UserError(f"head rule {rule.kind.name!r}: no query with a signal says anything of a head")
+    return HeadValues(qids, np.stack(each).astype(np.float32), scoring(rule))
+
+
+def _of_store(paths: Sequence[Path], arguments: Mapping[str, Any], rule: HeadRule, workers: int) -> dict[str, Values]:
+    """float64[L, H] of each query of one store."""
     for signal in read_signals(paths):
-        if _needs_masked(rule) and signal.masked is None:
+        if needs_masked(rule) and signal.masked is None:
             raise UserError(
                 f"{paths[0]}: rule {rule.kind.name!r} needs each head's masked sums, which this store does not hold; "
                 "extract it again, or choose another strategy"
             )
-        shape = (signal.layers, signal.heads)
+        layers = signal.layers
         break
     else:
         raise UserError(f"{', '.join(map(str, paths))}: no query has a signal")
-    arguments: Mapping[str, Any] = qrels
-    if rule.kind.sees == "signals":
-        arguments = {qid: {} for path in paths for qid in _qids(path)}
     work = partial(_score, kind=rule.kind.name, settings=dict(rule.settings))
-    found = for_each(paths, work, arguments, windows=shape[0], workers=workers, what="heads")
-    if not any(np.isfinite(values).all() for values in found.values()):
+    found = for_each(paths, work, arguments, windows=layers, workers=workers, what="heads")
+    if not found:
         raise UserError(f"head rule {rule.kind.name!r}: no query with a signal says anything of a head")
-    values = np.stack(list(found.values())).astype(np.float32)
-    return HeadValues(tuple(found), values, {"rule": rule.kind.name, **rule.settings})
+    return found
+
+
+def _score(signal: Signal, judgements: Judgements, *, kind: str, settings: Settings) -> Values:
+    return KINDS[kind].score(signal, judgements, settings)
 
 
 def choose_heads(
-    name: str, rule: HeadRule, collection: str, own: HeadValues, others: Mapping[str, HeadValues] | None = None
+    name: str,
+    rule: HeadRule,
+    collection: str,
+    own: HeadValues,
+    others: Mapping[str, HeadValues] | None = None,
+    within: Selection | None = None,
 ) -> HeadSelection:
     """Choose the best heads for `own`'s queries.
 
@@ -168,41 +134,54 @@ def choose_heads(
         collection: whose queries are judged.
         own: scores on it. No value of a query is read that the set is chosen for, the oracle excepted.
         others: scores on other collections, same model, by name.
+        within: the windows that a query's heads lie in, where the rule's `window` is `selected-<rule>`.
 
     Raises:
-        UserError: fewer queries than folds, no other collection, or fewer heads than asked for.
+        UserError: scores of another rule or model, fewer queries than folds, no other collection, windows of another
+            rule, or fewer heads than asked for.
     """
     settings, every = rule.settings, tuple(own.qids)
+    for whose, values in {collection: own, **(others or {})}.items():
+        _check_scores(name, rule, whose, values, own)
     layers, heads = own.values.shape[1:]
     folds = seed = None
     where = [collection]
+    parts: list[tuple[Values, tuple[str, ...], str]] = []  # means, the queries that they are for, on what
+    whole = own.mean()
     if rule.kind.sees == "judgements" and settings["chosen_on"] == "folds":
-        folds, seed = settings["folds"], settings["seed"]
+        how, folds, seed = "cross-validation", folds_for(settings, len(every)), settings["seed"]
+        if folds < 2:
+            raise UserError(f"head rule {name!r}: folds: cross-validation needs two judged queries or more")
         fold = folds_of(own.qids, folds, seed)
         places = np.array([fold[qid] for qid in own.qids])
-        sets = []
         for number in range(folds):
             rows = np.flatnonzero(places != number)
             judged = tuple(qid for qid in own.qids if fold[qid] == number)
-            said = f"{collection}: {len(rows)} queries of the other folds"
-            sets.append(ChosenHeads(best_heads(own.mean(rows), settings), judged, said))
-        default, how = best_heads(own.mean(), settings), "cross-validation"
+            parts.append((own.mean(rows), judged, f"{collection}: {len(rows)} queries of the other folds"))
     elif rule.kind.sees == "judgements":
-        on = settings["chosen_on"]
+        on, how = settings["chosen_on"], "other-collections"
         where = [other for other in (sorted(others or {}) if on == "others" else on) if other != collection]
         if missing := [other for other in where if other not in (others or {})]:
             raise UserError(f"head rule {name!r}: no scores of collection {missing[0]!r}")
         if not where:
             raise UserError(f"head rule {name!r}: chosen_on names no collection other than {collection}")
         assert others is not None
-        means = np.mean([others[other].mean() for other in where], axis=0)
-        default, how = best_heads(means, settings), "other-collections"
-        sets = [ChosenHeads(default, every, ", ".join(where))]
+        whole = np.mean([others[other].mean() for other in where], axis=0)
+        parts.append((whole, every, ", ".join(where)))
+    elif rule.kind.sees == "test judgements":
+        how = "test queries"
+        parts.append((whole, every, f"{collection}: the test queries"))
     else:
-        oracle = rule.kind.sees == "test judgements"
-        default, how = best_heads(own.mean(), settings), "test queries" if oracle else "none"
-        said = f"{collection}: the test queries" if oracle else f"signals of {collection}, no judgements"
-        sets = [ChosenHeads(default, every, said)]
+        how = "none"
+        parts.append((whole, every, f"signals of {collection}, no judgements"))
+    window = _windows(name, rule, layers, within)
+    sets = []
+    for means, qids, said in parts:
+        by_window: dict[LayerWindow, list[str]] = {}
+        for qid, own_window in window(qids).items():
+            by_window.setdefault(own_window, []).append(qid)
+        for own_window in sorted(by_window):
+            sets.append(ChosenHeads(best_heads(means, settings, own_window), tuple(by_window[own_window]), said))
     return HeadSelection(
         rule=name,
         family=rule.kind.name,
@@ -216,14 +195,38 @@ def choose_heads(
         collection=collection,
         collections=tuple(where),
         sets=tuple(sets),
-        default=default,
+        default=best_heads(whole, settings, within.default if within else None),
     )
 
 
-def best_heads(means: Values, settings: Settings) -> tuple[Head, ...]:
-    """The `top` heads of float64[L, H], best first, within the window where the settings have one."""
+def _check_scores(name: str, rule: HeadRule, whose: str, values: HeadValues, own: HeadValues) -> None:
+    if dict(values.rule) != scoring(rule):
+        raise UserError(f"head rule {name!r}: the scores of {whose} are by {dict(values.rule)}, not {scoring(rule)}")
+    if values.values.shape[1:] != own.values.shape[1:]:
+        raise UserError(f"head rule {name!r}: the scores of {whose} are of a model with other layers or heads")
+
+
+def _windows(
+    name: str, rule: HeadRule, layers: int, within: Selection | None
+) -> Callable[[Sequence[str]], Mapping[str, LayerWindow]]:
+    """What says in which window each query's heads lie."""
+    spec = rule.settings.get("window", "all")
+    asked = rule_of(spec)
+    if (asked is None) != (within is None) or (within is not None and within.rule != asked):
+        given = "none" if within is None else f"those of {within.rule!r}"
+        raise UserError(f"head rule {name!r}: window is {spec!r}, the file of selected windows: {given}")
+    if within is None:
+        window = LayerWindow.parse(spec, layers)
+        return lambda qids: dict.fromkeys(qids, window)
+    if within.layers != layers:
+        raise UserError(f"head rule {name!r}: window {spec!r} was chosen for {within.layers} layers, not {layers}")
+    return within.of
+
+
+def best_heads(means: Values, settings: Settings, within: LayerWindow | None = None) -> tuple[Head, ...]:
+    """The `top` heads of float64[L, H], best first, in the window `within`, else in that of the settings, else any."""
     layers, heads = means.shape
-    window = LayerWindow.parse(settings.get("window", "all"), layers)
+    window = within or LayerWindow.parse(settings.get("window", "all"), layers)
     allowed = [(layer, head) for layer in range(window.start, window.end + 1) for head in range(heads)]
     if len(allowed) < settings["top"]:
         raise UserError(f"heads: top is {settings['top']}, but {window} has {len(allowed)} heads")
@@ -263,157 +266,3 @@ def read_head_values(path: Path) -> HeadValues:
         raise UserError(f"{path}: no such file") from None
     except (pa.ArrowInvalid, KeyError, ValueError, OSError) as error:
         raise UserError(f"{path}: no head scores of layerrank ({type(error).__name__}: {error})") from None
-
-
-def by_head(signal: Signal, strategy: str) -> Values:
-    """float64[L, H, N]: what each head by itself gives each passage, under a strategy of `HEAD_STRATEGIES`."""
-    return HEAD_STRATEGIES[strategy](signal)
-
-
-def _masked(signal: Signal) -> Values:
-    assert signal.masked is not None
-    return signal.masked.astype(np.float64)
-
-
-HEAD_STRATEGIES: Mapping[str, Callable[[Signal], Values]] = {
-    MASKED: _masked,
-    "NA_calibration": lambda signal: signal.sums["query"].astype(np.float64) - signal.sums["na"],
-    "query_last": lambda signal: signal.sums["query"].astype(np.float64),
-    "attention_sorting": lambda signal: signal.sums["query_last"].astype(np.float64),
-    "NA_calibration_no_agg": lambda signal: signal.sums["query_last"].astype(np.float64) - signal.sums["na_last"],
-}
-"""Strategy → what each head gives each passage. The linear ones are those of `attention.scores`."""
-assert HEAD_STRATEGIES.keys() - {MASKED} <= STRATEGIES.keys()
-
-
-def _score(signal: Signal, judgements: Judgements, *, kind: str, settings: Settings) -> Values:
-    return KINDS[kind].score(signal, judgements, settings)
-
-
-def _nothing(signal: Signal) -> Values:
-    return np.full((signal.layers, signal.heads), np.nan)
-
-
-def _core(signal: Signal, judgements: Judgements, settings: Settings) -> Values:
-    """CoRe's contrast: mean over positives of softmax(s / τ) at the positive, against the negatives.
-
-    s is the raw attention of the query. Passages that nobody judged count as negatives, unless `judged` asks for judged
-    ones alone. A query without a positive or without a negative among its candidates says nothing.
-    """
-    grades = [judgements.get(pid) for pid in signal.pids]
-    positives = [place for place, grade in enumerate(grades) if (grade or 0) >= settings["relevant"]]
-    unjudged = not settings["judged"]
-    negatives = [
-        place
-        for place, grade in enumerate(grades)
-        if (grade is None and unjudged) or (grade is not None and grade < settings["relevant"])
-    ]
-    if not positives or not negatives:
-        return _nothing(signal)
-    scaled = signal.sums["query"].astype(np.float64) / settings["tau"]  # [L, H, N]
-    against = np.logaddexp.reduce(scaled[..., negatives], axis=-1)
-    positive = scaled[..., positives]
-    return np.asarray(np.exp(positive - np.logaddexp(positive, against[..., None])).mean(axis=-1))
-
-
-def _measured(signal: Signal, judgements: Judgements, settings: Settings) -> Values:
-    """The measure of the order that each head by itself gives."""
-    scores = by_head(signal, settings["strategy"]).reshape(-1, len(signal.pids))
-    orders = np.argsort(-scores, axis=1, kind="stable").astype(np.int64)
-    values = measures.of_orders(settings["measure"], judgements, signal.pids, orders)
-    return np.asarray(values, dtype=np.float64).reshape(signal.layers, signal.heads)
-
-
-def _mass(signal: Signal, judgements: Judgements, settings: Settings) -> Values:
-    """QRHead's other detector: the masked sums of the relevant passages together."""
-    positives = [p for p, pid in enumerate(signal.pids) if judgements.get(pid, 0) >= settings["relevant"]]
-    if not positives:
-        return _nothing(signal)
-    return by_head(signal, settings["strategy"])[..., positives].sum(axis=-1)
-
-
-def _agreement(signal: Signal, judgements: Judgements, settings: Settings) -> Values:
-    """Spearman's correlation of each head's ranking with the mean rank over the heads of all other layers.
-
-    As the windows' criterion of the same name: heads that err independently agree with the others' consensus the more,
-    the better they are; heads of the same layer have no vote, and errors that layers share count as agreement.
-    """
-    n = len(signal.pids)
-    if n < 2 or signal.layers < 2:
-        return _nothing(signal)
-    scores = by_head(signal, settings["strategy"])
-    ranks = np.argsort(np.argsort(-scores, axis=-1, kind="stable"), axis=-1).astype(np.float64)
-    of_layers = ranks.sum(axis=1)
-    outside = of_layers.sum(axis=0) - of_layers  # [L, N]
-    ranks -= ranks.mean(axis=-1, keepdims=True)
-    outside -= outside.mean(axis=-1, keepdims=True)
-    spread = np.linalg.norm(ranks, axis=-1) * np.linalg.norm(outside, axis=-1)[:, None]
-    return np.divide(np.einsum("lhn,ln->lh", ranks, outside), spread, out=np.zeros(ranks.shape[:2]), where=spread > 0)
-
-
-def _needs_masked(rule: HeadRule) -> bool:
-    return rule.settings.get("strategy") == MASKED or rule.kind.name == "qr-ndcg"
-
-
-def _qids(path: Path) -> list[str]:
-    from layerrank.attention.store import read_metadata
-
-    return list(read_metadata(path)["qids"])
-
-
-_STRATEGY = {
-    "description": "What a head by itself gives a passage: `masked` (as QRHead), or a linear strategy.",
-    "enum": list(HEAD_STRATEGIES),
-    "default": MASKED,
-}
-_RELEVANT = {"description": "The lowest grade that is relevant.", "type": "integer", "minimum": 1, "default": 1}
-_COMMON: Mapping[str, Mapping[str, Any]] = {
-    "top": {"description": "How many heads are chosen.", "type": "integer", "minimum": 1, "default": 8},
-    "window": {"description": "Only heads of these layers: START-END, a layer, or all.", "type": "string"},
-}
-_CHOSEN_ON: Mapping[str, Mapping[str, Any]] = {
-    "chosen_on": {
-        "description": "Where the heads are chosen: `folds` (cross-validation over queries), `others` (the study's "
-        "other collections), or a list of collections.",
-        "oneOf": [{"enum": ["folds", "others"]}, {"type": "array", "minItems": 1, "items": {"type": "string"}}],
-        "default": "folds",
-    },
-    "folds": {"description": "Folds of the cross-validation.", "type": "integer", "minimum": 2, "default": 5},
-    "seed": {"description": "Seed of the folds.", "type": "integer", "default": 42},
-}
-_MEASURE = {"description": "A measure in the syntax of ir-measures.", "type": "string", "default": "nDCG@10"}
-
-KINDS: Mapping[str, Kind] = {
-    kind.name: kind
-    for kind in (
-        Kind(
-            "core",
-            "judgements",
-            _core,
-            {
-                "tau": {"description": "Temperature.", "type": "number", "exclusiveMinimum": 0, "default": 0.1},
-                "judged": {
-                    "description": "Only judged passages count as negatives.",
-                    "type": "boolean",
-                    "default": False,
-                },
-                "relevant": _RELEVANT,
-            },
-        ),
-        Kind(
-            "qr-ndcg",
-            "judgements",
-            lambda signal, judgements, settings: _measured(
-                signal, judgements, {"strategy": MASKED, "measure": "nDCG@10"}
-            ),
-            {},
-        ),
-        Kind("qr-mass", "judgements", _mass, {"relevant": _RELEVANT, "strategy": _STRATEGY}),
-        Kind("measure", "judgements", _measured, {"measure": _MEASURE, "strategy": _STRATEGY}),
-        Kind("label-free", "signals", _agreement, {"strategy": _STRATEGY}),
-        Kind("oracle", "test judgements", _measured, {"measure": _MEASURE, "strategy": _STRATEGY}),
-    )
-}
-"""Rules by name. core: CoRe's contrastive score. qr-ndcg, qr-mass: QRHead's detectors. measure: any measure of a head's
-own order. label-free: agreement with the heads of other layers. oracle: `measure` on the test queries, an upper
-bound."""

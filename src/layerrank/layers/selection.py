@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from layerrank.core.errors import UserError
 from layerrank.core.windows import ORACLE, Chosen, LayerWindow, Selection
 from layerrank.layers.rules import Rule, Seen, parse_rule
-from layerrank.layers.rules.kind import folds_for
+from layerrank.layers.rules.settings import folds_for
 from layerrank.layers.sweep import Sweep
 
 Means = NDArray[np.float64]

@@ -13,7 +13,7 @@ from layerrank.core.errors import UserError
 from layerrank.core.frames import TRANSFER
 from layerrank.core.windows import ORACLE, LayerWindow, Selection
 from layerrank.layers.rules import Rule, parse_rule
-from layerrank.layers.rules.kind import folds_for
+from layerrank.layers.rules.settings import folds_for
 from layerrank.layers.selection import best_window, folds_of
 from layerrank.layers.sweep import Sweep
 

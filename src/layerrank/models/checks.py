@@ -51,10 +51,11 @@ def check_layers(folder: Path, asked: Mapping[str, Mapping[str, Any]]) -> dict[s
 
     Args:
         folder: the model.
-        asked: `windows` ({key: a list of windows}) and `heads` ({key: heads}), by the key of the study that says them.
+        asked: `windows` ({key: a list of windows}), `heads` ({key: heads}) and `top` ({key: how many heads are to be
+            chosen, in which window}), by the key of the study that says them.
 
     Raises:
-        UserError: a window or head beyond the model: key, value and what the model has.
+        UserError: a window, head or number of heads beyond the model: key, value and what the model has.
     """
     from layerrank.models.folder import load_config
 
@@ -73,7 +74,14 @@ def check_layers(folder: Path, asked: Mapping[str, Mapping[str, Any]]) -> dict[s
             held(key, partial(LayerWindow.parse, window, layers))
     for key, value in asked.get("heads", {}).items():
         held(key, partial(parse_heads, value, layers, heads))
+    for key, (top, window) in asked.get("top", {}).items():
+        held(key, partial(_enough, top, LayerWindow.parse(window, layers), heads))
     return {"model": name, "layers": layers, "heads": heads}
+
+
+def _enough(top: int, window: LayerWindow, heads: int) -> None:
+    if top > window.width * heads:
+        raise UserError(f"{top}: layers {window.span} have {window.width * heads} heads")
 
 
 def check_links(folder: Path, where: str) -> None:

@@ -21,10 +21,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from layerrank.attention.probe import Probe
-from layerrank.attention.scores import MASKED, check_strategy, heads_within, last_layer, passage_scores
+from layerrank.attention.scores import MASKED, Heads, check_strategy, heads_within, last_layer, passage_scores
+from layerrank.core.heads import Head
 from layerrank.core.windows import LayerWindow
 from layerrank.models.decoder import Decoder
 from layerrank.models.device import release
@@ -42,7 +44,8 @@ class Attention:
         family: Prompt family, which also names the span whose attention is read.
         instruction: IE or QA.
         strategy: One of semantics.md §2.
-        heads: Only these (layer, head) pairs. The masked strategy masks what they pay together (semantics.md §7).
+        heads: Only these (layer, head) pairs, of all queries or of each. The masked strategy masks what they pay
+            together (semantics.md §7).
         query_span: Overrides the family's.
     """
 
@@ -57,12 +60,17 @@ class Attention:
         family: str,
         instruction: str = "IE",
         strategy: str = MASKED,
-        heads: Sequence[Sequence[int]] | None = None,
+        heads: Sequence[Sequence[int]] | Mapping[str, Sequence[Head]] | None = None,
         query_span: str | None = None,
     ) -> None:
-        self.heads = check_strategy(strategy, heads, layers=decoder.layers, each=decoder.heads)
-        for window in [windows] if isinstance(windows, LayerWindow) else set(windows.values()):
-            heads_within(self.heads, window)
+        checked = partial(check_strategy, strategy, layers=decoder.layers, each=decoder.heads)
+        self.heads: Heads | Mapping[str, Heads] | None
+        if isinstance(heads, Mapping):
+            self.heads = {qid: checked(own) or () for qid, own in heads.items()}
+        else:
+            self.heads = checked(heads)
+            for window in [windows] if isinstance(windows, LayerWindow) else set(windows.values()):
+                heads_within(self.heads, window)
         self.decoder = decoder
         self.probe = Probe(decoder)
         self.windows = windows
@@ -79,37 +87,46 @@ class Attention:
         """The window of a query."""
         return self.windows if isinstance(self.windows, LayerWindow) else self.windows[qid]
 
+    def _heads(self, qid: str) -> Heads | None:
+        """The heads of a query; None for all."""
+        return self.heads[qid] if isinstance(self.heads, Mapping) else self.heads
+
     def _last(self, qid: str) -> int:
         """The last layer that counts for a query: its window's, or that of the deepest chosen head within it."""
-        return last_layer(self.window(qid), self.heads)
+        return last_layer(self.window(qid), self._heads(qid))
 
     def _read(self, qid: str) -> LayerWindow:
         """The window, as far as it is read."""
         return LayerWindow(self.window(qid).start, self._last(qid))
 
     def prepare(self, request: Request) -> Work:
-        """Build the group's prompt; only groups that are read to the same layer share a pass."""
+        """Build the group's prompt; groups share a pass that are read to one layer, and masked over the same heads."""
         prompt = build_icr(
             self.decoder.tokenizer,
             query=request.query,
             passages=request.passages,
             **self._prompt,
         )
-        return Work(request, prompt.tree.tokens, prompt.prompt_tokens, prompt, batch=self._last(request.query.qid))
+        heads = self._heads(request.query.qid) if self.strategy == MASKED else None
+        batch = self._last(request.query.qid), None if heads is None else tuple(heads)
+        return Work(request, prompt.tree.tokens, prompt.prompt_tokens, prompt, batch=batch)
 
     def score(self, works: Sequence[Work]) -> list[Answer]:
         """Run one pass over the batch, up to the last layer that counts, and score its groups."""
-        last = self._last(works[0].request.query.qid)
-        masked = self.strategy == MASKED
+        first = works[0].request.query.qid
+        last, masked = self._last(first), self.strategy == MASKED
         signals = self.probe.read(
-            [work.prompt for work in works], last_layer=last, heads=self.heads if masked else None
+            [work.prompt for work in works], last_layer=last, heads=self._heads(first) if masked else None
         )
         return [
             Answer(
                 tuple(
                     float(score)
                     for score in passage_scores(
-                        signal, self._read(work.request.query.qid), self.strategy, None if masked else self.heads
+                        signal,
+                        self._read(work.request.query.qid),
+                        self.strategy,
+                        None if masked else self._heads(work.request.query.qid),
                     )
                 ),
                 work.prompt.tree.tokens,

@@ -11,7 +11,7 @@ from layerrank.attention.signal import Signal
 from layerrank.attention.store import read_signals, stored_layers, stored_qids, stored_weights
 from layerrank.core.errors import UserError
 from layerrank.core.records import Candidates, Cost, Ranking
-from layerrank.core.windows import LayerWindow, windows_for
+from layerrank.core.windows import LayerWindow, heads_for, windows_for
 
 STORED_PASS = "stored_full_pass"
 """Outcome of every query: its seconds are the extraction's, of all layers, whatever the window."""
@@ -57,14 +57,18 @@ def rerank_cached(
         )
     if not lists:
         return [], []
-    windows = windows_for(spec, lists, stored_layers(paths), selection)
+    layers = stored_layers(paths)
+    windows, chosen = windows_for(spec, lists, layers, selection), heads_for(spec, lists, layers, None, selection)
+    if chosen is not None and heads is not None:
+        raise UserError(f"{spec}: heads are chosen by a rule, and given in the settings too")
     weights = stored_weights(paths)
     rankings, costs = {}, {}
     for signal in read_signals(paths, lists):
         if signal.pids != lists[signal.qid]:
             raise UserError(f"{held[signal.qid]}: query {signal.qid}: signal of other candidates; extract it again")
-        check_strategy(strategy, heads, layers=signal.layers, each=signal.heads, stored=True)
-        scores = passage_scores(signal, windows[signal.qid], strategy, heads)
+        own = heads if chosen is None else chosen[signal.qid]
+        check_strategy(strategy, own, layers=signal.layers, each=signal.heads, stored=True)
+        scores = passage_scores(signal, windows[signal.qid], strategy, own)
         order = rank(signal, scores)
         rankings[signal.qid] = Ranking(
             signal.qid, tuple(signal.pids[i] for i in order), tuple(float(scores[i]) for i in order)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from layerrank.attention.scores import MASKED, check_strategy, heads_within, last_layer
 from layerrank.core.errors import UserError
+from layerrank.core.heads import Head
 from layerrank.core.records import Candidates, Passage, Query
 from layerrank.core.windows import LayerWindow
 from layerrank.prompts.icr import PromptSettings, fitting_family
@@ -40,7 +41,8 @@ MECHANISMS: Mapping[str, Mapping[str, Any]] = {
 class Cell:
     """One framework with one mechanism, settings checked and complete.
 
-    `windows` and what shapes the ICR prompt (`family`, `instruction`, `query_span`) matter to attention alone.
+    `windows`, `heads` (of each query, in place of those of the settings) and what shapes the ICR prompt (`family`,
+    `instruction`, `query_span`) matter to attention alone.
     """
 
     framework: str
@@ -51,6 +53,7 @@ class Cell:
     instruction: str = "IE"
     query_span: str | None = None
     windows: Mapping[str, LayerWindow] | LayerWindow | None = None
+    heads: Mapping[str, tuple[Head, ...]] | None = None
     name: str = ""
 
     def __post_init__(self) -> None:
@@ -82,6 +85,8 @@ class Cell:
         else:
             PromptSettings(self.family, self.instruction, self.query_span)
             check_strategy(settings["strategy"], settings["heads"])
+            if self.heads is not None and settings["heads"] is not None:
+                raise UserError(f"{name}: heads are chosen by a rule, and given in the settings too")
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "framework_settings", _complete(self.framework_settings, sorter))
         object.__setattr__(self, "mechanism_settings", settings)
@@ -161,20 +166,22 @@ def make_cell(
     """A cell for the model in a folder and the queries `qids`, from settings as a user gives them.
 
     Args:
-        window: `all`, `L10-13` or `selected-<rule>` (with the file of the `selection`); attention alone has one.
+        window: `all`, `L10-13`, `selected-<rule>` or `heads-<rule>` (with the file of the `selection`); attention alone
+            has one.
         family: None: the family that fits the model's chat template.
         max_failure_rate: Unless the settings of generation say otherwise.
     """
     settings = dict(mechanism_settings or {})
     parts: dict[str, Any] = {}
     if mechanism == "attention":
-        from layerrank.core.windows import windows_for
+        from layerrank.core.windows import heads_for, windows_for
         from layerrank.models.folder import load_config, load_tokenizer
 
         config = load_config(model)
         layers, each = int(config.num_hidden_layers), int(config.num_attention_heads)
         heads = check_strategy(settings.get("strategy", MASKED), settings.get("heads"), layers=layers, each=each)
         parts["windows"] = windows_for(window, qids, layers, selection)
+        parts["heads"] = heads_for(window, qids, layers, each, selection)
         for one in set(parts["windows"].values()):
             heads_within(heads, one)
         parts["family"] = family or fitting_family(load_tokenizer(model))
@@ -230,7 +237,7 @@ def _attention(cell: Cell, decoder: Decoder) -> Mechanism:
         family=cell.family,
         instruction=cell.instruction,
         strategy=settings["strategy"],
-        heads=settings["heads"],
+        heads=settings["heads"] if cell.heads is None else cell.heads,
         query_span=cell.query_span,
     )
 

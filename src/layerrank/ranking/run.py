@@ -147,6 +147,7 @@ def _digest(rows: Sequence[Candidates], cell: Cell, model: Identity, dtype: str,
         "windows": str(cell.windows)
         if not isinstance(cell.windows, Mapping)
         else sorted(map(str, cell.windows.items())),
+        "heads": None if cell.heads is None else sorted(map(str, cell.heads.items())),
         "model": [model.name, model.revision, model.weights],
         "run": [dtype, code, versions.LAYERRANK],
     }

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from layerrank.attention.scores import check_strategy
 from layerrank.core.errors import UserError
 from layerrank.core.systems import ALL_LAYERS, FIRST_STAGE
-from layerrank.core.windows import ALL, ORACLE, LayerWindow, fixed_window, rule_of
+from layerrank.core.windows import ALL, ORACLE, LayerWindow, fixed_window, head_rule_of, is_upper_bound, rule_of
 from layerrank.evaluation import measures
+from layerrank.layers.head_rules import parse_head_rule
 from layerrank.layers.rules import parse_rule
 from layerrank.ranking.cells import MECHANISMS, Cell
 from layerrank.ranking.frameworks import KINDS
@@ -102,40 +103,76 @@ def _windows(study: Study) -> None:
     for key, windows in (lists | {"latency.windows": config["latency"]["windows"]}).items():
         for name in windows:
             where, rule, fixed = f"config key {key}", rule_of(name), fixed_window(name)
+            heads = head_rule_of(name)
             if rule is not None:
                 check_known(rule, config["layers"]["selection"], where)
+            elif heads is not None and key != "systems.cached_windows":
+                check_known(heads, config["heads"]["selection"], where)
             elif fixed is not None:
                 _window(fixed, study, where)
             elif name != ALL:
-                raise UserError(f"{where}: window {shown(name)}: expected 'all', 'L<start>-<end>' or 'selected-<name>'")
+                also = "" if key == "systems.cached_windows" else " (or 'heads-<name>' in its place)"
+                raise UserError(
+                    f"{where}: window {shown(name)}: expected 'all', 'L<start>-<end>' or 'selected-<name>'{also}"
+                )
 
 
 def _selection(study: Study) -> None:
-    config = study.config
-    limit = config["queries"]["limit"]
-    for name, rule in config["layers"]["selection"].items():
+    for name, rule in study.config["layers"]["selection"].items():
         key = f"layers.selection.{name}"
-        where = f"config key {key}"
-        if (rule["rule"] == ORACLE) != name.startswith(ORACLE):
-            raise UserError(f"{where}: names that begin with 'oracle' are for the rule 'oracle' alone, an upper bound")
+        _bounds_alone(name, rule, key)
         with _at(key):
             settings = parse_rule(rule).settings
         if "window" in settings:
             with _at(f"{key}.window"):
                 given = LayerWindow.parse(settings["window"], layers=10_000)
-            _window(given, study, f"{where}.window")
-        on = settings.get("chosen_on")
-        if on == "folds" and limit is not None and max(2, settings.get("folds", 2)) > limit:
-            raise UserError(
-                f"{where}.folds: {settings.get('folds', 2)} or more need as many queries, queries.limit is {limit}"
-            )
-        if on == "others" and len(config["collections"]) < 2:
-            raise UserError(f"{where}.chosen_on: 'others' needs a study of at least two collections")
-        for collection in on if isinstance(on, list) else []:
-            check_known(collection, config["collections"], f"{where}.chosen_on")
-        for collection, model in study.pairs if on not in (None, "folds") else ():
-            if not chosen_on(study, name, collection, model):
-                raise UserError(f"{where}.chosen_on: no other collection is left of it for {model!r} on {collection!r}")
+            _window(given, study, f"config key {key}.window")
+        _chosen_on(study, "layers", name, settings)
+
+
+def _heads(study: Study) -> None:
+    windows = study.config["layers"]["selection"]
+    for name, rule in study.config["heads"]["selection"].items():
+        key = f"heads.selection.{name}"
+        where = f"config key {key}"
+        _bounds_alone(name, rule, key)
+        with _at(key):
+            settings = parse_head_rule(rule).settings
+        window = settings.get("window", ALL)
+        within = rule_of(window)
+        if within is not None:
+            check_known(within, windows, f"{where}.window")
+            if is_upper_bound(window) and rule["rule"] != ORACLE:
+                raise UserError(f"{where}.window: {window!r} is an upper bound: heads within it would be one")
+        elif window != ALL:
+            _window(LayerWindow.parse(window, layers=10_000), study, f"{where}.window")
+        _chosen_on(study, "heads", name, settings)
+
+
+def _bounds_alone(name: str, rule: Entry, key: str) -> None:
+    if (rule["rule"] == ORACLE) != name.startswith(ORACLE):
+        raise UserError(
+            f"config key {key}: names that begin with 'oracle' are for the rule 'oracle' alone, an upper bound"
+        )
+
+
+def _chosen_on(study: Study, part: str, name: str, settings: Mapping[str, Any]) -> None:
+    """What a rule that sees judgements asks of the study: enough queries, other collections, other orders."""
+    config, where = study.config, f"config key {part}.selection.{name}"
+    limit, on = config["queries"]["limit"], settings.get("chosen_on")
+    if on == "folds" and limit is not None and max(2, settings.get("folds", 2)) > limit:
+        raise UserError(
+            f"{where}.folds: {settings.get('folds', 2)} or more need as many queries, queries.limit is {limit}"
+        )
+    if on == "others" and len(config["collections"]) < 2:
+        raise UserError(f"{where}.chosen_on: 'others' needs a study of at least two collections")
+    for collection in on if isinstance(on, list) else []:
+        check_known(collection, config["collections"], f"{where}.chosen_on")
+    for collection, model in study.pairs if on not in (None, "folds") else ():
+        if not chosen_on(study, part, name, collection, model):
+            raise UserError(f"{where}.chosen_on: no other collection is left of it for {model!r} on {collection!r}")
+    if settings.get("orders") and not study.orders:
+        raise UserError(f"{where}.orders: the study has no `orders` to choose by")
 
 
 def _orders(study: Study) -> None:
@@ -145,9 +182,6 @@ def _orders(study: Study) -> None:
             raise UserError(f"config key variants.{name}: the name is kept for means over `orders`: choose another")
         if name in study.orders and config["variants"][name] != study.orders[name]:
             raise UserError(f"config key variants.{name}: the name is kept for one of `orders`: choose another")
-    for name, rule in config["layers"]["selection"].items():
-        if rule.get("orders") and not study.orders:
-            raise UserError(f"config key layers.selection.{name}.orders: the study has no `orders` to choose by")
     number = config["systems"]["orders"]
     if number > len(study.orders):
         raise UserError(f"config key systems.orders: {number}, but the study has {len(study.orders)} further orders")
@@ -225,6 +259,7 @@ CHECKS: tuple[Callable[[Study], Any], ...] = (
     _measures,
     _windows,
     _selection,
+    _heads,
     _orders,
     _names_of_kinds,
     _grid,

@@ -134,9 +134,12 @@ def model_source(entry: Entry) -> Entry:
     return {key: value for key, value in entry.items() if key not in NOT_SOURCE}
 
 
-def chosen_on(study: Study, selection: str, collection: str, model: str) -> list[str]:
-    """The other collections on which a rule chooses this one's window, with this model; none where it asks for none."""
-    on = study.config["layers"]["selection"][selection].get("chosen_on", "folds")
+def chosen_on(study: Study, part: str, selection: str, collection: str, model: str) -> list[str]:
+    """The other collections on which a rule chooses for this one, with this model; none where it asks for none.
+
+    `part` of the configuration has the rule: `layers` or `heads`.
+    """
+    on = study.config[part]["selection"][selection].get("chosen_on", "folds")
     names = study.collections_of(model)
     if isinstance(on, list):
         names = [name for name in on if name in names]

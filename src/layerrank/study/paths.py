@@ -20,16 +20,18 @@ from snakemake.io import expand, local, multiext, report
 
 from layerrank.collections import prepared
 from layerrank.core.errors import UserError
-from layerrank.core.systems import WHOLE_LIST, parse_system
-from layerrank.core.windows import ALL, fixed_window, rule_of, selected_by
+from layerrank.core.systems import ALL_LAYERS, parse_system, whole_list_windows
+from layerrank.core.windows import ALL, fixed_window, head_rule_of, rule_of, selected_by
 from layerrank.evaluation import measures
+from layerrank.layers.head_rules import HeadRule, parse_head_rule, scoring
 from layerrank.models.identity import folder_name, pinned
 from layerrank.study import config as settings
 from layerrank.study.config import Study
 from layerrank.study.systems import PlannedRun, systems
 
 Wildcards = Any
-"""A job's wildcards: attributes collection, model, identity, variant, system, selection, shard, shards, kind, fixed."""
+"""A job's wildcards: attributes collection, model, identity, variant, system, selection, heads, shard, shards, kind,
+fixed."""
 
 Input = Any
 """A job's input files, by name."""
@@ -247,7 +249,13 @@ class Paths:
         heads = {
             f"systems.{key}.heads": entry["heads"] for key, entry in said.items() if entry.get("heads") is not None
         }
-        return as_json({"windows": windows, "heads": heads})
+        top = {}
+        for name, rule in config["heads"]["selection"].items():
+            window = rule.get("window", ALL)
+            if rule_of(window) is None:
+                windows[f"heads.selection.{name}.window"] = [window]
+            top[f"heads.selection.{name}.top"] = rule["top"], ALL if rule_of(window) else window
+        return as_json({"windows": windows, "heads": heads} | ({"top": top} if top else {}))
 
     def model_source(self, wildcards: Wildcards) -> str:
         """What fetching a model depends on: where it comes from and what lies there, not how it is prompted.
@@ -317,7 +325,7 @@ class Paths:
 
     def others(self, wildcards: Wildcards) -> list[str]:
         """The other collections of the study on which the window is chosen."""
-        return settings.chosen_on(self.study, wildcards.selection, wildcards.collection, wildcards.model)
+        return settings.chosen_on(self.study, "layers", wildcards.selection, wildcards.collection, wildcards.model)
 
     def other_sweeps(self, wildcards: Wildcards) -> list[str]:
         """Their sweeps, over orders where the rule asks for these."""
@@ -386,6 +394,67 @@ class Paths:
         """Whether the queries are those of one collection."""
         return ["--same-collection"] if wildcards.kind == "collection" else []
 
+    # Heads.
+
+    @cached_property
+    def head_rules(self) -> Mapping[str, HeadRule]:
+        """The rules that choose heads, by name."""
+        rules = self.study.config["heads"]["selection"]
+        return {name: parse_head_rule(rule) for name, rule in rules.items()}
+
+    @cached_property
+    def head_scorings(self) -> tuple[str, ...]:
+        """The names of the rules whose scores others share, each the first that scores heads so."""
+        return tuple(dict.fromkeys(map(self._scored_as, self.head_rules)))
+
+    def _scored_as(self, rule: str) -> str:
+        rules = self.head_rules
+        return next(name for name in rules if scoring(rules[name]) == scoring(rules[rule]))
+
+    def head_scoring(self, wildcards: Wildcards) -> str:
+        """What a rule scores heads by, and nothing of how many it chooses."""
+        return as_json(scoring(self.head_rules[wildcards.heads]))
+
+    def head_orders(self, wildcards: Wildcards) -> list[str]:
+        """The signals of every order, where a rule scores heads over them."""
+        return self.order_signals(wildcards) if "orders" in self.head_rules[wildcards.heads].settings else []
+
+    def head_orders_flags(self, wildcards: Wildcards, input: Input) -> list[str]:
+        """The input `orders` by order, where there is any."""
+        n = self.shards(wildcards.collection)
+        names = (order for order in self.orders for _ in range(n))
+        return ["--orders", *named(names, input.orders)] if input.orders else []
+
+    def head_scores(self, wildcards: Wildcards) -> str:
+        """The scores that a rule chooses by."""
+        return _head_scores(wildcards.collection, wildcards.model, self._scored_as(wildcards.heads))
+
+    def other_collections(self, wildcards: Wildcards) -> list[str]:
+        """The other collections of the study on which a rule chooses heads."""
+        return settings.chosen_on(self.study, "heads", wildcards.heads, wildcards.collection, wildcards.model)
+
+    def other_head_scores(self, wildcards: Wildcards) -> list[str]:
+        """Their scores."""
+        scored = self._scored_as(wildcards.heads)
+        return [_head_scores(name, wildcards.model, scored) for name in self.other_collections(wildcards)]
+
+    def of_other_heads(self, wildcards: Wildcards, input: Input) -> list[str]:
+        """`collection=path` of the input `others`."""
+        return named(self.other_collections(wildcards), input.others)
+
+    def head_rule(self, wildcards: Wildcards) -> str:
+        """The settings of a rule that chooses heads."""
+        return as_json(self.study.config["heads"]["selection"][wildcards.heads])
+
+    def head_windows(self, wildcards: Wildcards) -> list[str]:
+        """The file of the selected windows that a rule chooses heads within, where it names one."""
+        within = rule_of(self.head_rules[wildcards.heads].settings.get("window", ALL))
+        return [] if within is None else [_selection(wildcards.collection, wildcards.model, within)]
+
+    def head_windows_flags(self, wildcards: Wildcards, input: Input) -> list[str]:
+        """The input `within`, where there is one."""
+        return ["--within", *input.within] if input.within else []
+
     @cached_property
     def fixed_windows(self) -> list[str]:
         """The windows of whole-list attention that the configuration spells out."""
@@ -393,17 +462,18 @@ class Paths:
 
     @cached_property
     def timed_selections(self) -> list[str]:
-        """The names of the selection rules whose windows are timed."""
+        """The windows that are timed and that a rule chooses, or whose heads one does."""
         windows = self.study.config["latency"]["windows"]
-        return [rule for window in windows if (rule := rule_of(window)) is not None]
+        return [window for window in windows if rule_of(window) or head_rule_of(window)]
 
     def latency_selections(self, wildcards: Wildcards) -> list[str]:
-        """Files of the selected windows that are timed."""
-        return [_selection(wildcards.collection, wildcards.model, rule) for rule in self.timed_selections]
+        """Their files."""
+        pair = wildcards.collection, wildcards.model
+        return [path for window in self.timed_selections for path in _chosen(*pair, window)]
 
     def latency_flags(self, wildcards: Wildcards, input: Input) -> list[str]:
-        """The input `selections` by rule."""
-        files = named(self.timed_selections, input.selections)
+        """The input `selections` by rule, those of heads by `heads-<rule>`."""
+        files = named((rule_of(window) or window for window in self.timed_selections), input.selections)
         return ["--selections", *files] if files else []
 
     # Input orders.
@@ -436,8 +506,8 @@ class Paths:
     @cached_property
     def cached_windows(self) -> list[str]:
         """The windows that whole-list attention is ranked with."""
-        own = (parse_system(name) for name in self.systems[settings.BASE])
-        return [system.window for system in own if system.name == f"{WHOLE_LIST.name}-{system.window}"]
+        own = whole_list_windows(self.systems[settings.BASE])
+        return [parse_system(name).window for name in (ALL_LAYERS, *own)]
 
     @cached_property
     def window_orders(self) -> list[str]:
@@ -494,9 +564,8 @@ class Paths:
         return as_json(self.system(wildcards).mechanism_settings)
 
     def selection(self, wildcards: Wildcards) -> list[str]:
-        """The file of the window that a system uses, where it uses a selected one."""
-        rule = rule_of(self.system(wildcards).window or "")
-        return [] if rule is None else [_selection(wildcards.collection, wildcards.model, rule)]
+        """The file of the window or heads that a system uses, where a rule chooses them."""
+        return _chosen(wildcards.collection, wildcards.model, self.system(wildcards).window or "")
 
     def window_flags(self, wildcards: Wildcards, input: Input) -> list[str]:
         """A system's window, and the input `selection` where it has one."""
@@ -742,6 +811,18 @@ def _cell(wildcards: Wildcards) -> dict[str, str]:
 
 def _selection(collection: str, model: str, rule: str) -> str:
     return f"<results>/{collection}/{model}/windows/{rule}.json"
+
+
+def _chosen(collection: str, model: str, window: str) -> list[str]:
+    """The file of a window, or of the heads in its place, that a rule chooses; none where no rule does."""
+    if (rule := rule_of(window)) is not None:
+        return [_selection(collection, model, rule)]
+    heads = head_rule_of(window)
+    return [] if heads is None else [f"<results>/{collection}/{model}/heads/{heads}.json"]
+
+
+def _head_scores(collection: str, model: str, rule: str) -> str:
+    return f"<results>/{collection}/{model}/heads/{rule}.scores.arrow"
 
 
 def _order_sweep(collection: str, model: str) -> str:

@@ -16,6 +16,7 @@ from layerrank.attention.scores import STRATEGIES
 from layerrank.collections import entries
 from layerrank.core.errors import UserError
 from layerrank.first_stage.settings import SETTINGS as BM25
+from layerrank.layers.head_rules import head_rule_schema
 from layerrank.layers.rules import rule_schema
 from layerrank.prompts.icr import FAMILIES
 from layerrank.ranking.cells import MECHANISMS
@@ -44,6 +45,7 @@ def _with_tables(schema: Entry) -> Entry:
     tables = {
         **BM25,
         "rule": rule_schema(),
+        "head_rule": head_rule_schema(),
         "strategy": {"enum": list(STRATEGIES)},
         "family": {"enum": list(FAMILIES)},
         "framework": {"enum": list(KINDS)},

@@ -2,7 +2,9 @@
 
 A name means one thing in a study. `listwise-attention-<window>` is attention that reads the whole list in one prompt:
 the stored signal answers it, in every variant, and with all layers it is always there, since windows, diagnostics and
-published figures are held against it. Other systems are cells of the grid, which one variant runs.
+published figures are held against it. With chosen heads it is answered under a linear strategy; under the masked one,
+which needs what the heads pay each token together, it is a pass of its own, which the base alone makes. Other systems
+are cells of the grid, which one variant runs.
 """
 
 from __future__ import annotations
@@ -11,9 +13,9 @@ from dataclasses import dataclass
 
 from layerrank.attention.scores import MASKED
 from layerrank.core.systems import WHOLE_LIST
-from layerrank.core.windows import ALL
+from layerrank.core.windows import ALL, by_heads, head_rule_of
 from layerrank.ranking.frameworks import WHOLE, make_sorter
-from layerrank.study.config import Entry, Study, variant_settings
+from layerrank.study.config import BASE, Entry, Study, variant_settings
 
 STORED = ("strategy", "heads")
 """Settings of attention that the stored signal takes."""
@@ -36,14 +38,16 @@ class PlannedRun:
 
 
 def systems(study: Study, variant: str) -> dict[str, PlannedRun]:
-    """Every system that a variant runs, by name: whole-list attention with each of its windows, then the grid's cells.
+    """Every system that a variant runs, by name: whole-list attention by its windows and heads, then the grid's cells.
 
     A cell of the framework `listwise` with attention that does not read the whole list in one prompt, or reads it in
     another way than the signal was read, has a name that says so: `sliding_listwise-attention-all`.
     """
     config = study.config["systems"]
     windows = dict.fromkeys([ALL, *config["cached_windows"]])
-    found = {run.name: run for window in windows for run in [_whole_list(study, variant, window)]}
+    chosen = map(by_heads, study.config["heads"]["selection"])
+    runs = [_whole_list(study, variant, window) for window in (*windows, *chosen)]
+    found = {run.name: run for run in runs if run.cached or variant == BASE}
     if variant == config["variant"] or variant in study.grid_orders:
         for framework in config["frameworks"]:
             for mechanism in config["mechanisms"]:
@@ -62,13 +66,15 @@ def cell(study: Study, framework: str, mechanism: str) -> list[PlannedRun]:
     name = f"{framework}-{mechanism}"
     if way != "attention":
         return [PlannedRun(name, kind, settings, way, reading, None, cached=False)]
-    how = _unlike_the_signal(kind, settings, reading, int(variant_settings(study, config["variant"])["depth"]))
-    if how and name == WHOLE_LIST.name:
-        name = f"{how}_{name}"
-    return [
-        PlannedRun(f"{name}-{window}", kind, settings, way, reading, window, cached=how is None)
-        for window in config["windows"]
-    ]
+    depth = int(variant_settings(study, config["variant"])["depth"])
+    runs = []
+    for window in config["windows"]:
+        own = _read_by(window, reading)
+        how = _unlike_the_signal(kind, settings, own, depth)
+        called = f"{how}_{name}" if how and name == WHOLE_LIST.name else name
+        cached = how is None and stored(window, own)
+        runs.append(PlannedRun(f"{called}-{window}", kind, settings, way, own, window, cached))
+    return runs
 
 
 def cell_settings(study: Study, framework: str, mechanism: str) -> tuple[str, Entry, str, Entry] | None:
@@ -93,7 +99,21 @@ def _whole_list(study: Study, variant: str, window: str) -> PlannedRun:
     said = config["mechanisms"].get("attention", {}) | own.get("mechanism", {})
     settings = {"strategy": variant_settings(study, variant)["strategy"]}
     settings |= {key: said[key] for key in STORED if key in said}
-    return PlannedRun(f"{WHOLE_LIST.name}-{window}", "listwise", {"size": WHOLE}, "attention", settings, window, True)
+    settings = _read_by(window, settings)
+    name, whole = f"{WHOLE_LIST.name}-{window}", {"size": WHOLE}
+    return PlannedRun(name, "listwise", whole, "attention", settings, window, cached=stored(window, settings))
+
+
+def _read_by(window: str, settings: Entry) -> Entry:
+    """Settings of attention with a window; chosen heads in its place stand for those that the settings name."""
+    if head_rule_of(window) is None:
+        return settings
+    return {key: value for key, value in settings.items() if key != "heads"}
+
+
+def stored(window: str, settings: Entry) -> bool:
+    """Whether a signal that sums over heads, token by token, answers for a window or for chosen heads in its place."""
+    return head_rule_of(window) is None or settings["strategy"] != MASKED
 
 
 def _unlike_the_signal(kind: str, settings: Entry, reading: Entry, depth: int) -> str | None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 
 from layerrank.core.windows import LayerWindow
-from layerrank.layers.rules.kind import Kind, Seen, Settings
+from layerrank.layers.rules.kind import Kind, Seen
+from layerrank.layers.rules.settings import Settings
 
 
 def pick(seen: Seen, settings: Settings) -> LayerWindow:

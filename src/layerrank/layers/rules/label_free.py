@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from layerrank.attention.scores import all_windows
 from layerrank.core.windows import LayerWindow
-from layerrank.layers.rules.kind import BOUNDS, Kind, Seen, Settings, first_of_best, within
+from layerrank.layers.rules.kind import BOUNDS, Kind, Seen, first_of_best, within
+from layerrank.layers.rules.settings import Settings
 
 Scores = NDArray[np.float64]
 

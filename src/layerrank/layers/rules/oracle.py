@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from layerrank.core.windows import ORACLE, LayerWindow
-from layerrank.layers.rules.kind import BOUNDS, OVER_ORDERS, Kind, Seen, Settings, first_of_best, within
+from layerrank.layers.rules.kind import BOUNDS, Kind, Seen, first_of_best, within
+from layerrank.layers.rules.settings import OVER_ORDERS, Settings
 
 
 def pick(seen: Seen, settings: Settings) -> LayerWindow:

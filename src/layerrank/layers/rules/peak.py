@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from layerrank.core.windows import LayerWindow
-from layerrank.layers.rules.kind import LAST_LAYER, Kind, Seen, Settings, first_of_best, within
+from layerrank.layers.rules.kind import LAST_LAYER, Kind, Seen, first_of_best, within
+from layerrank.layers.rules.settings import Settings
 
 
 def pick(seen: Seen, settings: Settings) -> LayerWindow:

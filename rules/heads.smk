@@ -1,0 +1,47 @@
+# Heads from the stored signal, with no model at hand: every head scored, and the heads that rules choose.
+
+
+rule score_heads:
+    input:
+        signal=PATHS.signal,
+        orders=PATHS.head_orders,
+        qrels="<results>/{collection}/candidates/base.qrels.txt",
+    output:
+        "<results>/{collection}/{model}/heads/{heads}.scores.arrow",
+    log:
+        "<logs>/{collection}/{model}/score_heads.{heads}.log",
+    conda:
+        "../envs/analysis.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        rule=PATHS.head_scoring,
+        orders=PATHS.head_orders_flags,
+        code=code_digest("score-heads"),
+    shell:
+        "python -m layerrank score-heads --rule {params.rule:q} --signal {input.signal:q} {params.orders:q}"
+        " --qrels {input.qrels:q} --workers {threads} --output {output:q} 2> {log:q}"
+
+
+rule choose_heads:
+    input:
+        scores=PATHS.head_scores,
+        others=PATHS.other_head_scores,
+        within=PATHS.head_windows,
+    output:
+        "<results>/{collection}/{model}/heads/{heads}.json",
+    log:
+        "<logs>/{collection}/{model}/choose_heads.{heads}.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        rule=PATHS.head_rule,
+        others=PATHS.of_other_heads,
+        within=PATHS.head_windows_flags,
+        code=code_digest("choose-heads"),
+    shell:
+        "python -m layerrank choose-heads --name {wildcards.heads} --rule {params.rule:q}"
+        " --collection {wildcards.collection} --scores {input.scores:q} --others {params.others:q} {params.within:q}"
+        " --output {output:q} 2> {log:q}"
