@@ -34,8 +34,7 @@ try:
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
-LEAD_MEASURE = CONFIG["evaluation"]["measures"][0]
-GRID = CONFIG["systems"]["variant"]
+LEAD_MEASURE, GRID = CONFIG["evaluation"]["measures"][0], CONFIG["systems"]["variant"]
 every, figure, table, answer = PATHS.every, PATHS.figure, PATHS.table, PATHS.answer
 
 # The report's categories.

@@ -12,6 +12,7 @@ from layerrank.__main__ import main
 from layerrank.attention.probe import Probe
 from layerrank.core import files, frames
 from layerrank.core.errors import UserError
+from layerrank.core.heads import ChosenHeads, HeadSelection, write_head_selection
 from layerrank.core.records import Candidates, Passage, Query
 from layerrank.core.windows import Chosen, LayerWindow, write_selection
 from layerrank.latency import stages as latency
@@ -124,6 +125,26 @@ def test_a_selected_window_reads_its_file(study, tmp_path):
     assert set(table["layers"]) == {3} and about["systems"]["listwise-attention-selected-peak"]["windows"] == ["L1-2"]
     with pytest.raises(UserError, match="needs the file of its selection"):
         measure(*study, SETTINGS, ["selected-peak"])
+
+
+def test_chosen_heads_are_timed_up_to_the_deepest(study, tmp_path, monkeypatch):
+    sets = (ChosenHeads(((1, 0), (0, 2)), tuple(f"q{number}" for number in range(5)), "folds"),)
+    about = {"settings": {}, "chosen_by": "none", "upper_bound": False, "folds": None, "seed": None}
+    known = {"collection": "c", "collections": ("c",), "sets": sets, "default": ((2, 0),)}
+    write_head_selection(
+        tmp_path / "core.json", HeadSelection("core", "core", layers=LAYERS, heads=4, **about, **known)
+    )
+    read, asked = Probe.read, []
+    monkeypatch.setattr(Probe, "read", lambda self, *a, **k: asked.append(k) or read(self, *a, **k))
+    table, told = measure(
+        *study,
+        SETTINGS,
+        ["heads-core"],
+        selections={"heads-core": tmp_path / "core.json"},
+        sampled=Sample(queries=1, repeats=1, warmup=0),
+    )
+    assert set(table["layers"]) == {2} and told["systems"]["listwise-attention-heads-core"]["heads"] == ["1-0,0-2"]
+    assert all(k == {"last_layer": 1, "heads": ((1, 0), (0, 2))} for k in asked) and asked
 
 
 @pytest.mark.parametrize(

@@ -214,7 +214,16 @@ ASKED = [
     ({"windows": {"systems.windows": ["L0-3"]}}, None),
     ({"windows": {"systems.windows": ["L3-3", "L0-0"], "latency.windows": ["L1-2"]}}, None),
     ({"heads": {"systems.mechanisms.attention.heads": [[3, 3], [0, 0]]}}, None),
+    ({"top": {"heads.selection.core.top": [16, "all"], "heads.selection.two.top": [8, "1-2"]}}, None),
     ({}, None),
+    (
+        {"top": {"heads.selection.core.top": [17, "all"]}},
+        "core.top: model 'tiny': 17: layers 0–3 have 16 heads",
+    ),
+    (
+        {"top": {"heads.selection.core.top": [9, "1-2"]}},
+        "heads.selection.core.top: .* layers 1–2 have 8 heads",
+    ),
     ({"windows": {"systems.windows": ["L0-3", "L0-4"]}}, "config key systems.windows: model 'tiny': window 'L0-4'"),
     ({"windows": {"latency.windows": ["L4-4"]}}, "config key latency.windows: .* the model has layers 0 to 3"),
     ({"windows": {"systems.cached_windows": ["L9-12"]}}, "config key systems.cached_windows: model 'tiny'"),

@@ -1,5 +1,6 @@
 """Input functions and flags, on a study of two collections and two models of which one pair is left out."""
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -123,6 +124,51 @@ def test_windows_that_are_chosen_and_timed(two):
     assert files == ["<results>/long/a/windows/free.json"]
     assert two.latency_flags(job(), SimpleNamespace(selections=files)) == ["--selections", f"free={files[0]}"]
     assert paths(latency={}).latency_flags(job(), SimpleNamespace(selections=[])) == []
+
+
+RULES = {
+    "core": {"rule": "core", "top": 4},
+    "deep": {"rule": "core", "top": 8, "window": "selected-peak", "chosen_on": "others"},
+    "steady": {"rule": "measure", "orders": "all"},
+}
+
+
+def test_heads_that_are_scored_chosen_and_timed():
+    own = paths(
+        heads={"selection": RULES},
+        orders={"reversed": True, "shuffles": 0},
+        latency={"windows": ["heads-core", "selected-free", "all"]},
+        leave_out=[],
+    )
+    deep, steady, folder = job(heads="deep"), job(heads="steady"), "<results>/long/a/heads"
+    assert own.head_scores(deep) == own.head_scores(job(heads="core")) == f"{folder}/core.scores.arrow"
+    assert own.head_scores(steady) == f"{folder}/steady.scores.arrow"
+    assert own.other_head_scores(deep) == ["<results>/short/a/heads/core.scores.arrow"]
+    assert own.of_other_heads(deep, SimpleNamespace(others=["x"])) == ["short=x"]
+    assert own.head_windows(deep) == ["<results>/long/a/windows/peak.json"]
+    assert own.head_windows_flags(deep, SimpleNamespace(within=["w"])) == ["--within", "w"]
+    assert (own.other_head_scores(steady), own.head_windows(steady)) == ([], [])
+    assert own.head_scoring(deep) == own.head_scoring(job(heads="core")) and "top" not in own.head_scoring(deep)
+    signals = own.head_orders(steady)
+    assert own.head_orders(deep) == [] and signals == own.order_signals(job())
+    flagged = own.head_orders_flags(steady, SimpleNamespace(orders=signals))
+    assert flagged[:2] == ["--orders", f"base={signals[0]}"] and flagged[-1].startswith("order-reversed=")
+    run = job(variant="base", system="listwise-attention-heads-deep")
+    assert own.selection(run) == [f"{folder}/deep.json"]
+    assert own.window_flags(run, SimpleNamespace(selection=own.selection(run))) == flags(
+        {"window": "heads-deep", "selection": f"{folder}/deep.json"}
+    )
+    files = own.latency_selections(job())
+    assert files == [f"{folder}/core.json", "<results>/long/a/windows/free.json"]
+    flagged = own.latency_flags(job(), SimpleNamespace(selections=files))
+    assert flagged == ["--selections", f"heads-core={files[0]}", f"free={files[1]}"]
+    assert json.loads(own.asked)["top"] == {
+        "heads.selection.core.top": [4, "all"],
+        "heads.selection.deep.top": [8, "all"],
+        "heads.selection.steady.top": [8, "all"],
+    }
+    assert "top" not in json.loads(paths().asked)
+    assert not any("heads-" in window for window in own.cached_windows)
 
 
 def test_windows_from_other_collections():
