@@ -18,7 +18,8 @@ with an interval of the same bootstrap over queries.
   `rise` where they are still well above those before them, or the best layer is one of the last (its whole interval);
 - `fall`: the same from the other side;
 - `bell`: the best layer beats both ends, each has lost more than `MOST` of the rise, and one bump explains the profile;
-- `peak with partial fall`: the best layer beats both ends, and one of them may have lost no more than `MOST`;
+- `peak with partial fall`: the best layer beats both ends, one of them may have lost no more than `MOST`, and a bump
+  explains more than `HARDLY` of the profile;
 - `other`: the layers differ and are none of these, such as a valley;
 - `none shown`: the queries do not tell. `queries_needed` says how many would, for the same differences and spread, in
   four samples of five; the difference that takes fewest decides.
@@ -68,6 +69,8 @@ DIFFERENT = 0.05
 """Spread of the layers' means, as a share of their level, beyond which they are called other than flat."""
 EXPLAINED = 0.6
 """Share of a profile's variance, noise taken off, that an asymmetric bump must explain in a bell: not so two peaks."""
+HARDLY = 0.3
+"""The same share, below which a profile with a peak that may fall in part is called other: it has several."""
 DETECTED = 1.96 + 0.84
 """Standard errors at which a difference is shown in four samples of five (two-sided, at .05)."""
 LEAST_LAYERS = 10
@@ -208,10 +211,11 @@ def verdict(found: HeldOut, queries: int, explained: float) -> tuple[str, str, f
     if up and down:
         lost = found.lost_first.mean, found.lost_last.mean
         both = "of the rise, the first layers have lost {:.0%}, the last {:.0%}".format(*lost)
-        if min(found.lost_first.low, found.lost_last.low) <= MOST:
-            return "peak with partial fall", both, math.nan
-        if explained < EXPLAINED:
+        whole = min(found.lost_first.low, found.lost_last.low) > MOST
+        if explained < (EXPLAINED if whole else HARDLY):
             return "other", f"{both}, but one bump explains {explained:.0%} of the profile", math.nan
+        if not whole:
+            return "peak with partial fall", both, math.nan
         return "bell", both, math.nan
     if found.spread.low > DIFFERENT * found.level and not (up or down) and small:
         return "other", "layers differ, and the best are at both ends", math.nan
