@@ -126,8 +126,24 @@ def test_the_same_best_layer_and_no_shares(layers, windows, comparisons):
 def test_several_pairs_are_named(layers, windows, comparisons):
     both = [pd.concat([frame, frame.assign(collection="d")]) for frame in (layers, windows, comparisons)]
     answer = answers.place(*both, MEASURE, MARKS)
-    assert sum(text.startswith("m on c: ") for text in answer.statements) == 6
-    assert sum(text.startswith("m on d: ") for text in answer.statements) == 6
+    owed, windows_, averaged, calibrated, *pairs, queries = answer.statements
+    assert owed.startswith("In 2 pairs of a model and a collection, scores of all layers together owe 58 % of their")
+    assert windows_ == (
+        "Over orders, against all layers: the best window, a significant loss in 2; the peak window, no difference "
+        "shown in 2."
+    )
+    assert averaged == "Scores of all layers averaged over the orders, against plain ones: a significant gain in 2."
+    assert calibrated == "Scores of all layers calibrated by place, against plain ones: no difference shown in 2."
+    assert [text[:8] for text in pairs] == ["m on c: ", "m on d: "] and queries.startswith("On 40 queries")
+    assert all("in 1 of 3 layers. The best layer" in text for text in pairs)
+
+
+def test_many_pairs_are_only_counted(layers, windows, comparisons):
+    many = [pd.concat([frame.assign(collection=name) for name in "cdefg"]) for frame in (layers, windows, comparisons)]
+    many[1].loc[(many[1]["collection"] == "e") & (many[1]["window"] == "all"), "passage"] = 0.095
+    owed, *_, queries = answers.place(*many, MEASURE, MARKS).statements
+    assert "owe 10 to 58 % of their variance to the passage and 33 % to its place" in owed
+    assert len(answers.place(*many, MEASURE, MARKS).statements) == 5 and queries.startswith("On 40")
 
 
 def test_table_marks_what_is_significant(windows, comparisons):

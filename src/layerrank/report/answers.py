@@ -36,6 +36,8 @@ from layerrank.report.tables.orders import difference, orders_table, records, te
 from layerrank.report.tables.render import answer_page
 
 SIGNED = "+.3f"
+FEW_PAIRS = 4
+"""Pairs of a collection and a model that a page speaks of one by one."""
 Name = tuple[str, str]  # collection, model
 
 
@@ -385,13 +387,15 @@ def place(layers: pd.DataFrame, windows: pd.DataFrame, comparisons: pd.DataFrame
     for collection, model in pairs:
         own = windows[(windows["collection"] == collection) & (windows["model"] == model)]
         swept = layers[(layers["collection"] == collection) & (layers["model"] == model)]
-        subject = f"{model} on {collection}: " if len(pairs) > 1 else ""
-        said = [
-            *_owed(own, swept, measure),
-            *_chosen_over_orders(own, tests, marks, collection, model),
-            *_remedied(own, tests, marks, collection, model),
-        ]
-        statements += [subject + text if subject else text[:1].upper() + text[1:] for text in said]
+        owed = _owed(own, swept, measure)
+        if len(pairs) > 1:
+            said = [f"{model} on {collection}: {' '.join([*owed[:1], *map(_capital, owed[1:])])}"]
+            statements += said if len(pairs) <= FEW_PAIRS else []
+        else:
+            chosen = _chosen_over_orders(own, tests, marks, collection, model)
+            statements += map(_capital, [*owed, *chosen, *_remedied(own, tests, marks, collection, model)])
+    if len(pairs) > 1:
+        statements = [*_over_pairs(windows, tests, marks), *statements]
     table = orders_table(windows, comparisons, measure, marks)
     few = sorted({int(one["queries"]) for one in records(windows, "window")})
     return Answer(
@@ -399,6 +403,45 @@ def place(layers: pd.DataFrame, windows: pd.DataFrame, comparisons: pd.DataFrame
         (*statements, f"On {_listed([str(number) for number in few])} queries, in every order the same candidates."),
         table,
     )
+
+
+def _over_pairs(windows: pd.DataFrame, tests: Mapping[tuple[str, ...], dict[str, Any]], marks: Marks) -> list[str]:
+    """What several pairs of a collection and a model have in common: all layers' shares, chosen windows, remedies."""
+    own = records(windows, "window")
+    every = [one for one in own if one["window"] == ALL and math.isfinite(one["passage"])]
+    said = []
+    if every:
+        spans = []
+        for name in ("passage", "place"):
+            low, high = (_percent(pick(one[name] for one in every)) for pick in (min, max))
+            spans.append(high if low == high else f"{low.removesuffix(' %')} to {high}")
+        said.append(
+            f"In {len(every)} pairs of a model and a collection, scores of all layers together owe {spans[0]} of their "
+            f"variance to the passage and {spans[1]} to its place."
+        )
+    kinds: dict[str, list[str]] = {}
+    for one in own:
+        name, pair = str(one["window"]), (one["collection"], one["model"])
+        if rule_of(name) and (found := tests.get((*pair, ALL_LAYERS, f"{WHOLE_LIST.name}-{name}"))):
+            kinds.setdefault(window_label(name), []).append(_kind(found, marks))
+    if kinds:
+        told = "; ".join(f"the {name}, {_counts(found)}" for name, found in kinds.items())
+        said.append(f"Over orders, against all layers: {told}.")
+    for system, words in ((AVERAGED, "averaged over the orders"), (CALIBRATED, "calibrated by place")):
+        pairs = dict.fromkeys((one["collection"], one["model"]) for one in own)
+        tested = [tests.get((*pair, ALL_LAYERS, f"{system}-{ALL}")) for pair in pairs]
+        if remedied := [_kind(one, marks) for one in tested if one]:
+            said.append(f"Scores of all layers {words}, against plain ones: {_counts(remedied)}.")
+    return said
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _counts(kinds: Sequence[str]) -> str:
+    """`a significant loss in 2, no difference shown in 1`."""
+    return ", ".join(f"{kind} in {count}" for kind, count in Counter(kinds).most_common())
 
 
 def _owed(windows: pd.DataFrame, swept: pd.DataFrame, measure: str) -> list[str]:
@@ -550,8 +593,7 @@ def _saved(subject: str, share: float, one: dict[str, Any], kind: str) -> str:
 
 
 def _tallied(kinds: Sequence[str]) -> list[str]:
-    said = ", ".join(f"{kind} in {count}" for kind, count in Counter(kinds).most_common())
-    return [f"Of {len(kinds)} selected windows over all pairs of a collection and a model: {said}."]
+    return [f"Of {len(kinds)} selected windows over all pairs of a collection and a model: {_counts(kinds)}."]
 
 
 def _blind(tests: Sequence[dict[str, Any]], marks: Marks) -> list[str]:
