@@ -228,3 +228,47 @@ def save_tiny(
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+CROSS_ENCODERS = ("bert", "xlm-roberta")
+
+
+def save_cross_encoder(folder: Path | str, kind: str = "bert", *, labels: int = 1, seed: int = 0) -> Path:
+    """Save a tiny random cross-encoder, with a head of `labels` scores that tell texts apart, and return its folder."""
+    common: dict[str, Any] = {
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "initializer_range": 0.3,
+        "num_labels": labels,
+        "pad_token_id": 3,
+        "max_position_embeddings": 200,
+    }
+    backend = tokenizers.Tokenizer.from_str(_backend("byte_level", 480))
+    start, end = "<s>", "</s>"
+    between = f"{end} {end}" if kind == "xlm-roberta" else end
+    second = 0 if kind == "xlm-roberta" else 1
+    backend.post_processor = processors.TemplateProcessing(
+        single=f"{start} $A {end}",
+        pair=f"{start} $A {between} $B:{second} {end}:{second}",
+        special_tokens=[(name, backend.token_to_id(name)) for name in (start, end)],
+    )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        cls_token=start,
+        sep_token=end,
+        pad_token="<pad>",
+        model_max_length=150 if kind == "bert" else 10**30,
+        model_input_names=["input_ids", "attention_mask", *(["token_type_ids"] if kind == "bert" else [])],
+    )
+    config: Any = {"bert": transformers.BertConfig, "xlm-roberta": transformers.XLMRobertaConfig}[kind](
+        vocab_size=len(tokenizer), type_vocab_size=2 if kind == "bert" else 1, **common
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = transformers.AutoModelForSequenceClassification.from_config(config).eval()
+    folder = Path(folder)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

@@ -123,17 +123,19 @@ def check_model(folder: Path, where: str, *, whole: bool = True) -> None:
     if config["model_type"] not in transformers.models.auto.configuration_auto.CONFIG_MAPPING:
         own_code = " (it asks for code of its own, which is never run)" if "auto_map" in config else ""
         raise UserError(f"{where}: transformers does not know model type {config['model_type']!r}{own_code}")
-    from layerrank.models.folder import load_config, load_tokenizer
+    from layerrank.models.folder import is_classifier, load_classifier_config, load_config, load_tokenizer
 
     try:
-        load_config(folder)
+        classifier = is_classifier(folder)
+        (load_classifier_config if classifier else load_config)(folder)
         tokenizer = load_tokenizer(folder)
     except UserError as error:
         raise UserError(f"{where}: {str(error).removeprefix(f'{folder}: ')}") from None
     except DAMAGED as error:
         raise UserError(f"{where}: its configuration or tokenizer cannot be read ({in_one_line(error)})") from None
     _check_weights(folder, where)
-    _check_tokens(tokenizer, _outline(folder, where, whole), where)
+    loader = transformers.AutoModelForSequenceClassification if classifier else transformers.AutoModelForCausalLM
+    _check_tokens(tokenizer, _outline(folder, where, whole, loader), where)
 
 
 def _check_weights(folder: Path, where: str) -> None:
@@ -148,15 +150,12 @@ def _check_weights(folder: Path, where: str) -> None:
             raise UserError(f"{where}: {path.name} is damaged ({in_one_line(error)})") from None
 
 
-def _outline(folder: Path, where: str, whole: bool) -> Any:
+def _outline(folder: Path, where: str, whole: bool, loader: Any) -> Any:
     """The model without its weights' values, all of them in their places."""
-    import transformers
-
     from layerrank.models.folder import quiet
 
     try:
         with quiet():
-            loader: Any = transformers.AutoModelForCausalLM
             model, report = loader.from_pretrained(
                 folder,
                 device_map="meta",

@@ -143,7 +143,7 @@ def load_decoder(
         except (ImportError, SafetensorError, *DAMAGED) as error:
             raise UserError(f"{folder}: the model cannot be loaded ({in_one_line(error)})") from None
     state = (dtype, wanted, *circumstances(place))
-    trials.once("finite", state, [__file__], lambda: _check_finite(loaded, f"{folder}", dtype))
+    trials.once("finite", state, [__file__], lambda: check_finite(loaded, f"{folder}", dtype))
     if head:
         loaded.get_output_embeddings().register_forward_pre_hook(_in_one_piece)
     base = loaded.base_model if head else loaded
@@ -201,7 +201,7 @@ def dtype_named(dtype: Any, device: str) -> str:
     return name
 
 
-def _check_finite(model: Any, where: str, dtype: str) -> None:
+def check_finite(model: Any, where: str, dtype: str) -> None:
     """Refuse weights that hold NaN or infinity, damaged ones or beyond the dtype; the first of them by name."""
     for name, weight in model.named_parameters():
         if weight.device.type != "meta" and weight.is_floating_point() and weight.numel():

@@ -43,6 +43,17 @@ def check_icr(tokenizer: Any, settings: PromptSettings, model: str) -> None:
     _check(ids, 3, f"model {model}: prompt family {settings.family}")
 
 
+def check_pair(tokenizer: Any, model: str) -> None:
+    """The same for a cross-encoder's pair of query and passage, which its tokenizer has to tell apart."""
+    if tokenizer.num_special_tokens_to_add(pair=True) < 2:
+        raise UserError(f"model {model}: its tokenizer sets nothing between query and passage: it is made for a prompt")
+
+    def ids(query: Query, passages: Sequence[Passage]) -> object:
+        return list(tokenizer(query.text, passages[0].content, split_special_tokens=True, verbose=False)["input_ids"])
+
+    _check(ids, 1, f"model {model}: its pair of query and passage")
+
+
 def _check(ids: Ids, size: int, where: str) -> None:
     """Whether the tokens change with the query and with each of `size` passages."""
     query = Query("trial", "what is this about")

@@ -17,6 +17,7 @@ from layerrank.ranking.frameworks import Sorter, make_sorter
 from layerrank.ranking.mechanism import Mechanism
 
 if TYPE_CHECKING:
+    from layerrank.models.classifier import Classifier
     from layerrank.models.decoder import Decoder
     from layerrank.ranking.engine import Cut
 
@@ -35,6 +36,10 @@ MECHANISMS: Mapping[str, Mapping[str, Any]] = {
     "attention": {"strategy": MASKED, "heads": None, **COMMON},
 }
 """Settings of each mechanism with their defaults."""
+
+CROSS_ENCODER = "cross_encoder"
+TRAINED: Mapping[str, Mapping[str, Any]] = {CROSS_ENCODER: COMMON}
+"""Mechanisms of models that were trained to rank and do nothing else; they score one passage at a time."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +62,11 @@ class Cell:
     name: str = ""
 
     def __post_init__(self) -> None:
-        if self.mechanism not in MECHANISMS:
-            raise UserError(f"mechanism {self.mechanism!r}: expected one of {', '.join(MECHANISMS)}")
+        known = {**MECHANISMS, **TRAINED}
+        if self.mechanism not in known:
+            raise UserError(f"mechanism {self.mechanism!r}: expected one of {', '.join(known)}")
         name = self.name or f"{self.framework}-{self.mechanism}"
-        defaults = MECHANISMS[self.mechanism]
+        defaults = known[self.mechanism]
         for key in self.mechanism_settings:
             if key not in defaults:
                 raise UserError(f"{name}: unknown setting {key!r} of {self.mechanism}; it takes {', '.join(defaults)}")
@@ -76,7 +82,10 @@ class Cell:
         if not isinstance(names, Mapping) or not all(isinstance(each, str) for each in names):
             raise UserError(f"{name}: template_arguments: {names!r}: expected a mapping of names")
         sorter = make_sorter(self.framework, self.framework_settings)
-        if self.mechanism != "attention":
+        if self.mechanism in TRAINED:
+            if self.framework != "pointwise":
+                raise UserError(f"{name}: framework {self.framework!r}: {self.mechanism} scores one passage: pointwise")
+        elif self.mechanism != "attention":
             from layerrank.prompts.chat import find_prompt
 
             find_prompt(self.framework, self.mechanism, settings["prompt"])
@@ -110,11 +119,21 @@ class Cell:
         heads = check_strategy(self.mechanism_settings["strategy"], self.mechanism_settings["heads"])
         return max((last_layer(window, heads) for window in windows), default=0) + 1
 
-    def build(self, decoder: Decoder) -> Mechanism:
+    def load(self, folder: Path, *, dtype: str, device: str | None) -> Decoder | Classifier:
+        """The model in a folder, as far as the cell needs it; `UserError` as of `load_decoder`, `load_classifier`."""
+        if self.mechanism in TRAINED:
+            from layerrank.models.classifier import load_classifier
+
+            return load_classifier(folder, dtype=dtype, device=device)
+        from layerrank.models.decoder import load_decoder
+
+        return load_decoder(folder, layers=self.layers, head=self.head, dtype=dtype, device=device)
+
+    def build(self, decoder: Decoder | Classifier) -> Mechanism:
         """The mechanism on a loaded decoder."""
         return _BUILDERS[self.mechanism](self, decoder)
 
-    def cut(self, decoder: Decoder) -> Cut | None:
+    def cut(self, decoder: Decoder | Classifier) -> Cut | None:
         """What shortens a query's texts by tokens, or None where nothing does."""
         query_tokens = self.mechanism_settings["query_tokens"]
         passage_tokens = self.mechanism_settings["passage_tokens"]
@@ -185,7 +204,7 @@ def make_cell(
         for one in set(parts["windows"].values()):
             heads_within(heads, one)
         parts["family"] = family or fitting_family(load_tokenizer(model))
-    elif mechanism in MECHANISMS and (window != "all" or selection is not None):
+    elif mechanism in {**MECHANISMS, **TRAINED} and (window != "all" or selection is not None):
         raise UserError(f"window {window!r}: {mechanism} has no layer window")
     elif mechanism == "generation":
         settings.setdefault("max_failure_rate", max_failure_rate)
@@ -242,8 +261,15 @@ def _attention(cell: Cell, decoder: Decoder) -> Mechanism:
     )
 
 
+def _cross_encoder(cell: Cell, classifier: Classifier) -> Mechanism:
+    from layerrank.ranking.cross_encoder import CrossEncoder
+
+    return CrossEncoder(classifier)
+
+
 _BUILDERS: Mapping[str, Callable[[Cell, Any], Mechanism]] = {
     "generation": _generation,
     "likelihood": _likelihood,
     "attention": _attention,
+    CROSS_ENCODER: _cross_encoder,
 }

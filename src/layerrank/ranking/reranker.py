@@ -27,12 +27,13 @@ from layerrank.core.errors import InputError, UserError
 from layerrank.core.heads import head_names, heads_named
 from layerrank.core.records import Candidates, Cost, Query
 from layerrank.core.windows import LayerWindow, window_label
-from layerrank.models.decoder import device_named, dtype_named, load_decoder
-from layerrank.models.folder import load_config, load_tokenizer
+from layerrank.models.classifier import Classifier
+from layerrank.models.decoder import Decoder, device_named, dtype_named
+from layerrank.models.folder import is_classifier, load_config, load_tokenizer
 from layerrank.models.sources import HUB_NAME, fetch_named
 from layerrank.prompts.icr import INSTRUCTIONS, QUERY_SPANS, PromptSettings, family_named, fitting_family
 from layerrank.ranking import averaging
-from layerrank.ranking.cells import MECHANISMS, Cell
+from layerrank.ranking.cells import CROSS_ENCODER, MECHANISMS, TRAINED, Cell
 from layerrank.ranking.engine import Engine, check_failures
 from layerrank.ranking.frameworks import KINDS, WHOLE
 from layerrank.ranking.passages import Given, read_passages, read_text, whole_number
@@ -67,7 +68,8 @@ class Reranker:
 
     Told neither these nor anything that belongs to one of them, it ranks by the query's likelihood given each passage
     by itself (`pointwise`, `likelihood`, prompt `qlm`): the best cell for small models, and no order plays a part in
-    it (docs/python.md has the numbers). Told one of them, the other is `listwise` or `attention`.
+    it (docs/python.md has the numbers). Told one of them, the other is `listwise` or `attention`. A cross-encoder
+    (a trained reranker with a head of one score) ranks by that score.
 
     Args:
         model: Model folder, or a repository of the hub (`Qwen/Qwen3-0.6B`) where there is no folder of that name.
@@ -75,7 +77,7 @@ class Reranker:
             it is now; a warning of the log says it, and so does `reranker.decoder.revision`.
         cache: Folder that models of the hub are fetched into, once; a study's of the same name has the same copy.
         framework: `pointwise`, `pairwise`, `setwise` or `listwise`.
-        mechanism: `generation`, `likelihood` or `attention`.
+        mechanism: `generation`, `likelihood` or `attention`; `cross_encoder` for one that is, pointwise.
         window: Attention: layers, `all`, `"10-13"`, `(10, 13)` or `12`; 0-based, both ends included. Layers above are
             not loaded. By default the middle third of them; with `heads` all.
         heads: Attention: only these heads: a published set by name (`core-llama-3.1-8b`), a file of `choose-heads`, of
@@ -135,13 +137,14 @@ class Reranker:
             instruction,
             query_span,
         )
-        if all(each is None for each in told):
+        nothing_said = all(each is None for each in told)
+        if nothing_said:
             framework, mechanism, mechanism_settings = "pointwise", "likelihood", {"prompt": "qlm"}
         framework = "listwise" if framework is None else framework
         mechanism = "attention" if mechanism is None else mechanism
         instruction = "IE" if instruction is None else instruction
         _one_of("framework", framework, KINDS)
-        _one_of("mechanism", mechanism, MECHANISMS)
+        _one_of("mechanism", mechanism, [*MECHANISMS, *TRAINED])
         _one_of("instruction", instruction, INSTRUCTIONS)
         self.orders = 1 if orders is None else whole_number(orders, "orders")
         if framework == "pointwise" and self.orders > 1:
@@ -157,6 +160,8 @@ class Reranker:
                 raise UserError("heads: given twice, in mechanism_settings too")
             reading["heads"] = head_names(heads_named(heads))
         folder = _folder(model, revision, cache)
+        if nothing_said and is_classifier(folder):
+            mechanism, reading = CROSS_ENCODER, {}
         attention: dict[str, Any] = {}
         if mechanism == "attention":
             chosen = "all" if window is None and reading.get("heads") is not None else window
@@ -178,7 +183,7 @@ class Reranker:
             **attention,
         )
         budget = whole_number(batch_tokens, "batch_tokens"), whole_number(queries_at_once, "queries_at_once")
-        self.decoder = load_decoder(folder, layers=self.cell.layers, head=self.cell.head, dtype=dtype, device=place)
+        self.decoder: Decoder | Classifier = self.cell.load(folder, dtype=dtype, device=place)
         self._engine = Engine(
             self.cell.sorter,
             self.cell.build(self.decoder),
@@ -266,6 +271,7 @@ class Reranker:
         if self.cell.mechanism != "attention":
             raise UserError(f"explain: {self.cell.mechanism} keeps no attention; use mechanism='attention'")
         assert isinstance(self.cell.windows, LayerWindow) and self.cell.family is not None
+        assert isinstance(self.decoder, Decoder)
         given = read_passages(passages, ids)
         return explain(
             Probe(self.decoder),

@@ -113,9 +113,7 @@ def _rank(
     batch_tokens: int,
     queries_at_once: int,
 ) -> None:
-    from layerrank.models.decoder import load_decoder
-
-    decoder = load_decoder(model, layers=cell.layers, head=cell.head, dtype=dtype, device=device)
+    decoder = cell.load(model, dtype=dtype, device=device)
     _log.info(
         "%s, device %s, dtype %s, model %s at revision %s, %d of %d layers",
         *(versions.shown(), decoder.device, decoder.dtype),
