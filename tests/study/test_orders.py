@@ -45,6 +45,7 @@ def test_each_order_is_a_variant_with_a_signal():
     paths = Paths(found, BASE, "resources")
     assert paths.variants == ("base",), "no system runs on them"
     assert paths.every_variant == ("base", *found.orders)
+    assert list(paths.explored_orders.values()) == ["first-stage", "reversed", "shuffled-3", "shuffled-4"]
     wildcards = Of(collection="pocket", model="smollm2-135m-instruct", variant="order-shuffled-4")
     flags = paths.candidate_flags(wildcards)
     for name, value in (("--order", "shuffled"), ("--seed", "4"), ("--query-limit", "8")):

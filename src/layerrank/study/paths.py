@@ -685,7 +685,7 @@ class Paths:
         free = ("order", "seed", "queries", "strategy")
         same = [
             variant
-            for variant in self.variants
+            for variant in self.every_variant
             if {k: v for k, v in settings.variant_settings(self.study, variant).items() if k not in free}
             == {k: v for k, v in base.items() if k not in free}
             and settings.signal_variant(self.study, variant) == variant
