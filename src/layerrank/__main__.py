@@ -9,12 +9,13 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
 
 import layerrank
 from layerrank import commands
-from layerrank.core.errors import UserError
+from layerrank.core.errors import NO_ROOM, UserError
 from layerrank.core.secrets import masked
 from layerrank.models.threads import yield_soon
 
@@ -78,6 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(handlers=[log])
     logging.getLogger("layerrank").setLevel(logging.INFO)
     yield_soon()
+    options = argparse.Namespace()
     try:
         for word in arguments:
             _check_text(word)
@@ -89,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        return _refused(name, _of_system(error))
+        return _refused(name, _of_system(error, getattr(options, "output", None)))
     except KeyboardInterrupt:
         _refused(name, "interrupted")
         return INTERRUPTED
@@ -109,11 +111,14 @@ def _refused(name: str, message: str) -> int:
     return 2
 
 
-def _of_system(error: OSError) -> str:
-    """What the system says: the file, where it is known, and what is wrong with it."""
+def _of_system(error: OSError, output: Path | None) -> str:
+    """What the system says: the file, where it is known, and what is wrong with it; `output` is what was written."""
     if error.strerror is None:
         return str(error)
-    return f"{error.filename}: {error.strerror.lower()}" if error.filename else error.strerror.lower()
+    said, file = error.strerror, error.filename
+    if error.errno in NO_ROOM and error.errno is not None:
+        said, file = os.strerror(error.errno), file or output
+    return f"{file}: {said.lower()}" if file else said.lower()
 
 
 def _defect(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

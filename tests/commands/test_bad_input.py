@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import re
+import resource
 from pathlib import Path
 
 import pytest
@@ -225,6 +226,45 @@ def test_no_flag_takes_what_it_cannot_use(tmp_path, monkeypatch, capsys, name, f
         assert main([name, flag, value]) == 2
         (told,) = capsys.readouterr().err.splitlines()
         assert told.startswith(f"layerrank {name}: {flag}: ")
+
+
+WRITTEN = ("--output", "--outputs", "--table", "--output-qrels", "--costs")
+CHAINED = (
+    *("make-candidates", "check-first-stage", "check-prompts", "extract-attention", "layer-profile", "sweep-windows"),
+    *("select-window", "rerank-cached", "rerank", "join-shards", "evaluate", "aggregate", "compare", "summarise-costs"),
+    *("measure-latency", "effectiveness-table", "grid-table", "cost-table", "plot-profile", "plot-sweep"),
+    *("plot-effectiveness", "manifest"),
+)
+
+
+def test_the_chain_has_these_commands(study):
+    assert set(study[1]) >= set(CHAINED)
+
+
+@pytest.mark.parametrize("room", [0, 60, 300])
+@pytest.mark.parametrize("name", CHAINED)
+def test_a_full_disk_is_one_line_that_names_the_file(study, tmp_path, capsys, name, room):
+    """A limit of the system on the size of files stands for a disk that is full: writing fails at the same places."""
+    arguments, written = list(study[1][name]), []
+    for place, flag in enumerate(arguments[:-1]):
+        if flag in WRITTEN and not (flag == "--costs" and name in ("summarise-costs", "cost-table")):
+            written.append(Path(arguments[place + 1]).name)
+            arguments[place + 1] = str(tmp_path / "out" / written[-1])
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        code = main([name, *arguments])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("layerrank ")]
+    if code == 0:  # what it writes is smaller
+        assert room == 300 and told == []
+        return
+    assert code == 2
+    (line,) = told
+    assert line.endswith(": file too large") and any(re.search(rf"/\.?{re.escape(file)}", line) for file in written)
+    left = {path.name for path in (tmp_path / "out").iterdir()}
+    assert not {file for file in left if file.endswith(".tmp")}
 
 
 def test_every_flag_of_every_command_that_names_a_file_or_a_number_says_which_kind():

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -56,3 +60,22 @@ def test_a_full_disk_is_named_with_its_file_and_nothing_is_left(tmp_path, monkey
         files.write_text(tmp_path / "run.txt", "text")
     assert caught.value.filename == str(tmp_path / "run.txt")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_writer_left_goes_at_the_next_start_and_a_live_one_s_stays(tmp_path):
+    code = (
+        "import os, sys; from pathlib import Path; from layerrank.core import files\n"
+        "with files.replacing(Path(sys.argv[1])) as temporary:\n"
+        "    temporary.write_text('half'); os.kill(os.getpid(), 9)\n"
+    )
+    path = tmp_path / "run.txt"
+    assert subprocess.run([sys.executable, "-c", code, path], env={**os.environ}).returncode == -9
+    assert len(list(tmp_path.iterdir())) == 1
+    other = tmp_path / ".run.txt.partial"
+    other.touch()
+    with files.replacing(path) as mine:
+        assert {*tmp_path.iterdir()} == {mine, other}
+        files.write_text(path, "of another process")
+        mine.write_text("mine")
+    assert path.read_text() == "mine"
+    assert {*tmp_path.iterdir()} == {path, other}

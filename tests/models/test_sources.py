@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import resource
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from support.hub import REPO, REVISION, hub_of
 from support.server import serving
 from support.tiny import save_tiny
@@ -330,3 +332,100 @@ def test_the_python_interface_takes_names_of_the_hub(hub, tmp_path, monkeypatch)
         layerrank.Reranker("no/such")
     with pytest.raises(ValueError, match=r"model 'someone/tiny at v2': the hub has no such revision"):
         layerrank.Reranker(REPO, revision="v2")
+
+
+@pytest.fixture
+def adapted(tiny, tmp_path):
+    """An entry of a model with an adapter, and the adapter's folder."""
+    peft = pytest.importorskip("peft")
+    import transformers
+
+    base = transformers.AutoModelForCausalLM.from_pretrained(tiny)
+    made = peft.get_peft_model(base, peft.LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False))
+    made.save_pretrained(tmp_path / "adapter")
+    adapter = {"source": "folder", "path": str(tmp_path / "adapter")}
+    return {"source": "folder", "path": str(tiny), "adapter": adapter}, tmp_path / "adapter"
+
+
+def _pickled(folder):
+    weights = load_file(folder / "adapter_model.safetensors")
+    (folder / "adapter_model.safetensors").unlink()
+    torch.save(weights, folder / "adapter_model.bin")
+
+
+def _of_another_shape(folder):
+    weights = load_file(folder / "adapter_model.safetensors")
+    save_file({name: torch.zeros(3, 3) for name in weights}, folder / "adapter_model.safetensors")
+
+
+DAMAGED_ADAPTERS = {
+    "no configuration": (lambda folder: (folder / "adapter_config.json").unlink(), "has no adapter_config.json"),
+    "pickled weights": (_pickled, "has no adapter_model.safetensors"),
+    "a configuration that is no JSON": (
+        lambda folder: (folder / "adapter_config.json").write_text("{"),
+        "cannot be merged",
+    ),
+    "a configuration of nothing": (
+        lambda folder: (folder / "adapter_config.json").write_text("{}"),
+        "cannot be merged",
+    ),
+    "an unknown kind": (
+        lambda folder: (folder / "adapter_config.json").write_text('{"peft_type": "MAGIC"}'),
+        "cannot be merged",
+    ),
+    "weights that are cut": (
+        lambda folder: (folder / "adapter_model.safetensors").write_bytes(
+            (folder / "adapter_model.safetensors").read_bytes()[:90]
+        ),
+        "cannot be merged",
+    ),
+    "weights of another shape": (_of_another_shape, "cannot be merged"),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGED_ADAPTERS)
+def test_a_damaged_adapter_is_refused_in_one_line(adapted, tmp_path, what):
+    entry, folder = adapted
+    damage, line = DAMAGED_ADAPTERS[what]
+    damage(folder)
+    cache, output = paths(tmp_path)
+    with pytest.raises(UserError, match=f"key 'adapter': .*{line}") as caught:
+        fetch_model(entry, cache, output)
+    assert "\n" not in str(caught.value)
+    assert not output.exists()
+
+
+def test_an_adapter_of_another_digest_is_refused_before_and_at_the_fetch(adapted, tmp_path):
+    entry, folder = adapted
+    cache, output = paths(tmp_path)
+    digest = folder_digest(file_digests(model_files(folder)))
+    named = {**entry, "adapter": {**entry["adapter"], "digest": digest}}
+    assert folder_name("m", named, cache) == folder_name("m", entry, cache)
+    other = {**entry, "adapter": {**entry["adapter"], "digest": "0" * 64}}
+    with pytest.raises(UserError, match=r"its files have digest [0-9a-f]{64}, .*'adapter\.digest' says 0000"):
+        folder_name("m", other, cache)
+    with pytest.raises(UserError, match=f"have digest {digest}, not 0000"):
+        fetch_model(other, cache, output)
+
+
+def test_a_record_holds_no_password(tiny, tmp_path):
+    record = read_json(tiny / MODEL_RECORD) if (tiny / MODEL_RECORD).is_file() else {}
+    (tiny / MODEL_RECORD).write_text(json.dumps({**record, "revision": "https://me:secret@host/x"}))
+    cache, output = paths(tmp_path)
+    fetch_model({"source": "folder", "path": str(tiny)}, cache, output)
+    assert read_json(output / MODEL_RECORD)["revision"] == "https://***@host/x"
+
+
+@pytest.mark.parametrize("room", [0, 20_000])
+def test_a_full_disk_names_the_model_s_folder(tiny, tmp_path, capsys, room):
+    cache, output = paths(tmp_path)
+    entry = json.dumps({"source": "folder", "path": str(tiny)})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        code = main(["fetch-model", "--name", "m", "--entry", entry, "--cache", str(cache), "--output", str(output)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert code == 2
+    assert f"layerrank fetch-model: {output}: file too large" in capsys.readouterr().err
+    assert [path.name for path in output.parent.iterdir()] == [f".{output.name}.lock"]

@@ -25,7 +25,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from layerrank.attention.signal import SUMS, Signal
-from layerrank.core.errors import UserError
+from layerrank.core.errors import UserError, naming
 from layerrank.core.files import WHOLE, one_model, replacing, text_digest
 from layerrank.core.locks import open_exclusive
 
@@ -150,8 +150,9 @@ class SignalWriter:
             return self._open()
         if whole == 0:
             file.truncate(0)
-            file.write(self.schema.serialize())
-            file.flush()
+            with naming(self.path):
+                file.write(self.schema.serialize())
+                file.flush()
         else:
             if whole < size:
                 _log.warning("%s: a torn last record of %d bytes is dropped", self.path, size - whole)
@@ -192,9 +193,10 @@ class SignalWriter:
         if signal.qid in self.finished:
             raise ValueError(f"{self.path}: query {signal.qid} is already in the store")
         where = self._file.tell()
-        self._file.write(_batch(signal, self.schema).serialize())
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with naming(self.path):
+            self._file.write(_batch(signal, self.schema).serialize())
+            self._file.flush()
+            os.fsync(self._file.fileno())
         self.finished[signal.qid] = where
 
     def restore(self, order: Sequence[str]) -> bool:
@@ -256,7 +258,8 @@ class SignalWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        with naming(self.path):  # what a full disk did not take is tried once more
+            self._file.close()
 
 
 def read_metadata(path: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from layerrank.core.errors import UserError
+from layerrank.core.errors import NO_ROOM, UserError
 from layerrank.core.files import write_text
 from layerrank.core.locks import locked, open_exclusive, plain
 from layerrank.core.progress import progress
@@ -146,6 +146,9 @@ def _transfer(url: str, remote: Remote, partial: Path, what: str) -> str | None:
     except urllib.error.URLError as error:
         raise _UnavailableError(f"{url}: {error.reason}") from None
     except (OSError, http.client.HTTPException) as error:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            error.filename = str(partial)
+            raise
         raise _BrokenError(f"the connection broke ({error})") from None
     if length and wrote != int(length):
         raise _BrokenError(f"the connection broke after {wrote} of {length} bytes")

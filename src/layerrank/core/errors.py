@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,10 @@ class UserError(Exception):
 
     The command line prints it to stderr and exits with code 2; anything else is a defect and keeps its traceback.
     """
+
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says where a disk, a quota or a limit of files is full."""
 
 
 @contextlib.contextmanager

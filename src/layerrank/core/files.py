@@ -10,13 +10,13 @@ import json
 import math
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from layerrank.core.errors import UserError
+from layerrank.core.locks import temporary_beside
 from layerrank.core.reading import (
     check_ids,
     finite_number,
@@ -62,25 +62,22 @@ def located(name: str) -> Path:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it is flushed to disk and renamed to `path`, else removed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = None
+    """Yield a temporary path beside `path`; on success it is flushed to disk and renamed to `path`, else removed.
+
+    What a killed process left of its own is removed too.
+    """
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary_beside(path) as temporary:
+            yield temporary
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.chmod(0o644)
+            temporary.replace(path)
     except OSError as error:
         if error.filename is None or Path(os.fsdecode(error.filename)).name.startswith(f".{path.name}."):
             error.filename = str(path)
         raise
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, data: bytes) -> None:

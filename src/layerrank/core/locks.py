@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import logging
 import os
 import shutil
 import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -17,6 +19,9 @@ import filelock
 from layerrank.core.errors import UserError
 
 _log = logging.getLogger(__name__)
+
+_TEMPORARY = ".tmp"
+"""How the names end of files that are not whole yet."""
 
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 _NOT_PLAIN = (errno.ELOOP, errno.EISDIR, errno.ENXIO)
@@ -60,6 +65,23 @@ def part_folder(path: Path) -> Iterator[Path]:
         yield path
     finally:
         _remove_folder(path)
+
+
+@contextlib.contextmanager
+def temporary_beside(path: Path) -> Iterator[Path]:
+    """Yield an empty hidden file beside `path`, removed at the end; those that killed processes left of it go first.
+
+    Its lock says that its process lives: what another one is writing at the same time stays.
+    """
+    for left in path.parent.glob(f".{glob.escape(path.name)}.????????{_TEMPORARY}"):
+        with contextlib.suppress(OSError):
+            _remove_unheld(left)
+    handle, name = _locked_temporary(path)
+    try:
+        yield Path(name)
+    finally:
+        os.close(handle)
+        Path(name).unlink(missing_ok=True)
 
 
 def plain(path: Path) -> Path:
@@ -119,6 +141,28 @@ def _checked(descriptor: int, path: Path) -> int:
         return descriptor
     os.close(descriptor)
     raise UserError(_refusal(path, "has another name (a hard link)" if stat.S_ISREG(found.st_mode) else "is no file"))
+
+
+def _locked_temporary(path: Path) -> tuple[int, str]:
+    """A new file beside `path` under lock, where there are locks: its descriptor and its name."""
+    while True:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_TEMPORARY, dir=path.parent)
+        held = True
+        with contextlib.suppress(OSError):
+            held = filelock.lock_descriptor(handle, blocking=False)
+        if held and os.fstat(handle).st_nlink:
+            return handle, name
+        os.close(handle)  # another process took it for one that was left, before it was under lock
+
+
+def _remove_unheld(path: Path) -> None:
+    """Remove a file whose lock nobody holds; on a file system without locks it stays."""
+    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if filelock.lock_descriptor(descriptor, blocking=False):
+            path.unlink()
+    finally:
+        os.close(descriptor)
 
 
 def _refusal(path: Path, why: str) -> str:

