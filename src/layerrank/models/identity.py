@@ -16,6 +16,12 @@ from layerrank.core.files import MODEL_RECORD, file_digest, read_json, text_dige
 WANTED = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")
 """Files of a model; whatever else lies in a folder is neither taken over nor looked at."""
 
+SERVED = "endpoint"
+"""The source of models that are served: their folder holds the tokenizer alone."""
+
+PARTS = ("adapter", "tokenizer")
+"""Keys of an entry that say where a part of a model comes from."""
+
 SETTLED = 2.0
 """Seconds after its last change from which a file's times tell whether it was changed again."""
 
@@ -48,6 +54,11 @@ def read_record(folder: Path) -> dict[str, Any]:
     """What fetching a model left beside it: name, source, revision, digest, context, files; empty for other folders."""
     path = folder / MODEL_RECORD
     return dict(read_json(path)) if path.is_file() else {}
+
+
+def is_served(folder: Path) -> bool:
+    """Whether a folder is of a model that is served."""
+    return read_record(folder).get("source") == SERVED
 
 
 def model_files(folder: Path) -> list[Path]:
@@ -107,15 +118,16 @@ def pinned(name: str, source: Mapping[str, Any], cache: Path) -> dict[str, Any]:
                 f"model {name!r}: its files have digest {found['digest']}, "
                 f"the catalogue's key 'digest' says {source['digest']}"
             )
-    if found.get("adapter", {}).get("source") == "folder":
-        path = found["adapter"]["path"]
-        digest = _source_digest(f"model {name!r}: key 'adapter'", path, cache)
-        if found["adapter"].get("digest", digest) != digest:
-            raise UserError(
-                f"model {name!r}: key 'adapter': its files have digest {digest}, "
-                f"the catalogue's key 'adapter.digest' says {found['adapter']['digest']}"
-            )
-        found["adapter"] = {**found["adapter"], "digest": digest}
+    for key in PARTS:
+        part = found.get(key, {})
+        if part.get("source") == "folder":
+            digest = _source_digest(f"model {name!r}: key {key!r}", part["path"], cache)
+            if part.get("digest", digest) != digest:
+                raise UserError(
+                    f"model {name!r}: key {key!r}: its files have digest {digest}, "
+                    f"the catalogue's key '{key}.digest' says {part['digest']}"
+                )
+            found[key] = {**part, "digest": digest}
     return found
 
 
@@ -126,11 +138,12 @@ def folder_name(name: str, source: Mapping[str, Any], cache: Path) -> str:
     in them, wherever they are. Raises as `pinned`.
     """
     content = pinned(name, source, cache)
-    adapter = content.get("adapter")
     if content["source"] == "folder":
         content.pop("path")
-    if adapter and adapter["source"] == "folder":
-        content["adapter"] = {key: value for key, value in adapter.items() if key != "path"}
+    for key in PARTS:
+        part = content.get(key)
+        if part and part["source"] == "folder":
+            content[key] = {name: value for name, value in part.items() if name != "path"}
     return f"{name}-{text_digest([json.dumps(content, sort_keys=True)])[:12]}"
 
 

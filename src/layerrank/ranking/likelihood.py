@@ -5,6 +5,9 @@ one tokenisation of prompt and label gives. Where one label of a group begins an
 number and nothing more: its probability also has the factor 1 − p(a token that begins with a digit | prompt, label), so
 that what the model gives to 10 is not given to 1 as well, however the tokenizer splits them. Labels come as branches of
 one prefix, in one pass, and the head sees only the few hidden states that predict them.
+
+A model that is served is asked once for each place in the tree of labels: how likely are the tokens that go on there?
+The sums are the same.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from layerrank.attention.probe import Probe
 from layerrank.core.errors import UserError
 from layerrank.models.decoder import Decoder
 from layerrank.models.device import release
+from layerrank.models.served import Served
 from layerrank.prompts.chat import Chat, FrameworkPrompt
 from layerrank.prompts.tree import Tree
 from layerrank.prompts.trial import check_chat
@@ -30,6 +34,9 @@ from layerrank.ranking.mechanism import Answer, Request, Returns, Work
 
 ROWS = 256
 """Hidden states whose logits are held at once."""
+
+LEAST = 2.0**-24
+"""The smallest difference of probabilities below 1 that float32 tells, in which servers compute."""
 
 Path = tuple[int, ...]
 
@@ -50,6 +57,15 @@ class Plan:
     options: tuple[Path, ...]
     closed: bool
     positions: int
+
+    def wanted(self, digits: Sequence[int]) -> dict[Path, set[int]]:
+        """By path, the tokens whose probability after it is needed; after a closed option those that are `digits`."""
+        found: dict[Path, set[int]] = {}
+        for _, path, token in self.terms():
+            found.setdefault(path, set()).add(token)
+        for tokens in self.options if self.closed else ():
+            found.setdefault(tokens, set()).update(digits)
+        return found
 
     def terms(self) -> list[tuple[int, Path, int]]:
         """(option, path, next token) of every factor."""
@@ -76,7 +92,7 @@ class Likelihood:
     `yes_no`: softmax over Yes and No, taken at Yes. `qlm`: Σ log p(query tokens). Others: log p(label). In nats.
 
     Args:
-        decoder: With its head.
+        decoder: With its head, or served by the interface `completions`.
         prompt: A framework prompt with options.
         template_arguments: Further names for the chat template.
     """
@@ -85,13 +101,21 @@ class Likelihood:
     returns: Returns = "scores"
 
     def __init__(
-        self, decoder: Decoder, prompt: FrameworkPrompt, *, template_arguments: Mapping[str, Any] | None = None
+        self,
+        decoder: Decoder | Served,
+        prompt: FrameworkPrompt,
+        *,
+        template_arguments: Mapping[str, Any] | None = None,
     ) -> None:
-        if decoder.head is None:
-            raise ValueError("likelihood needs a decoder that was loaded with its head")
         self.decoder = decoder
         self.prompt = prompt
-        self.probe = Probe(decoder)
+        if isinstance(decoder, Served):
+            if decoder.interface == "chat":
+                raise UserError(f"model {decoder.name}: likelihood needs the interface 'completions', not 'chat'")
+        elif decoder.head is None:
+            raise ValueError("likelihood needs a decoder that was loaded with its head")
+        else:
+            self.probe = Probe(decoder)
         self.chat = Chat(decoder.tokenizer, {"enable_thinking": prompt.think, **(template_arguments or {})})
         check_chat(self.chat, prompt, decoder.name)
         self.context = decoder.context or sys.maxsize
@@ -110,19 +134,24 @@ class Likelihood:
         return Work(request, prompt.tree.tokens, prompt.positions, prompt)
 
     def score(self, works: Sequence[Work]) -> list[Answer]:
-        """Run one pass over the batch and score its groups."""
-        values = self.log_probabilities([work.prompt for work in works])
-        for work, options in zip(works, values, strict=True):
+        """Score the groups of one batch: in one pass, or by requests for each."""
+        plans = [work.prompt for work in works]
+        if isinstance(self.decoder, Served):
+            measured, layers = self._asked(self.decoder, plans), self.decoder.layers
+        else:
+            values = self.log_probabilities(plans)
+            measured = [(own, 1, one.tree.tokens) for own, one in zip(values, plans, strict=True)]
+            layers = self.decoder.loaded_layers
+        answers = []
+        for work, (options, passes, tokens) in zip(works, measured, strict=True):
             if not all(map(math.isfinite, options)):
                 name, qid = self.decoder.name, work.request.query.qid
                 raise UserError(f"model {name}: query {qid}: its log-probabilities are not finite")
-        return [
-            Answer(self._scores(options), tokens, layer_tokens=tokens * self.decoder.loaded_layers)
-            for tokens, options in zip((work.prompt.tree.tokens for work in works), values, strict=True)
-        ]
+            answers.append(Answer(self._scores(options), tokens, forward_passes=passes, layer_tokens=tokens * layers))
+        return answers
 
     def log_probabilities(self, plans: Sequence[Plan]) -> list[list[float]]:
-        """For each plan the log-probability of each of its options."""
+        """For each plan the log-probability of each of its options, by a decoder at hand."""
         hidden = self.probe.hidden([one.tree for one in plans])
         states: list[Tensor] = []
         targets: list[tuple[int, int, int]] = []  # (state, token, option of the whole batch)
@@ -141,6 +170,30 @@ class Likelihood:
         sums = iter(totals)
         return [[next(sums) for _ in one.options] for one in plans]
 
+    def _asked(self, served: Served, plans: Sequence[Plan]) -> list[tuple[list[float], int, int]]:
+        """For each plan the log-probabilities of its options, the requests that they took, and the tokens read."""
+        places = [(number, path) for number, one in enumerate(plans) for path in one.wanted(self._digit_tokens)]
+        answers = served.following(
+            [
+                ([*plans[number].tree.prefix, *path], plans[number].wanted(self._digit_tokens)[path])
+                for number, path in places
+            ]
+        )
+        found = dict(zip(places, answers, strict=True))
+        measured = []
+        for number, one in enumerate(plans):
+            totals = [0.0] * len(one.options)
+            for option, path, token in one.terms():
+                totals[option] += found[number, path].values[token]
+            for option, tokens in enumerate(one.options if one.closed else ()):
+                digits = sum(math.exp(found[number, tokens].values[token]) for token in self._digit_tokens)
+                totals[option] += math.log(max(1 - digits, LEAST))
+            own = [answer for (plan_of, _), answer in found.items() if plan_of == number]
+            measured.append(
+                (totals, sum(answer.requests for answer in own), sum(answer.prompt_tokens for answer in own))
+            )
+        return measured
+
     def release(self) -> None:
         """Hand back cached memory of the device."""
         release()
@@ -150,7 +203,7 @@ class Likelihood:
         self, states: Tensor, targets: Sequence[tuple[int, int, int]], ends: Sequence[tuple[int, int]], options: int
     ) -> list[float]:
         """Σ log p of each option's tokens; states: [R, D]."""
-        assert self.decoder.head is not None
+        assert isinstance(self.decoder, Decoder) and self.decoder.head is not None
         totals = torch.zeros(options, dtype=torch.float64, device=states.device)
         for start in range(0, len(states), ROWS):
             logits = self.decoder.head(states[start : start + ROWS]).float()  # [rows, V]
@@ -170,11 +223,15 @@ class Likelihood:
     @functools.cache  # noqa: B019
     def _digits(self, vocabulary: int) -> Tensor:
         """bool[V]: tokens whose text begins with a digit."""
-        known = min(vocabulary, len(self.decoder.tokenizer))
-        pieces = self.decoder.tokenizer.convert_ids_to_tokens(list(range(known)))
         mask = torch.zeros(vocabulary, dtype=torch.bool)
-        mask[:known] = torch.tensor([_starts_with_digit(piece) for piece in pieces])
+        mask[[token for token in self._digit_tokens if token < vocabulary]] = True
         return mask
+
+    @functools.cached_property
+    def _digit_tokens(self) -> list[int]:
+        """Tokens whose text begins with a digit."""
+        pieces = self.decoder.tokenizer.convert_ids_to_tokens(list(range(len(self.decoder.tokenizer))))
+        return [token for token, piece in enumerate(pieces) if _starts_with_digit(piece)]
 
     def _scores(self, options: Sequence[float]) -> tuple[float, ...]:
         if not isinstance(self.prompt.options, tuple):

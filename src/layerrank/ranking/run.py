@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from layerrank.core import files, sampling, versions
 from layerrank.core.errors import UserError
 from layerrank.core.lists import write_lists
 from layerrank.core.progress import progress
 from layerrank.core.records import Candidates, Cost, Ranking
-from layerrank.models.identity import Identity, identify
-from layerrank.ranking.cells import Cell
+from layerrank.models.identity import Identity, identify, is_served
+from layerrank.ranking.cells import Cell, not_served
 from layerrank.ranking.engine import Engine, check_failures, failure_rate
 from layerrank.ranking.journal import Journal
+
+if TYPE_CHECKING:
+    from layerrank.models.classifier import Classifier
+    from layerrank.models.client import Budget, Server
+    from layerrank.models.decoder import Decoder
+    from layerrank.models.served import Served, Trial
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +50,9 @@ def rerank(
     code: str = "",
     keep: bool = False,
     form: str = "trec",
+    server: Server | None = None,
+    budget: Budget | None = None,
+    trial: Trial | None = None,
 ) -> None:
     """Rank every query of `rows` with one cell and write a run (`FORMATS`) and its costs, both in the order of `rows`.
 
@@ -49,9 +60,12 @@ def rerank(
     unless settings, candidates, model or `code` have changed. The model is loaded once, and only if a query is left.
     With `keep` they are kept afterwards too, under another name. One process at a time ranks for an `output`.
 
+    A model that is served is asked at `server`, within `budget`, and must be what `trial` found, where there was one;
+    `batch_tokens` then count for each of the requests that are under way at once.
+
     Raises:
         UserError: A query comes twice, another process is at work on `output`, a prompt is longer than the model's
-            context, or more answers failed than allowed.
+            context, or more answers failed than allowed; of a model that is served, whatever `load_served` refuses.
     """
     qids = [row.query.qid for row in rows]
     if len(set(qids)) != len(qids):
@@ -60,12 +74,29 @@ def rerank(
     if whole.exists() and not partial.exists():
         whole.replace(partial)
     identity = identify(model)
-    with Journal(partial, _digest(rows, cell, identity, dtype, code)) as journal:
+    served = is_served(model)
+    if served and cell.mechanism not in ("generation", "likelihood"):
+        raise not_served(cell.mechanism, model)
+    if served and server is None:
+        raise UserError(f"--servers: it does not say where the model {identity.name!r} is served")
+    with contextlib.ExitStack() as running:
+        decoder: Decoder | Classifier | Served | None = None
+        if served and trial is None:
+            decoder = running.enter_context(_served(model, server, budget))
+            trial = decoder.trial
+        if served and trial is not None:
+            identity = dataclasses.replace(identity, weights=trial.weights(identity.weights))
+        journal = running.enter_context(Journal(partial, _digest(rows, cell, identity, dtype, code)))
         left = [row for row in rows if row.query.qid not in journal.finished]
         if len(left) < len(rows):
             _log.info("%s: %d of %d queries are finished already", tag, len(rows) - len(left), len(rows))
-        if left:
-            _rank(left, len(rows), cell, model, journal, dtype, device, batch_tokens, queries_at_once)
+        if left and decoder is None:
+            if served:
+                decoder = running.enter_context(_served(model, server, budget, trial))
+            else:
+                decoder = cell.load(model, dtype=dtype, device=device)
+        if left and decoder is not None:
+            _rank(left, len(rows), cell, decoder, journal, batch_tokens, queries_at_once)
         done = [journal.finished[qid] for qid in qids]
         spent = [dataclasses.replace(cost, weights=identity.weights) for _, cost in done]
         _report(tag, spent)
@@ -102,23 +133,34 @@ def join_shards(
     files.write_run(output, rankings, tag)
 
 
+def _served(
+    model: Path, server: Server | None, budget: Budget | None, trial: Trial | None = None
+) -> contextlib.AbstractContextManager[Served]:
+    from layerrank.models.trial import serving
+
+    assert server is not None
+    return serving(model, server, budget=budget, tried=trial)
+
+
 def _rank(
     rows: Sequence[Candidates],
     queries: int,
     cell: Cell,
-    model: Path,
+    decoder: Decoder | Classifier | Served,
     journal: Journal,
-    dtype: str,
-    device: str | None,
     batch_tokens: int,
     queries_at_once: int,
 ) -> None:
-    decoder = cell.load(model, dtype=dtype, device=device)
-    _log.info(
-        "%s, device %s, dtype %s, model %s at revision %s, %d of %d layers",
-        *(versions.shown(), decoder.device, decoder.dtype),
-        *(decoder.name, decoder.revision or "(no revision)", decoder.loaded_layers, decoder.layers),
-    )
+    from layerrank.models.served import Served
+
+    if isinstance(decoder, Served):
+        batch_tokens *= decoder.client.server.at_once
+        about = [f"{decoder.client.server.address} ({decoder.trial.shown})", f"model {decoder.name}"]
+    else:
+        revision = decoder.revision or "(no revision)"
+        about = [f"device {decoder.device}, dtype {decoder.dtype}", f"model {decoder.name} at revision {revision}"]
+        about += [f"{decoder.loaded_layers} of {decoder.layers} layers"]
+    _log.info("%s, %s", versions.shown(), ", ".join(about))
     engine = Engine(
         cell.sorter,
         cell.build(decoder),
