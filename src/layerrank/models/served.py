@@ -206,7 +206,8 @@ class Served:
         """
 
         def read(said: Any) -> tuple[dict[int, float], int]:
-            values, written = self.read(said["choices"][0]["logprobs"])
+            choice = said["choices"][0]["logprobs"]
+            values, written = self.read(choice) if choice else ({}, None)
             if force is not None and written != force:
                 raise ValueError(f"token {force} is not the one written")
             return values, used(said)[0]
