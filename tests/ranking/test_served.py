@@ -1,6 +1,7 @@
 """A real engine against the decoder at hand: the same token ids, the same answers, the same log-probabilities."""
 
 import dataclasses
+import json
 import math
 
 import pytest
@@ -8,6 +9,7 @@ from support.llama import SAME_ENDS, running, save_gguf, why_not
 from support.proxy import Proxy, between
 from support.tiny import save_tiny, tiny_tokenizer
 
+from layerrank.__main__ import main
 from layerrank.core import files
 from layerrank.core.errors import UserError
 from layerrank.core.records import Candidates, Passage, Query
@@ -402,3 +404,20 @@ def test_a_closed_label_leaves_out_what_a_longer_one_has(served):
     longer = sum(map(math.exp, digits.values.values()))
     before = sum(value for value in [values[0]]) - math.log1p(-longer)
     assert before <= token.values[first[-1]] + BOUND
+
+
+def test_the_commands_try_a_server_and_rank_with_it(tmp_path, served_folder, engine, capsys):
+    candidates = tmp_path / "candidates.jsonl.gz"
+    files.write_candidates(candidates, rows())
+    servers = json.dumps({"served-tiny": {"address": engine}})
+    told = ["--model", str(served_folder), "--servers", servers]
+    assert main(["try-server", *told, "--output", str(tmp_path / "trial.json")]) == 0
+    assert files.read_json(tmp_path / "trial.json")["engine"] == "llama.cpp"
+    words = ["rerank", *told, "--candidates", str(candidates), "--framework", "setwise", "--mechanism", "likelihood"]
+    words += ["--trial", str(tmp_path / "trial.json"), "--output", str(tmp_path / "run.txt")]
+    assert main([*words, "--spent", str(tmp_path / "spent.json"), "--max-requests", "5"]) == 2
+    assert "served.max_requests: 5 of 5 requests are spent" in capsys.readouterr().err
+    assert main(words) == 0
+    assert len(files.read_run(tmp_path / "run.txt")) == 3
+    assert main([*words, "--servers", "{}"]) == 2
+    assert "--servers: it does not say where the model 'served-tiny' is served" in capsys.readouterr().err

@@ -38,6 +38,7 @@ GROUPS: Mapping[str, Mapping[str, Subcommand]] = {
     },
     "models": {
         "fetch-model": Subcommand("models", "obtain a model as one folder in safetensors"),
+        "try-server": Subcommand("models", "try the server of a model, and keep what it honours"),
     },
     "attention": {
         "check-prompts": Subcommand("attention", "refuse prompts that a model's context cannot hold"),

@@ -314,3 +314,17 @@ def add_shard(parser: argparse.ArgumentParser) -> None:
 def add_keep(parser: argparse.ArgumentParser) -> None:
     """Add --keep."""
     parser.add_argument("--keep", action="store_true", help=KEEP_HELP)
+
+
+def add_servers(parser: argparse.ArgumentParser) -> None:
+    """Add --servers, --spent, --max-requests and --max-tokens, of models that are served."""
+    parser.add_argument(
+        "--servers",
+        type=json_object,
+        default={},
+        metavar="JSON",
+        help="where models are served, by name: address (or engine), key, at_once, timeout, retries",
+    )
+    parser.add_argument("--spent", type=new_file, metavar="FILE", help="counts requests and tokens of all jobs (.json)")
+    parser.add_argument("--max-requests", type=whole(1), metavar="N", help="end when so many are spent")
+    parser.add_argument("--max-tokens", type=whole(1), metavar="N", help="end when so many are spent")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from layerrank.commands.arguments import (
     add_candidates,
@@ -10,6 +11,7 @@ from layerrank.commands.arguments import (
     add_keep,
     add_model,
     add_prompt,
+    add_servers,
     add_shard,
     add_signal,
     file,
@@ -55,6 +57,10 @@ def add_rerank(parser: argparse.ArgumentParser) -> None:
         default=1.0,
         metavar="SHARE",
         help="share of answers that may be other than well-formed, unless the mechanism's settings say (default: 1)",
+    )
+    add_servers(parser)
+    parser.add_argument(
+        "--trial", type=file, metavar="FILE", help="of try-server; another server than it tells of is refused"
     )
     add_shard(parser)
     add_keep(parser)
@@ -129,7 +135,24 @@ def run_rerank(options: argparse.Namespace) -> None:
         code=code_digest("rerank"),
         keep=options.keep,
         form=options.format,
+        **_served(options),
     )
+
+
+def _served(options: argparse.Namespace) -> dict[str, Any]:
+    """What rerank is told of a model that is served; nothing of others."""
+    from layerrank.models.identity import is_served
+
+    if not is_served(options.model):
+        return {}
+    from layerrank.models.client import Budget
+    from layerrank.models.trial import read_trial, server_of
+
+    return {
+        "server": server_of(options.model, options.servers),
+        "budget": Budget(options.spent, options.max_requests, options.max_tokens),
+        "trial": options.trial and read_trial(options.trial),
+    }
 
 
 def add_rerank_cached(parser: argparse.ArgumentParser) -> None:

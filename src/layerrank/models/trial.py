@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from layerrank.core.errors import UserError
+from layerrank.core.files import read_object
 from layerrank.models.client import Budget, Client, RefusedError, Server, used
 from layerrank.models.engine import started
 from layerrank.models.identity import identify, read_record
@@ -19,6 +20,22 @@ SIZES = (1000, 100, 20, 5)
 """Numbers of log-probabilities that a server is tried with, after the whole vocabulary."""
 
 TEXT = "The capital of France is Paris, and 12 + 7 = 19. The wing of a plane lifts it."
+
+
+def server_of(folder: Path, servers: Mapping[str, Any]) -> Server:
+    """Where the model in a folder is served, of `servers` by name; `UserError` where they do not say."""
+    name = identify(folder).name
+    if not isinstance(servers.get(name), dict):
+        raise UserError(f"--servers: it does not say where the model {name!r} is served")
+    return Server.read(servers[name], f"models entry {name}")
+
+
+def read_trial(path: Path) -> Trial:
+    """What `try-server` wrote; `UserError` where it is something else."""
+    try:
+        return Trial(**read_object(path))
+    except TypeError:
+        raise UserError(f"{path}: it is no trial of a server") from None
 
 
 @contextlib.contextmanager

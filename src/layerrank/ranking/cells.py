@@ -228,8 +228,8 @@ def not_served(mechanism: str, model: Path) -> UserError:
     """What is wrong with attention, or a head of its own, of a model that is served."""
     name = read_record(model).get("name") or model.name
     return UserError(
-        f"mechanism: {mechanism!r}: model {name} is served (source 'endpoint'), which gives none; expected generation or "
-        "likelihood"
+        f"mechanism: {mechanism!r}: model {name} is served (source 'endpoint'), which gives none; expected generation "
+        "or likelihood"
     )
 
 
