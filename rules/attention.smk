@@ -31,6 +31,8 @@ rule check_layers:
         "<results>/models/{model}.json",
     log:
         "<logs>/check_layers/{model}.log",
+    wildcard_constraints:
+        model=PATHS.models_where(served=False),
     priority: 80
     conda:
         "../envs/model.yaml"

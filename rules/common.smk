@@ -35,7 +35,8 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 
 LEAD_MEASURE, GRID = CONFIG["evaluation"]["measures"][0], CONFIG["systems"]["variant"]
-every, figure, table, answer = PATHS.every, PATHS.figure, PATHS.table, PATHS.answer
+every, ranked = PATHS.every, PATHS.ranked
+figure, table, answer = PATHS.figure, PATHS.table, PATHS.answer
 
 # The report's categories.
 EXPLORER = "0. Explorer"
@@ -71,9 +72,12 @@ wildcard_constraints:
 # environment, or else the one that runs Snakemake, activated or not.
 SOFTWARE = workflow.deployment_settings.deployment_method
 OWN_PYTHON = f"{shlex.quote(str(Path(sys.executable).parent))}:" if not SOFTWARE else ""
+# Where models are served is no parameter of a job: what is served there is asked of the server itself.
+SERVED = shlex.join(PATHS.served_flags(Path(CONFIG["results"])))
 shell.prefix(
     "set -euo pipefail; "
     f"export PATH={OWN_PYTHON}$PATH; "
     f"export PYTHONPATH={shlex.quote(str(BASE / 'src'))}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
     f"export LAYERRANK_BASE={shlex.quote(str(BASE))} LAYERRANK_CACHE={shlex.quote(CACHE)}; "
+    f"SERVED=({SERVED.replace('{', '{{').replace('}', '}}')}); "
 )

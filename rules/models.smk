@@ -18,3 +18,26 @@ rule fetch_model:
     shell:
         "python -m layerrank fetch-model --name {wildcards.model} --entry {params.entry:q}"
         ' --cache "$LAYERRANK_CACHE" --output {output.folder:q} 2> {log:q}'
+
+
+# What is served is tried once for a study: every job is held against what was found.
+rule try_server:
+    input:
+        model=PATHS.model,
+    output:
+        "<results>/models/{model}.json",
+    log:
+        "<logs>/try_server/{model}.log",
+    wildcard_constraints:
+        model=PATHS.models_where(served=True),
+    priority: 80
+    conda:
+        "../envs/model.yaml"
+    resources:
+        gpu=PATHS.gpus,
+        mem_mb=PATHS.memory,
+        runtime=PATHS.runtime,
+    params:
+        code=code_digest("try-server"),
+    shell:
+        'python -m layerrank try-server --model {input.model:q} "${{SERVED[@]}}" --output {output:q} 2> {log:q}'

@@ -29,7 +29,7 @@ rule rerank_online:
     input:
         candidates="<results>/{collection}/candidates/{variant}.jsonl.gz",
         model=PATHS.model,
-        check="<results>/{collection}/{model}/prompts/{variant}.json",
+        check=PATHS.check,
         selection=PATHS.selection,
     output:
         run="<results>/{collection}/{model}/runs/{variant}/{system}.txt",
@@ -53,12 +53,13 @@ rule rerank_online:
         prompt=PATHS.prompt_flags,
         batch_tokens=CONFIG["systems"]["batch_tokens"],
         shard=PATHS.shard_flags,
+        trial=PATHS.trial_flags,
         max_failure_rate=PATHS.failures_allowed,
         code=code_digest("rerank"),
     shell:
         "OMP_NUM_THREADS={threads} python -m layerrank rerank --candidates {input.candidates:q} --model {input.model:q}"
         " {params.framework:q} {params.mechanism:q} {params.window:q} {params.prompt:q} --batch-tokens {params.batch_tokens}"
-        " --max-failure-rate {params.max_failure_rate} {params.shard:q} --tag {wildcards.system}"
+        ' --max-failure-rate {params.max_failure_rate} {params.shard:q} --tag {wildcards.system} {params.trial:q} "${{SERVED[@]}}"'
         " $([ {resources.gpu} -lt 2 ] || echo --device auto) --keep --output {output.run:q} --costs {output.costs:q} 2> {log:q}"
 
 

@@ -74,7 +74,7 @@ rule plot_latency:
 
 rule cost_table:
     input:
-        every(
+        ranked(
             "<results>/{collection}/{model}/evaluation/{variant}.costs.tsv",
             PATHS.shown,
         ),

@@ -54,7 +54,7 @@ rule plot_diagnostics:
 
 rule outcome_table:
     input:
-        every(
+        ranked(
             "<results>/{collection}/{model}/evaluation/{variant}.costs.tsv",
             PATHS.shown,
         ),
@@ -92,7 +92,7 @@ rule diagnostics_table:
 
 rule audit_table:
     input:
-        every(
+        ranked(
             "<results>/{collection}/{model}/evaluation/{variant}.audit.tsv",
             PATHS.shown,
         ),

@@ -5,7 +5,7 @@ rule answer_mechanisms:
     input:
         means="<results>/tables/means.tsv",
         comparisons="<results>/tables/comparisons.tsv",
-        costs=every(
+        costs=ranked(
             "<results>/{collection}/{model}/evaluation/{variant}.costs.tsv", [GRID]
         ),
         figure=f"<results>/figures/effectiveness.{GRID}.svg",

@@ -12,6 +12,7 @@ rule manifest:
             collection=STUDY.collections,
         ),
         models=PATHS.models.values(),
+        trials=PATHS.trials,
         signals=PATHS.signals,
         files=["<results>/tables/means.tsv", "<results>/tables/comparisons.tsv"],
     output:
@@ -31,8 +32,9 @@ rule manifest:
         collections=PATHS.of_collections,
         first_stages=PATHS.of_first_stages,
         models=PATHS.of_models,
+        trials=PATHS.of_trials,
         code=code_digest("manifest"),
     shell:
         "python -m layerrank manifest --study {params.study:q} --collections {params.collections:q}"
-        " --first-stages {params.first_stages:q} --models {params.models:q} --signals {input.signals:q} --files {input.files:q}"
+        " --first-stages {params.first_stages:q} --models {params.models:q} --trials {params.trials:q} --signals {input.signals:q} --files {input.files:q}"
         " --output {output.manifest:q} --provenance {output.provenance:q} 2> {log:q}"

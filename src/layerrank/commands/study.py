@@ -52,6 +52,9 @@ def add_manifest(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--models", type=named_folder, nargs="*", default=[], metavar="NAME=FOLDER", help="folders of fetch-model"
     )
+    parser.add_argument(
+        "--trials", type=named_file, nargs="*", default=[], metavar="NAME=FILE", help="trials of those that are served"
+    )
     parser.add_argument("--signals", type=file, nargs="*", default=[], metavar="FILE", help="stored signals")
     parser.add_argument("--files", type=file, nargs="*", default=[], metavar="FILE", help="results to digest")
     parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="the manifest (JSON)")
@@ -70,10 +73,15 @@ def run_manifest(options: argparse.Namespace) -> None:
         if name not in collections:
             raise UserError(f"--first-stages: {name!r}: --collections has no such name")
         collections[name]["retrieved"] = files.read_object(path)
+    models = {name: files.read_object(folder / files.MODEL_RECORD) for name, folder in options.models}
+    for name, path in options.trials:
+        if name not in models:
+            raise UserError(f"--trials: {name!r}: --models has no such name")
+        models[name]["server"] = files.read_object(path)
     document = manifest.manifest(
         options.study,
         collections,
-        {name: files.read_object(folder / files.MODEL_RECORD) for name, folder in options.models},
+        models,
         [store.read_metadata(path) for path in options.signals],
         options.files,
         Path.cwd(),

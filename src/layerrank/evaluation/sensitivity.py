@@ -31,7 +31,8 @@ def sensitivity(
         Columns `SENSITIVITY`: `base` and `value` are means over the common queries, `difference` is value minus base
         with its 95 % bootstrap interval; `wins`, `ties`, `losses` count queries; `changed` is the mean absolute
         difference of a query, which differences of opposite sign do not hide; `ceiling` is the variant's mean under an
-        ideal re-ranking. Systems that the base lacks, controls and upper bounds are left out.
+        ideal re-ranking. Systems that the base lacks, controls and upper bounds are left out, and so is a variant of a
+        model without a base: one that is served runs the grid alone.
 
     Raises:
         UserError: a variant shares no query and system with a base of its collection and model.
@@ -41,9 +42,11 @@ def sensitivity(
     others = values[values["variant"] != BASE]
     others = others.assign(against=[(against or {}).get(variant, BASE) for variant in others["variant"]])
     pairs = others.merge(base, on=key)
+    known = set(zip(values["collection"], values["model"], values["variant"], strict=True))
     met = set(zip(pairs["collection"], pairs["model"], pairs["variant"], strict=True))
     for cell in dict.fromkeys(zip(others["collection"], others["model"], others["variant"], strict=True)):
-        if cell not in met:
+        held = (*cell[:2], (against or {}).get(cell[2], BASE))
+        if cell not in met and held in known:
             raise UserError(f"{cell[0]}, {cell[1]}: variant {cell[2]} shares no query and system with a base")
     ceilings = pairs[pairs["system"] == CEILING].groupby([*CELL, "measure"])["value"].mean().to_dict()
     rows = []

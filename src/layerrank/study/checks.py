@@ -17,7 +17,7 @@ from layerrank.ranking.cells import MECHANISMS, Cell
 from layerrank.ranking.frameworks import KINDS
 from layerrank.study.config import OVER_ORDERS, Entry, Study, chosen_on
 from layerrank.study.schema import check_known, shown
-from layerrank.study.systems import cell_settings, systems
+from layerrank.study.systems import cell_settings, systems, systems_of
 
 RESERVED = {
     "collections": {"answers", "explorer", "figures", "logs", "tables"},
@@ -61,6 +61,34 @@ def _pairs(study: Study) -> None:
                 raise UserError(f"config key leave_out: it leaves nothing of {name!r}: take it out of {key}")
 
 
+def _served(study: Study) -> None:
+    """A model that is served has cells to run, beside one whose layers the study is about."""
+    if study.served and not study.read_pairs:
+        raise UserError(
+            f"config key models: {shown(list(study.served))}: served models alone; layers, windows and figures need "
+            "one at hand (hub, folder or wheel); `layerrank rerank` ranks with a served one by itself"
+        )
+    grid = study.config["systems"]["variant"]
+    for name in study.served:
+        if not systems_of(study, name, grid):
+            raise UserError(
+                f"config key models: {name!r} is served, which gives no attention: systems needs a cell of generation "
+                "or likelihood for it"
+            )
+        entry = study.models[name]
+        if (entry["interface"] == "chat") != name.endswith("-chat"):
+            raise UserError(
+                f"models entry {name}: key 'interface': {entry['interface']!r}: names that end in '-chat' are of that "
+                "interface, and no others: every table says so"
+            )
+        runs = systems_of(study, name, grid).values()
+        if entry["interface"] == "chat" and any(run.mechanism == "likelihood" for run in runs):
+            raise UserError(
+                f"models entry {name}: key 'interface': 'chat' gives no log-probabilities of ours: likelihood needs "
+                "'completions', or a study without such cells"
+            )
+
+
 def _candidates(study: Study) -> None:
     config = study.config
     for collection in config["passages"]["shorter"]:
@@ -87,7 +115,8 @@ def _measures(study: Study) -> None:
 
 def _layers(study: Study) -> tuple[int, str] | None:
     """The layers of the shallowest of the study's models, with its name, as far as the catalogue tells."""
-    known = [(int(entry["size"]["layers"]), name) for name, entry in study.models.items() if "size" in entry]
+    own = {name: entry for name, entry in study.models.items() if name not in study.served}
+    known = [(int(entry["size"]["layers"]), name) for name, entry in own.items() if "size" in entry]
     return min(known, default=None)
 
 
@@ -168,7 +197,7 @@ def _chosen_on(study: Study, part: str, name: str, settings: Mapping[str, Any]) 
         raise UserError(f"{where}.chosen_on: 'others' needs a study of at least two collections")
     for collection in on if isinstance(on, list) else []:
         check_known(collection, config["collections"], f"{where}.chosen_on")
-    for collection, model in study.pairs if on not in (None, "folds") else ():
+    for collection, model in study.read_pairs if on not in (None, "folds") else ():
         if not chosen_on(study, part, name, collection, model):
             raise UserError(f"{where}.chosen_on: no other collection is left of it for {model!r} on {collection!r}")
     if settings.get("orders") and not study.orders:
@@ -263,6 +292,7 @@ CHECKS: tuple[Callable[[Study], Any], ...] = (
     _orders,
     _names_of_kinds,
     _grid,
+    _served,
     _whole_list,
     _baseline,
 )

@@ -7,6 +7,8 @@ import itertools
 from dataclasses import dataclass
 from typing import Any
 
+from layerrank.models.identity import SERVED
+
 Entry = dict[str, Any]
 
 BASE = "base"
@@ -34,6 +36,16 @@ class Study:
         }
         both = itertools.product(self.config["collections"], self.config["models"])
         return tuple(pair for pair in both if pair not in left_out)
+
+    @functools.cached_property
+    def served(self) -> tuple[str, ...]:
+        """The models that are served: they write and say how likely labels are; nothing of their layers can be read."""
+        return tuple(name for name, entry in self.models.items() if entry["source"] == SERVED)
+
+    @functools.cached_property
+    def read_pairs(self) -> tuple[tuple[str, str], ...]:
+        """Those of `pairs` whose model is at hand: what signals, layers and windows exist for."""
+        return tuple(pair for pair in self.pairs if pair[1] not in self.served)
 
     @functools.cached_property
     def orders(self) -> dict[str, Entry]:
@@ -104,7 +116,7 @@ def prompt_settings(study: Study, collection: str, model: str, variant: str) -> 
     entry = study.models[model]
     own = variant_settings(study, variant)
     settings = {
-        "family": own.get("family", entry["family"]),
+        "family": own.get("family", entry.get("family")),
         "query_span": own.get("query_span", entry.get("query_span")),
         "instruction": study.collections[collection]["instruction"],
         "dtype": own.get("dtype", entry["dtype"]),
@@ -112,8 +124,12 @@ def prompt_settings(study: Study, collection: str, model: str, variant: str) -> 
     return {key: value for key, value in settings.items() if value is not None}
 
 
+WHERE = ("address", "engine", "key", "at_once", "timeout", "retries")
+"""Keys of a model entry that say where a model is served, and how it is asked: not what it is."""
+
 # What a model entry says of prompting, scheduling and display: none of it changes the fetched folder.
 NOT_SOURCE = (
+    *WHERE,
     "family",
     "query_span",
     "dtype",

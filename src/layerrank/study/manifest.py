@@ -40,7 +40,7 @@ def manifest(
         study: `config` with all defaults, and the catalogue entries `collections` and `models` that it names.
         collections: what prepare-collection wrote about each collection (digests, statistics), and as `retrieved` what
             retrieve counted.
-        models: what fetch-model wrote about each model: source, revision, digest.
+        models: what fetch-model wrote about each model: source, revision, digest; as `server` what try-server found.
         signals: the stored signals' metadata.
         paths: files to digest; they are named relative to `root`.
         root: the working directory of the study.
@@ -102,6 +102,8 @@ def provenance(document: Document) -> list[tuple[str, str]]:
         lines.append((f"collection {name}", told))
     for name, about in document["models"].items():
         parts = [str(about.get("source", "")), str(about.get("revision") or "no revision"), _brief(about.get("digest"))]
+        server = about.get("server", {})
+        parts += [f"{key} {server[key]}" for key in ("engine", "version", "digest", "interface") if server.get(key)]
         lines.append((f"model {name}", ", ".join(part for part in parts if part)))
     lines.append(("configuration", files.text_digest([json.dumps(document["study"], sort_keys=True)])[:16]))
     return lines

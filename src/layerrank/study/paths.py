@@ -27,7 +27,7 @@ from layerrank.layers.head_rules import HeadRule, parse_head_rule, scoring
 from layerrank.models.identity import folder_name, pinned
 from layerrank.study import config as settings
 from layerrank.study.config import Study
-from layerrank.study.systems import PlannedRun, systems
+from layerrank.study.systems import PlannedRun, systems, systems_of
 
 Wildcards = Any
 """A job's wildcards: attributes collection, model, identity, variant, system, selection, heads, shard, shards, kind,
@@ -37,6 +37,7 @@ Input = Any
 """A job's input files, by name."""
 
 PAIR = "<results>/{collection}/{model}"
+PROMPTS = f"{PAIR}/prompts/{{variant}}.json"
 NOTHING = "(?!)"
 """A pattern that nothing is like."""
 
@@ -44,6 +45,11 @@ NOTHING = "(?!)"
 def as_json(value: Any) -> str:
     """A setting as one word, with sorted keys, so that equal settings are equal parameters."""
     return json.dumps(value, sort_keys=True)
+
+
+def without(entry: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    """The entry but for these keys."""
+    return {key: value for key, value in entry.items() if key not in keys}
 
 
 def named(names: Iterable[str], paths: Iterable[str]) -> list[str]:
@@ -115,11 +121,24 @@ class Paths:
     # What exists once for each pair of a collection and a model, or for the whole study.
 
     def every(self, pattern: str, variants: Sequence[str] = ("base",), **others: Sequence[str]) -> list[str]:
-        """The pattern for each pair of the study, and each variant; `others` are further names in the pattern."""
+        """The pattern for each pair whose layers can be read, and each variant; `others` are further names in it."""
+        return [
+            path
+            for collection, model in self.study.read_pairs
+            for path in expand(pattern, collection=collection, model=model, variant=variants, **others)
+        ]
+
+    def ranked(self, pattern: str, variants: Sequence[str] = ("base",)) -> list[str]:
+        """The pattern for each pair of the study, and each variant in which its model runs any system."""
         return [
             path
             for collection, model in self.study.pairs
-            for path in expand(pattern, collection=collection, model=model, variant=variants, **others)
+            for path in expand(
+                pattern,
+                collection=collection,
+                model=model,
+                variant=[variant for variant in variants if systems_of(self.study, model, variant)],
+            )
         ]
 
     def of_collections(self, wildcards: Wildcards, input: Input) -> list[str]:
@@ -139,7 +158,7 @@ class Paths:
         """The files of every stored signal of the study."""
         return [
             path
-            for collection, model in self.study.pairs
+            for collection, model in self.study.read_pairs
             for variant in self.every_variant
             for path in self.signal_of(collection, model, variant)
         ]
@@ -151,9 +170,15 @@ class Paths:
 
     @cached_property
     def settings(self) -> str:
-        """The configuration with its defaults, and the catalogue entries that it names."""
+        """The configuration with its defaults, and the catalogue entries that it names.
+
+        Of models that are served without where: what answered there is in their trials.
+        """
         study = self.study
-        return as_json({"config": study.config, "collections": study.collections, "models": study.models})
+        models = {name: without(entry, settings.WHERE) for name, entry in study.models.items()}
+        defined = {name: without(entry, settings.WHERE) for name, entry in study.config["define"]["models"].items()}
+        config = study.config | {"define": study.config["define"] | {"models": defined}}
+        return as_json({"config": config, "collections": study.collections, "models": models})
 
     # Collections and candidates.
 
@@ -229,6 +254,42 @@ class Paths:
     def model(self, wildcards: Wildcards) -> str:
         """The folder of the model."""
         return self.models[wildcards.model]
+
+    def models_where(self, *, served: bool) -> str:
+        """A pattern of the models that are served, or that are at hand."""
+        return one_of(name for name in self.study.models if (name in self.study.served) == served)
+
+    def check(self, wildcards: Wildcards) -> str:
+        """What must hold before a model ranks: its prompts fit, or its server honours what it is asked for."""
+        return "<results>/models/{model}.json" if wildcards.model in self.study.served else PROMPTS
+
+    def trial_flags(self, wildcards: Wildcards, input: Input) -> list[str]:
+        """The input `check` of a model that is served."""
+        return flags({"trial": input.check}) if wildcards.model in self.study.served else []
+
+    def served_flags(self, results: Path) -> list[str]:
+        """Where models are served, what may be spent, and the file that counts it: no job's parameters.
+
+        None of it changes a result.
+        """
+        study = self.study
+        if not study.served:
+            return []
+        own = {name: study.models[name] for name in study.served}
+        told = {name: {key: entry[key] for key in settings.WHERE if key in entry} for name, entry in own.items()}
+        limits = {key: value for key, value in study.config["served"].items() if value is not None}
+        return flags(
+            {"servers": as_json(told), **({"spent": results / "models" / "spent.json"} if limits else {}), **limits}
+        )
+
+    @cached_property
+    def trials(self) -> list[str]:
+        """The trials of all models that are served."""
+        return expand("<results>/models/{model}.json", model=self.study.served)
+
+    def of_trials(self, wildcards: Wildcards, input: Input) -> list[str]:
+        """`model=path` of the input `trials`."""
+        return named(self.study.served, input.trials)
 
     @cached_property
     def asked(self) -> str:
@@ -353,8 +414,8 @@ class Paths:
         return [
             f"{kind}.{name}"
             for place, kind in enumerate(("collection", "model"))
-            for name in dict.fromkeys(pair[place] for pair in self.study.pairs)
-            if sum(pair[place] == name for pair in self.study.pairs) > 1
+            for name in dict.fromkeys(pair[place] for pair in self.study.read_pairs)
+            if sum(pair[place] == name for pair in self.study.read_pairs) > 1
         ]
 
     def _carried(self, wildcards: Wildcards) -> list[tuple[str, str, str]]:
@@ -362,7 +423,7 @@ class Paths:
         of_model = wildcards.kind == "model"
         return [
             (collection, model, collection if of_model else model)
-            for collection, model in self.study.pairs
+            for collection, model in self.study.read_pairs
             if wildcards.fixed == (model if of_model else collection)
         ]
 
@@ -523,7 +584,8 @@ class Paths:
     def evaluations(self) -> list[str]:
         """Per-query values of every variant, and over the orders."""
         pattern = "<results>/{collection}/{model}/evaluation/{variant}.tsv"
-        return self.every(pattern, [*self.variants, *[settings.OVER_ORDERS] * bool(self.orders)])
+        over_orders = self.every(pattern, [settings.OVER_ORDERS]) if self.orders else []
+        return [*self.ranked(pattern, self.variants), *over_orders]
 
     # Systems and their runs.
 
@@ -607,7 +669,7 @@ class Paths:
         return named(self._names(wildcards), input.costs)
 
     def _names(self, wildcards: Wildcards) -> list[str]:
-        return list(self.systems[wildcards.variant])
+        return list(systems_of(self.study, wildcards.model, wildcards.variant))
 
     # The report.
 
@@ -768,7 +830,7 @@ class Paths:
         own += ["shares", "stability", "slopes"] * bool(self.orders)
         return [
             *self.every("<results>/figures/{collection}/{model}/{figure}.svg", figure=own),
-            *self.every("<results>/figures/{collection}/{model}/pareto.{variant}.svg", self.shown),
+            *self.ranked("<results>/figures/{collection}/{model}/pareto.{variant}.svg", self.shown),
             *expand("<results>/figures/effectiveness.{variant}.svg", variant=self.shown),
             *expand("<results>/figures/transfer/{name}.svg", name=self.transferred),
             "<results>/figures/depth.svg",

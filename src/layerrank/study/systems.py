@@ -20,6 +20,9 @@ from layerrank.study.config import BASE, Entry, Study, variant_settings
 STORED = ("strategy", "heads")
 """Settings of attention that the stored signal takes."""
 
+UNSEEN = ("generation", "likelihood")
+"""Mechanisms that need not look into a model."""
+
 
 @dataclass(frozen=True)
 class PlannedRun:
@@ -54,6 +57,12 @@ def systems(study: Study, variant: str) -> dict[str, PlannedRun]:
                 for run in cell(study, framework, mechanism):
                     found.setdefault(run.name, run)
     return found
+
+
+def systems_of(study: Study, model: str, variant: str) -> dict[str, PlannedRun]:
+    """Those of `systems` that a model can run: one that is served gives no attention."""
+    found = systems(study, variant)
+    return {name: run for name, run in found.items() if model not in study.served or run.mechanism in UNSEEN}
 
 
 def cell(study: Study, framework: str, mechanism: str) -> list[PlannedRun]:
