@@ -16,6 +16,23 @@ SMALL = {"collections": ["pocket"], "models": ["smollm2-135m-instruct"]}
 FOLDER = {"source": "folder", "path": "somewhere", "family": "chatml"}
 SIZED = FOLDER | {"size": {"parameters": 0.1, "layers": 12, "width": 8}}
 
+SERVED = {
+    "source": "endpoint",
+    "address": "http://localhost:8000/v1",
+    "model": "m",
+    "interface": "completions",
+    "tokenizer": {"source": "folder", "path": "x"},
+}
+
+
+def served(name="mine", **own):
+    entry = {key: value for key, value in (SERVED | own).items() if value is not None}
+    return {
+        "models": ["smollm2-135m-instruct", name],
+        "define": {"models": {name: entry}},
+        **grid(mechanism="likelihood"),
+    }
+
 
 def models(**entries):
     return {"models": list(entries), "define": {"models": entries}}
@@ -34,6 +51,21 @@ def grid(framework="setwise", mechanism="attention", settings=None, reading=None
 
 
 CASES = [
+    # models that are served
+    (models(mine=SERVED), "config key models: ['mine']: served models alone; layers, windows and figures need one at hand"),
+    (served() | grid(), "config key models: 'mine' is served, which gives no attention: systems needs a cell of generation or likelihood"),
+    (served("mine-chat"), "models entry mine-chat: key 'interface': 'completions': names that end in '-chat' are of that interface"),
+    (served(interface="chat"), "models entry mine: key 'interface': 'chat': names that end in '-chat' are of that interface"),
+    (served("mine-chat", interface="chat"), "models entry mine-chat: key 'interface': 'chat' gives no log-probabilities of ours: likelihood needs 'completions'"),
+    (served(address="http://me:hush@host/v1"), "models entry mine key address: 'http://***@host/v1': an address is http(s)://host:port/v1, without user"),
+    (served(key="sk-123"), "models entry mine key key: ***: the name of an environment variable, never the key itself"),
+    (served(address=None), "models entry mine: 'address' is missing"),
+    (served(engine={"command": "serve {port}"}), "models entry mine key address: 'http://localhost:8000/v1': the engine has an address of its own"),
+    (served(address=None, engine={"command": "vllm serve"}), "models entry mine key engine.command: 'vllm serve': a command says {port}"),
+    (served(tokenizer=None), "models entry mine: 'tokenizer' is missing"),
+    (served(adapter={"source": "folder", "path": "x"}), "models entry mine key adapter: {'source': 'folder', 'path': 'x'} (YAML reads"),
+    (models(mine=FOLDER | {"address": "http://a/v1"}), "models entry mine key address: 'http://a/v1': no key of this source"),
+    (models(mine={"source": "folder", "path": "x"}), "models entry mine: 'family' is missing"),
     # names
     ({"collections": [1]}, "config key collections.0: 1 (YAML reads it as a number: quote it): a name has letters, digits"),
     ({"collections": [False]}, "config key collections.0: False (YAML reads it as a truth value: quote it): a name has"),

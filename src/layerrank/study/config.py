@@ -40,7 +40,7 @@ class Study:
     @functools.cached_property
     def served(self) -> tuple[str, ...]:
         """The models that are served: they write and say how likely labels are; nothing of their layers can be read."""
-        return tuple(name for name, entry in self.models.items() if entry["source"] == SERVED)
+        return tuple(name for name, entry in self.models.items() if entry.get("source") == SERVED)
 
     @functools.cached_property
     def read_pairs(self) -> tuple[tuple[str, str], ...]:
@@ -166,7 +166,7 @@ def caveats(study: Study) -> list[str]:
     """What to know of judgements and models before their figures are believed (semantics.md §10), a line each.
 
     A model may have seen answers that were published before it came out; one may favour what a model of its lineage
-    judged. What the catalogues do not say is not guessed.
+    judged. What the catalogues do not say is not guessed. Models that are served lack what others have.
     """
     seen: dict[str, list[str]] = {}
     kin = []
@@ -181,7 +181,20 @@ def caveats(study: Study) -> list[str]:
             kin.append(
                 f"{collection} was judged by {judge}, which {model} is kin to: it may favour what its kind prefers."
             )
-    return kin + [
-        f"{model} came out after queries and judgements of {', '.join(names)}: it may have seen the answers."
-        for model, names in seen.items()
+    unseen = [
+        f"{model} is served ({study.models[model]['interface']}): it has no attention cells, windows or layers"
+        + (
+            ", and its prompts are what the server's template makes."
+            if study.models[model]["interface"] == "chat"
+            else "."
+        )
+        for model in study.served
     ]
+    return (
+        unseen
+        + kin
+        + [
+            f"{model} came out after queries and judgements of {', '.join(names)}: it may have seen the answers."
+            for model, names in seen.items()
+        ]
+    )

@@ -15,6 +15,7 @@ import jsonschema
 from layerrank.attention.scores import STRATEGIES
 from layerrank.collections import entries
 from layerrank.core.errors import UserError
+from layerrank.core.secrets import MASK, masked
 from layerrank.first_stage.settings import SETTINGS as BM25
 from layerrank.layers.head_rules import head_rule_schema
 from layerrank.layers.rules import rule_schema
@@ -65,7 +66,7 @@ def validated(value: Any, schema: Entry, what: str) -> Any:
     filled = walk.filled(value, schema)
     errors = sorted(walk.validator.iter_errors(filled), key=lambda error: [str(part) for part in error.absolute_path])
     if errors:
-        raise UserError(_one_line(jsonschema.exceptions.best_match(errors), what))
+        raise UserError(masked(_one_line(jsonschema.exceptions.best_match(errors), what)))
     return filled
 
 
@@ -198,7 +199,7 @@ def _one_line(error: jsonschema.ValidationError, what: str) -> str:
         return f"{where}: {missing[0]!r} is missing"
     if "words" in schema:
         read = "" if isinstance(error.instance, str) else f" ({_kind(error.instance)}: quote it)"
-        return f"{where}: {shown(error.instance)}{read}: {schema['words']}"
+        return f"{where}: {MASK if schema.get('secret') else shown(error.instance)}{read}: {schema['words']}"
     message = " ".join(error.message.split())
     if error.instance is False and "off" in schema.get("enum", ()):
         message += " (YAML reads off as a truth value: quote it)"
