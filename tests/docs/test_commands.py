@@ -82,7 +82,7 @@ def folder(tmp_path_factory):
     (folder / "config/paper.yaml").unlink()  # planned by test_paper_graph; a small one is as good for the command
     for name in ("mine.yaml", "gpu.yaml", "dl19.yaml", "own.yaml", "config/paper.yaml"):
         (folder / name).write_text(yaml.safe_dump(study))
-    for name in ("run.txt", "queries.jsonl", "corpus.jsonl"):
+    for name in ("run.txt", "queries.jsonl", "corpus.jsonl", "passages.txt"):
         (folder / name).touch()
     return folder
 
