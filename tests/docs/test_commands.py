@@ -84,6 +84,10 @@ def folder(tmp_path_factory):
         (folder / name).write_text(yaml.safe_dump(study))
     for name in ("run.txt", "queries.jsonl", "corpus.jsonl", "passages.txt"):
         (folder / name).touch()
+    studies.write_collection(folder / "data/cranfield")
+    (folder / "data/trec-dl19").mkdir()
+    for name in ("run.txt", "queries.jsonl", "corpus.jsonl", "qrels.txt"):
+        (folder / "data/trec-dl19" / name).touch()
     return folder
 
 
@@ -139,8 +143,8 @@ def test_every_study_on_a_page_is_one(body):
     if not {"collections", "models"} <= study.keys():
         study |= {"collections": ["pocket"], "models": ["smollm2-135m-instruct"]}
         study.pop("leave_out", None)  # of other models
-        if "systems" in study:
-            study["layers"] = {"selection": {"peak": {"rule": "peak"}}}
+        if {"systems", "heads"} & study.keys():
+            study["layers"] = {"selection": {"peak": {"rule": "peak"}, "best": {"rule": "best"}}}
     loaded = load_study(study, CHECKOUT)
     assert loaded.config["collections"] == study["collections"]
 
