@@ -44,7 +44,7 @@ onsuccess:
 rule all:
     default_target: True
     input:
-        expand("<results>/models/{model}.json", model=STUDY.models),
+        PATHS.checks,
         PATHS.explorers,
         PATHS.answers,
         PATHS.figures,

@@ -46,7 +46,7 @@ rule check_layers:
 # Whether every prompt fits its model, and every window, for all pairs at once and before any GPU is asked for.
 rule prompts:
     input:
-        expand("<results>/models/{model}.json", model=STUDY.models),
+        PATHS.checks,
         every(
             "<results>/{collection}/{model}/prompts/{variant}.json",
             PATHS.every_variant,

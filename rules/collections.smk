@@ -26,3 +26,22 @@ rule prepare_collection:
         "python -m layerrank prepare-collection --name {wildcards.collection} --entry {params.entry:q}"
         ' {params.queries:q} --cache "$LAYERRANK_CACHE"'
         ' --output "$(dirname {output.topics:q})" 2> {log:q}'
+
+
+# No rule reads what it writes, so that other folds cost no signal; it comes before all that a model is asked for.
+rule check_queries:
+    input:
+        qrels="<results>/{collection}/collection/qrels.txt",
+    output:
+        "<results>/{collection}/collection/asked.json",
+    log:
+        "<logs>/{collection}/check_queries.log",
+    priority: 100
+    conda:
+        "../envs/retrieve.yaml"
+    params:
+        asked=PATHS.asked_queries,
+        code=code_digest("check-queries"),
+    shell:
+        "python -m layerrank check-queries --collection {wildcards.collection} --qrels {input.qrels:q}"
+        " --asked {params.asked:q} --output {output:q} 2> {log:q}"

@@ -1,34 +1,6 @@
 # Category 6 of the report: biases, sensitivity, answers that were not well-formed, published figures.
 
 
-rule answer_caveats:
-    input:
-        correlations=every(
-            "<results>/{collection}/{model}/diagnostics/correlations.tsv"
-        ),
-        audits=every("<results>/{collection}/{model}/evaluation/base.audit.tsv"),
-        costs=every(
-            "<results>/{collection}/{model}/evaluation/{variant}.costs.tsv",
-            PATHS.shown,
-        ),
-        means="<results>/tables/means.tsv",
-        figure=every("<results>/figures/{collection}/{model}/diagnostics.svg")[0],
-    output:
-        answer("caveats", DIAGNOSTICS),
-    log:
-        "<logs>/answer_caveats.log",
-    conda:
-        "../../envs/analysis.yaml"
-    params:
-        measure=LEAD_MEASURE,
-        links=PATHS.answer_links,
-        code=code_digest("answer-caveats"),
-    shell:
-        "python -m layerrank answer-caveats --correlations {input.correlations:q} --audits {input.audits:q}"
-        " --costs {input.costs:q} --means {input.means:q} --measure {params.measure:q}"
-        " --figure {input.figure:q} --links {params.links:q} --output {output:q} 2> {log:q}"
-
-
 rule plot_diagnostics:
     input:
         position="<results>/{collection}/{model}/diagnostics/position.tsv",

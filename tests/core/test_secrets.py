@@ -14,6 +14,7 @@ CASES = [
     ("socks5h://me:secret@proxy", "socks5h://***@proxy"),
     ("https://host/file?token=abc&x=1", "https://host/file?token=***&x=1"),
     ("https://host/f?X-Amz-Signature=0af&X-Amz-Credential=me%2Fx&a=b", None),
+    ("https:/me:secret@host/x: no such folder", "https:/***@host/x: no such folder"),
     ("two: https://a:b@c and ftp://d:e@f/g", "two: https://***@c and ftp://***@f/g"),
     ("https://huggingface.co/org/model@main", "https://huggingface.co/org/model@main"),
     ("mail me@host.example, see https://host.example/@me", "mail me@host.example, see https://host.example/@me"),

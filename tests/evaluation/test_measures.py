@@ -127,3 +127,25 @@ def test_orders_of_no_passages_score_zero():
     empty = np.empty((3, 0), dtype=np.int64)
     for text in ["nDCG@10", "P@5", "AP", "RR", "Success@1", "R@5", "Rprec"]:
         assert measures.of_orders(text, {"a": 1}, [], empty).tolist() == [0.0, 0.0, 0.0], text
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("nDCG@0", "the cut-off must lie between 1 and 1000000"),
+        ("nDCG@99999999999999999999", "the cut-off must lie between 1 and 1000000"),
+        ("P@2147483648", "the cut-off must lie between 1 and 1000000"),
+        ("AP(rel=0)", "rel must lie between 1 and 1000"),
+        ("AP(rel=99999999999)", "rel must lie between 1 and 1000"),
+        ("IPrec@1.5", "the recall must lie between 0 and 1"),
+    ],
+)
+def test_parameters_that_no_provider_takes_are_refused(text, words):
+    with pytest.raises(UserError, match=words):
+        measures.check([text])
+
+
+def test_parameters_at_their_bounds_are_computed():
+    texts = ["nDCG@1000000", "AP(rel=1000)", "IPrec@1.0", "IPrec@0.0"]
+    values = measures.per_query(texts, QRELS, [Ranking.from_order("q2", ["a"])])
+    assert {text: by_query["q2"] for text, by_query in values.items()} == dict(zip(texts, (1, 0, 1, 1), strict=True))

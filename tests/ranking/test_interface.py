@@ -233,6 +233,17 @@ CALLS: list[tuple[str, Callable[[Any], Any], str]] = [
     ("a query alone", lambda r: r.rank_many([("a",)]), "queries[0]: tuple: expected (query, passages)"),
     ("a pair the wrong way", lambda r: r.rank_many([(TEXTS, "a")]), "queries[0]: query: ('air"),
     ("a frame without query", lambda r: r.transform(FRAME), "frame: no column qid, query: expected a DataFrame"),
+    (
+        "a row without qid",
+        lambda r: r.transform(pd.DataFrame({"qid": [1, None], "query": "a", "docno": ["d", "e"], "text": "x"})),
+        "frame: a row has no qid",
+    ),
+    (
+        "a qid of two queries",
+        lambda r: r.transform(pd.DataFrame({"qid": 1, "query": ["a", "b"], "docno": ["d", "e"], "text": "x"})),
+        "frame: qid 1 has more than one query",
+    ),
+    ("an unknown passage of an explanation", lambda r: r.explain("a", TEXTS).tokens("z"), "explain: no passage 'z'"),
     ("no frame", lambda r: r.transform([1]), "frame: no column qid, query, docno, text"),
     ("too long", lambda r: r.rank("a", ["bread " * 9000]), "query 0: 1 passages take"),
 ]  # fmt: skip
@@ -249,6 +260,7 @@ SETTINGS: list[tuple[dict[str, Any], str]] = [
     ({"model": None}, "model: None: expected a model folder"),
     ({"model": 3}, "model: 3: expected a model folder"),
     ({"model": "no/such/folder"}, "no/such/folder: not a model folder"),
+    ({"model": "https://me:secret@host/x"}, "https:/***@host/x: not a model folder"),
     ({"framework": "sorted"}, "framework: 'sorted': expected one of pointwise, pairwise, setwise, listwise"),
     ({"mechanism": "intuition"}, "mechanism: 'intuition': expected one of generation, likelihood, attention"),
     ({"mechanism": ["attention"]}, "mechanism: ['attention']: expected one of"),

@@ -205,6 +205,16 @@ def test_profile_says_that_one_query_has_no_interval() -> None:
     assert any(text.get_text() == "1 query · no interval" for text in figure.texts)
 
 
+def test_a_profile_of_one_query_is_read_without_its_interval_and_not_without_its_mean(tmp_path) -> None:
+    profile = profile_table(4, 1).assign(low=np.nan, high=np.nan, queries=1)
+    frames.write_frame(tmp_path / "one.tsv", profile)
+    read = frames.read_frame(tmp_path / "one.tsv", frames.PROFILE, complete=True)
+    assert read["low"].isna().all() and read["mean"].notna().all()
+    frames.write_frame(tmp_path / "none.tsv", profile.assign(mean=np.nan))
+    with pytest.raises(UserError, match=r"none\.tsv:2: mean is 'nan'; expected a finite number"):
+        frames.read_frame(tmp_path / "none.tsv", frames.PROFILE, complete=True)
+
+
 def test_profile_draws_a_bell_only_where_it_is_one() -> None:
     table = profile_table()
     dense, values = BELL.curve(table)

@@ -50,6 +50,13 @@ def grid(framework="setwise", mechanism="attention", settings=None, reading=None
     return {"systems": {"frameworks": {framework: settings or {}}, "mechanisms": {mechanism: reading or {}}, **more}}
 
 
+def nested(depth):
+    value = {}
+    for _ in range(depth):
+        value = {"x": value}
+    return value
+
+
 CASES = [
     # models that are served
     (models(mine=SERVED), "config key models: ['mine']: served models alone; layers, windows and figures need one at hand"),
@@ -95,6 +102,11 @@ CASES = [
     ({"results": ""}, "config key results: '': the name of a folder"),
     ({"results": 5}, "config key results: 5 (YAML reads it as a number: quote it): the name of a folder"),
     ({"results": "same", "cache": "./same/"}, "config key cache: 'same' is the folder of results"),
+    ({"title": "half \ud800"}, r"config key title: '\ud800' is half a character, which no file can hold"),
+    ({"variants": {"deep": nested(500)}}, "config: nested too deeply"),
+    ({"evaluation": {"measures": ["nDCG@99999999999999999999"]}}, "the cut-off must lie between 1 and 1000000"),
+    ({"evaluation": {"measures": ["AP(rel=0)"]}}, "rel must lie between 1 and 1000"),
+    ({"evaluation": {"measures": ["IPrec@1.5"]}}, "the recall must lie between 0 and 1"),
     ({"title": "two\nlines"}, r"config key title: 'two\nlines': one line of text"),
     ({"catalogues": {"models": ["nowhere.yaml"]}}, "config key catalogues.models: no file 'nowhere.yaml'"),
     # numbers

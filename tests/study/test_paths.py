@@ -279,3 +279,35 @@ def test_published_figures_are_shown_where_there_are_some(two):
     assert not two.has_published and not any("published" in path for path in two.tables)
     study = paths(collections=["bright-theoremqa-theorems"], models=["qwen3-0.6b"], leave_out=[], passages={})
     assert study.has_published and any("published" in path for path in study.tables)
+
+
+def test_folds_and_queries_that_a_study_names_are_asked_of_each_collection():
+    changes = {
+        "layers": {
+            "selection": {
+                "many": {"rule": "peak", "folds": 9},
+                "few": {"rule": "best"},
+                "given": {"rule": "fixed", "window": "1-2"},
+                "oracle": {"rule": "oracle"},
+            }
+        },
+        "heads": {"selection": {"core": {"rule": "core", "folds": 4}, "oracle": {"rule": "oracle"}}},
+        "explorer": {"chosen": ["q1", "q2"]},
+        "systems": {},
+        "latency": {},
+    }
+    found = paths(**changes)
+    assert json.loads(found.asked_queries) == {
+        "folds": {"layers.selection.many.folds": 9, "layers.selection.few.folds": 2, "heads.selection.core.folds": 4},
+        "queries": {"explorer.chosen": ["q1", "q2"]},
+    }
+    assert len(found.checks) == len(found.study.collections) + len(found.study.models)
+    assert json.loads(paths(explorer={"chosen": ["q1"], "queries": 0}).asked_queries)["queries"] == {
+        "explorer.chosen": []
+    }
+
+
+def test_a_study_without_rules_has_no_table_of_them():
+    found = paths(layers={}, systems={}, latency={})
+    assert not [path for path in found.tables if "selection" in path]
+    assert [path for path in paths().tables if "selection" in path]

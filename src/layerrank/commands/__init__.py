@@ -29,6 +29,7 @@ GROUPS: Mapping[str, Mapping[str, Subcommand]] = {
     },
     "steps of a study, which its rules run: collections": {
         "prepare-collection": Subcommand("collections", "read and check a collection, write its topics and judgements"),
+        "check-queries": Subcommand("collections", "refuse folds and queries that a collection does not have"),
     },
     "the first stage": {
         "build-index": Subcommand("first_stage", "build or fetch the index of a collection"),

@@ -70,6 +70,8 @@ AUDIT = (
 )
 CORRELATION = (*CELL, "system", "diagnostic", "passages", "mean", "low", "high", "queries")
 PROFILE = (*CELL, "measure", "layer", "relative_depth", "mean", "low", "high", "queries")
+ENDS = frozenset({"low", "high"})
+"""The ends of intervals: empty where a single query has a mean and no interval."""
 SWEEP = (*CELL, "start", "end", "measure", "mean")
 COUNTS = (
     "groups",
@@ -216,7 +218,7 @@ def read_frame(path: Path, columns: Sequence[str], *, complete: bool = False) ->
 
     Raises:
         UserError: the file is absent, is no table, or lacks one of `columns`; a field of theirs is no finite number
-            where one is due, or, where the table must be `complete`, is empty.
+            where one is due, or, where the table must be `complete`, is empty (but for `ENDS`).
     """
     names: Mapping[str, type] = MappingProxyType(dict.fromkeys(TEXT, str))
     try:
@@ -234,7 +236,7 @@ def read_frame(path: Path, columns: Sequence[str], *, complete: bool = False) ->
         raise UserError(f"{path}: lacks the column {missing[0]} (has {', '.join(map(str, frame.columns))})")
     for name in columns:
         if name not in TEXT:
-            _check_numbers(path, frame[name], complete)
+            _check_numbers(path, frame[name], complete and name not in ENDS)
     return frame
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 MASK = "***"
 
-_USER = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^\s/?#'\"<>]+@", re.IGNORECASE)
+_USER = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]+:/{1,3})[^\s/?#'\"<>]+@", re.IGNORECASE)
 _QUERY = re.compile(
     r"(?P<key>[?&](?:[\w-]*token|api[_-]?key|key|password|passwd|pwd|secret|sig|[\w-]*signature|[\w-]*credential)=)"
     r"[^&\s#'\"<>]+",

@@ -18,9 +18,13 @@ from numpy.typing import NDArray
 
 from layerrank.core.errors import UserError
 from layerrank.core.files import Qrels
+from layerrank.core.reading import GRADES
 from layerrank.core.records import Ranking
 
 Judgements = Mapping[str, int]
+
+BOUNDS = {"cutoff": ("the cut-off", 1, 1_000_000), "rel": ("rel", 1, GRADES), "recall": ("the recall", 0, 1)}
+"""Parameters by ir_measures' names: how they are called, the least and the most; providers fail beyond, or say 0."""
 
 
 @lru_cache(maxsize=256)
@@ -35,8 +39,10 @@ def parse(text: str) -> Any:
         measure.validate_params()
     except (NameError, ValueError, AssertionError, TypeError, SyntaxError) as error:
         raise UserError(f"measure {text!r}: {_one_line(error)}; expected {shape}") from None
-    if measure.params.get("cutoff", 1) < 1:
-        raise UserError(f"measure {text!r}: the cut-off must be at least 1")
+    for name, (what, least, most) in BOUNDS.items():
+        value = measure.params.get(name, least)
+        if isinstance(value, bool) or not least <= value <= most:
+            raise UserError(f"measure {text!r}: {what} must lie between {least} and {most}")
     providers = ir_measures.providers.registry.values()
     if not any(provider.is_available() and provider.supports(measure) for provider in providers):
         raise UserError(f"measure {text!r}: no installed ir_measures provider computes it; expected {shape}")

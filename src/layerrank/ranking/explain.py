@@ -17,7 +17,7 @@ from layerrank.attention.explorer.view import QueryView, describe, view_query
 from layerrank.attention.probe import Probe
 from layerrank.attention.scores import MASKED
 from layerrank.core import files
-from layerrank.core.errors import UserError
+from layerrank.core.errors import InputError
 from layerrank.core.records import Candidates, Passage, Query
 from layerrank.core.windows import LayerWindow, window_label
 from layerrank.prompts.icr import PromptSettings, passage_pieces
@@ -84,10 +84,10 @@ class Explanation:
     def _place(self, passage: Any) -> int:
         if passage is None:
             if not self.ids:
-                raise UserError("explain: there is no passage")
+                raise InputError("explain: there is no passage")
             return int(self.view.order(self.window)[0])
         if passage not in self.ids:
-            raise UserError(f"explain: no passage {passage!r}; they are {', '.join(map(str, self.ids[:10]))}")
+            raise InputError(f"explain: no passage {passage!r}; they are {', '.join(map(str, self.ids[:10]))}")
         return self.ids.index(passage)
 
     def __repr__(self) -> str:
@@ -104,7 +104,7 @@ class Explanation:
         import pandas as pd
 
         if heads and self.by_head is None:
-            raise UserError("explain: heads were not read token by token; say explain(…, heads=True)")
+            raise InputError("explain: heads were not read token by token; say explain(…, heads=True)")
         pieces = self.view.pieces
         ids = np.repeat(np.arange(len(pieces)), [len(tokens) for tokens in pieces])
         place = np.concatenate([np.zeros(0, dtype=np.int64), *(np.arange(len(tokens)) for tokens in pieces)])
@@ -189,7 +189,7 @@ def explain(
     ]
     prompts = [settings.build(decoder.tokenizer, row) for row in rows]
     if decoder.context and prompts[0].prompt_tokens > decoder.context:
-        raise UserError(
+        raise InputError(
             f"explain: the prompt has {prompts[0].prompt_tokens} tokens in {len(shown)} passages, "
             f"the model reads {decoder.context}"
         )

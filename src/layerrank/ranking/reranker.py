@@ -26,6 +26,7 @@ from layerrank.attention.probe import Probe
 from layerrank.core.errors import InputError, UserError
 from layerrank.core.heads import head_names, heads_named
 from layerrank.core.records import Candidates, Cost, Query
+from layerrank.core.secrets import masked
 from layerrank.core.windows import LayerWindow, window_label
 from layerrank.models.classifier import Classifier
 from layerrank.models.decoder import Decoder, device_named, dtype_named
@@ -58,7 +59,7 @@ def _raises_value_errors(function: Callable[_P, _R]) -> Callable[_P, _R]:
         except InputError:
             raise
         except UserError as error:
-            raise InputError(str(error)) from None
+            raise InputError(masked(str(error))) from None
 
     return wrapped
 
@@ -298,7 +299,12 @@ class Reranker:
         columns = list(getattr(frame, "columns", ()))
         if missing := [name for name in needed if name not in columns]:
             raise UserError(f"frame: no column {', '.join(missing)}: expected a DataFrame with {', '.join(needed)}")
+        if frame["qid"].isna().any():
+            raise UserError("frame: a row has no qid")
         parts = [part for _, part in frame.groupby("qid", sort=False)]
+        for part in parts:
+            if part["query"].nunique(dropna=False) > 1:
+                raise UserError(f"frame: qid {part['qid'].iloc[0]!r} has more than one query")
         shown = ["docno", "text", *(["title"] if "title" in columns else [])]
         found = self.rank_many([(part["query"].iloc[0], part[shown]) for part in parts])
         pieces = [

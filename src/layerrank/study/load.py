@@ -28,8 +28,11 @@ def load_study(config: Mapping[str, Any], base: Path, files: Iterable[Path] = ()
     """
     for path in files:
         read_mapping(Path(path))
-    own = {key: copy.deepcopy(value) for key, value in config.items() if key not in SNAKEMAKE_KEYS}
-    checked = validated(own, study_schema(base), "config")
+    try:
+        own = {key: copy.deepcopy(value) for key, value in config.items() if key not in SNAKEMAKE_KEYS}
+        checked = validated(own, study_schema(base), "config")
+    except RecursionError:
+        raise UserError("config: nested too deeply") from None
     checked |= {key: str(Path(checked[key]).expanduser()) for key in ("results", "cache")}
     study = Study(checked, _entries(checked, "collections", base), _entries(checked, "models", base))
     check(study)

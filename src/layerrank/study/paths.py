@@ -24,6 +24,7 @@ from layerrank.core.systems import ALL_LAYERS, parse_system, whole_list_windows
 from layerrank.core.windows import ALL, fixed_window, head_rule_of, rule_of, selected_by
 from layerrank.evaluation import measures
 from layerrank.layers.head_rules import HeadRule, parse_head_rule, scoring
+from layerrank.layers.rules import parse_rule
 from layerrank.models.identity import folder_name, pinned
 from layerrank.study import config as settings
 from layerrank.study.config import Study
@@ -317,6 +318,26 @@ class Paths:
                 windows[f"heads.selection.{name}.window"] = [window]
             top[f"heads.selection.{name}.top"] = rule["top"], ALL if rule_of(window) else window
         return as_json({"windows": windows, "heads": heads} | ({"top": top} if top else {}))
+
+    @cached_property
+    def asked_queries(self) -> str:
+        """Folds and queries that the configuration spells out, by their keys: what a collection has to have."""
+        config = self.study.config
+        rules = {f"layers.selection.{name}": parse_rule(rule) for name, rule in config["layers"]["selection"].items()}
+        said = {key: rule.settings for key, rule in rules.items()}
+        said |= {f"heads.selection.{name}": rule.settings for name, rule in self.head_rules.items()}
+        by_folds = {key: own for key, own in said.items() if own.get("chosen_on") == "folds"}
+        folds = {f"{key}.folds": max(2, own.get("folds", 2)) for key, own in by_folds.items()}
+        chosen = config["explorer"]["chosen"] if config["explorer"]["queries"] else []
+        return as_json({"folds": folds, "queries": {"explorer.chosen": [] if isinstance(chosen, str) else chosen}})
+
+    @cached_property
+    def checks(self) -> list[str]:
+        """What shows that collections and models have what the configuration names."""
+        return [
+            *expand("<results>/{collection}/collection/asked.json", collection=self.study.collections),
+            *expand("<results>/models/{model}.json", model=self.study.models),
+        ]
 
     def model_source(self, wildcards: Wildcards) -> str:
         """What fetching a model depends on: where it comes from and what lies there, not how it is prompted.
@@ -857,7 +878,8 @@ class Paths:
         """Every table of the report."""
         names = [
             *expand("{table}.{variant}", table=["effectiveness", "comparison"], variant=self.shown),
-            *["shape", "selection", "costs", "outcomes", "diagnostics", "audit"],
+            *["shape", "costs", "outcomes", "diagnostics", "audit"],
+            *["selection"] * bool(self.selections),
             *["published"] * self.has_published,
             *["grid"] * bool(self.study.config["systems"]["frameworks"]),
             *["sensitivity"] * bool(self.sensitivity),

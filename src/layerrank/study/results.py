@@ -23,6 +23,9 @@ def check_results(study: Study, results: Path) -> None:
     it would take them as they are.
     Raises `UserError` that names the file, the key and both values.
     """
+    for key, folder in (("results", results), ("cache", Path(study.config["cache"]))):
+        if folder.exists() and not folder.is_dir():
+            raise UserError(f"config key {key}: {str(folder)!r} is a file, where a folder is expected")
     for name, entry in study.collections.items():
         path = results / name / "collection" / "collection.json"
         if not path.is_file() or recorded(path):

@@ -6,6 +6,7 @@ import copy
 import datetime
 import difflib
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from layerrank.study.reading import number_of, read_mapping
 KINDS_OF = ("type", "enum", "const")
 WORDS = {"true": True, "false": False, "null": None}
 SHOWN, LISTED = 200, 40
+HALF = re.compile("[\ud800-\udfff]")
 
 
 def study_schema(base: Path) -> Entry:
@@ -103,6 +105,8 @@ def _check_plain(value: Any, what: str, path: tuple[str, ...]) -> None:
             _check_plain(inner, what, (*path, str(place)))
     elif isinstance(value, float) and not math.isfinite(value):
         raise UserError(f"{where}: {value} is no number to compute with")
+    elif isinstance(value, str) and (half := HALF.search(value)):
+        raise UserError(f"{where}: {half[0]!a} is half a character, which no file can hold")
 
 
 def _kind(value: Any) -> str:
