@@ -1,14 +1,21 @@
 # One forward pass a query reads the attention of every layer; everything about layers follows from what is stored here.
 
 
+# One job for all variants of a pair. Who needs it takes it as `ancient`: a further variant checks all, and runs none again.
 rule check_prompts:
     input:
-        candidates="<results>/{collection}/candidates/{variant}.jsonl.gz",
+        candidates=expand(
+            "<results>/{{collection}}/candidates/{variant}.jsonl.gz",
+            variant=PATHS.every_variant,
+        ),
         model=PATHS.model,
     output:
-        "<results>/{collection}/{model}/prompts/{variant}.json",
+        expand(
+            "<results>/{{collection}}/{{model}}/prompts/{variant}.json",
+            variant=PATHS.every_variant,
+        ),
     log:
-        "<logs>/{collection}/{model}/check_prompts.{variant}.log",
+        "<logs>/{collection}/{model}/check_prompts.log",
     priority: 70
     conda:
         "../envs/model.yaml"
@@ -16,11 +23,11 @@ rule check_prompts:
         mem_mb=4000,
         runtime=60,
     params:
-        prompt=PATHS.prompt_flags,
+        prompts=PATHS.every_prompt,
         code=code_digest("check-prompts"),
     shell:
         "python -m layerrank check-prompts --collection {wildcards.collection} --candidates {input.candidates:q}"
-        " --model {input.model:q} {params.prompt:q} --output {output:q} 2> {log:q}"
+        " --model {input.model:q} --prompts {params.prompts:q} --outputs {output:q} 2> {log:q}"
 
 
 # No rule reads what it writes, so that a new window costs no signal; it comes before all that reads prompts.
@@ -57,7 +64,7 @@ rule extract_attention:
     input:
         candidates="<results>/{collection}/candidates/{variant}.jsonl.gz",
         model=PATHS.model,
-        check="<results>/{collection}/{model}/prompts/{variant}.json",
+        check=ancient("<results>/{collection}/{model}/prompts/{variant}.json"),
     output:
         "<results>/{collection}/{model}/attention/{variant}.shard-{shard}-of-{shards}.arrow",
     log:
@@ -65,7 +72,7 @@ rule extract_attention:
     priority: 50
     conda:
         "../envs/model.yaml"
-    threads: 8
+    threads: PATHS.threads
     resources:
         gpu=PATHS.gpus,
         mem_mb=PATHS.memory,

@@ -41,7 +41,7 @@ rule rerank_online:
         collection=PATHS.collections_where(sharded=False),
     conda:
         "../envs/model.yaml"
-    threads: 8
+    threads: PATHS.threads
     resources:
         gpu=PATHS.gpus,
         mem_mb=PATHS.memory,

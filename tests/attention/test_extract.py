@@ -164,7 +164,7 @@ def test_no_queries(study, reads):
 
 
 def test_prompts_are_checked_before_the_run(study, tmp_path):
-    found = check_prompts(study[0], study[1], SETTINGS, "pocket")
+    (found,) = check_prompts([(study[0], SETTINGS)], study[1], "pocket")
     assert found["queries"] == 5 and found["tokens"]["qid"] == "q4" and found["context"] == 4096
     short = save_tiny(tmp_path / "short", "llama", max_position_embeddings=90)
     message = (
@@ -172,16 +172,22 @@ def test_prompts_are_checked_before_the_run(study, tmp_path):
         r"lower first_stage.depth or passages.words"
     )
     with pytest.raises(UserError, match=message):
-        check_prompts(study[0], short, SETTINGS, "pocket")
+        check_prompts([(study[0], SETTINGS)], short, "pocket")
     with pytest.raises(UserError, match="query q3: its prompt has"):
         extract(study[0], short, study[2], SETTINGS)
 
 
 def test_command_lines(study, tmp_path):
+    reports = [tmp_path / "first.json", tmp_path / "second.json"]
+    prompts = ['{"family": "qwen"}', '{"family": "llama3", "instruction": "QA"}']
+    checked = ["--candidates", str(study[0]), str(study[0]), "--model", str(study[1]), "--collection", "pocket"]
+    assert main(["check-prompts", *checked, "--prompts", *prompts, "--outputs", *map(str, reports)]) == 0
+    first, second = map(read_json, reports)
+    assert first["queries"] == second["queries"] == 5
+    assert first["tokens"] != second["tokens"]
+    assert main(["check-prompts", *checked, "--prompts", prompts[0], "--outputs", *map(str, reports)]) == 2
+    assert main(["check-prompts", *checked, "--prompts", "{}", "{}", "--outputs", *map(str, reports)]) == 2
     arguments = ["--candidates", str(study[0]), "--model", str(study[1]), "--family", "qwen", "--instruction", "QA"]
-    report = tmp_path / "prompts.json"
-    assert main(["check-prompts", "--collection", "pocket", *arguments, "--output", str(report)]) == 0
-    assert read_json(report)["queries"] == 5
     shard = ["--shard", "1", "--shards", "3"]
     command = ["extract-attention", *arguments, *shard, "--dtype", "bfloat16", "--output", str(study[2])]
     assert main(command) == 0

@@ -64,7 +64,7 @@ CHANGES = [
     ({"context": 4096}, False),
     ({"adapter": {"source": "hub", "repo": "a/b", "revision": "2" * 40}}, False),
     ({"adapter": {"source": "hub", "repo": "a/b", "revision": "3" * 40}}, False),
-    ({"family": "qwen", "gpus": 4, "mem_mb": 1, "runtime": 1, "label": "x", "dtype": "bfloat16"}, True),
+    ({"family": "qwen", "gpus": 4, "threads": 1, "mem_mb": 1, "runtime": 1, "label": "x", "dtype": "bfloat16"}, True),
     ({}, True),
 ]
 

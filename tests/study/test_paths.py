@@ -24,7 +24,7 @@ def paths(**changes):
         "define": {
             "collections": {"long": entry | {"shards": 2, "relevance_level": 2}, "short": entry | {"titles": False}},
             "models": {
-                "a": model | {"gpus": 2, "mem_mb": 100, "runtime": 7},
+                "a": model | {"gpus": 2, "mem_mb": 100, "runtime": 7, "threads": 3},
                 "b": model | {"query_span": "query_only"},
             },
         },
@@ -98,7 +98,7 @@ def test_signals_by_shard_where_variants_that_score_otherwise_share_one(two):
 
 
 def test_what_a_model_asks_for(two):
-    assert (two.gpus(job()), two.memory(job(), 3), two.runtime(job(), 2)) == (2, 300, 14)
+    assert (two.gpus(job()), two.threads(job()), two.memory(job(), 3), two.runtime(job(), 2)) == (2, 3, 300, 14)
     assert (two.gpus(job(model="b")), two.memory(job(model="b"), 1)) == (0, 8000)
 
 

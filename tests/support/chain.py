@@ -65,7 +65,10 @@ def chain(folder: Path) -> dict[str, list[str]]:
             *("--run", at("run.txt"), *qrels, "--entry", "{}", "--k1", "0.9", "--b", "0.4", "--depth", "5"),
             *("--policy", "error", "--output", at("check.json")),
         ],
-        "check-prompts": ["--collection", "c", *candidates, *prompt, "--output", at("prompts.json")],
+        "check-prompts": [
+            *("--collection", "c", *candidates, *prompt[:2], "--prompts", '{"family": "chatml"}'),
+            *("--outputs", at("prompts.json")),
+        ],
         "extract-attention": [*candidates, *prompt, "--output", at("signal.arrow")],
         "layer-profile": [
             *cell,

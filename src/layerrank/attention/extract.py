@@ -31,8 +31,8 @@ BATCH_TOKENS = 16384
 _log = logging.getLogger(__name__)
 
 
-def check_prompts(candidates: Path, folder: Path, settings: PromptSettings, collection: str) -> dict[str, Any]:
-    """Tokenise every prompt; return {queries, context, tokens: {longest, qid, mean}}.
+def check_prompts(asked: Sequence[tuple[Path, PromptSettings]], folder: Path, collection: str) -> list[dict[str, Any]]:
+    """Tokenise every prompt of candidates files; return {queries, context, tokens: {longest, qid, mean}} of each file.
 
     Raises:
         UserError: a prompt longer than the model's context: collection, query, tokens, and the settings to lower; a
@@ -40,17 +40,22 @@ def check_prompts(candidates: Path, folder: Path, settings: PromptSettings, coll
     """
     context = context_length(folder, load_config(folder))
     tokenizer = load_tokenizer(folder)
-    longest, total, qid = 0, 0, None
-    check_icr(tokenizer, settings, folder.resolve().name)
-    rows = read_candidates(candidates)
-    for row in counted(rows, "prompts", total=len(rows)):
-        prompt = settings.build(tokenizer, row)
-        _check_length(prompt, context, f"collection {collection!r}, ", len(row))
-        total += prompt.prompt_tokens
-        if prompt.prompt_tokens > longest:
-            longest, qid = prompt.prompt_tokens, prompt.qid
-    mean = round(total / len(rows), 1) if rows else 0.0
-    return {"queries": len(rows), "context": context, "tokens": {"longest": longest, "qid": qid, "mean": mean}}
+    found = []
+    for candidates, settings in asked:
+        longest, total, qid = 0, 0, None
+        check_icr(tokenizer, settings, folder.resolve().name)
+        rows = read_candidates(candidates)
+        for row in counted(rows, f"prompts of {candidates.name}", total=len(rows)):
+            prompt = settings.build(tokenizer, row)
+            _check_length(prompt, context, f"collection {collection!r}, ", len(row))
+            total += prompt.prompt_tokens
+            if prompt.prompt_tokens > longest:
+                longest, qid = prompt.prompt_tokens, prompt.qid
+        mean = round(total / len(rows), 1) if rows else 0.0
+        found.append(
+            {"queries": len(rows), "context": context, "tokens": {"longest": longest, "qid": qid, "mean": mean}}
+        )
+    return found
 
 
 def extract(

@@ -12,6 +12,7 @@ from layerrank.commands.arguments import (
     add_model,
     add_prompt,
     add_shard,
+    file,
     json_object,
     new_file,
     prompt_of,
@@ -20,21 +21,43 @@ from layerrank.commands.arguments import (
 
 def add_check_prompts(parser: argparse.ArgumentParser) -> None:
     add_collection(parser)
-    add_candidates(parser)
+    parser.add_argument(
+        "--candidates", required=True, type=file, nargs="+", metavar="FILE", help="candidates (.jsonl.gz) to check"
+    )
     add_model(parser)
-    add_prompt(parser)
-    parser.add_argument("--dtype", default="float32", metavar="TYPE", help="has no effect on prompts")
-    parser.add_argument("--output", required=True, type=new_file, metavar="FILE", help="what was found (.json)")
+    parser.add_argument(
+        "--prompts",
+        required=True,
+        type=json_object,
+        nargs="+",
+        metavar="JSON",
+        help="what shapes the prompts of each: {family, instruction, query_span}",
+    )
+    parser.add_argument(
+        "--outputs", required=True, type=new_file, nargs="+", metavar="FILE", help="what was found of each (.json)"
+    )
 
 
 def run_check_prompts(options: argparse.Namespace) -> None:
-    """Tokenise every attention prompt of a candidates file, and refuse those that the model's context cannot hold."""
+    """Tokenise every attention prompt of candidates files, and refuse those that the model's context cannot hold."""
     from layerrank.attention.extract import check_prompts
+    from layerrank.core.errors import UserError
     from layerrank.core.files import write_json
     from layerrank.prompts.icr import PromptSettings
 
-    settings = PromptSettings(**prompt_of(options))
-    write_json(options.output, check_prompts(options.candidates, options.model, settings, options.collection))
+    lists = options.candidates, options.prompts, options.outputs
+    if len({len(each) for each in lists}) > 1:
+        raise UserError(
+            "--candidates, --prompts, --outputs: expected as many of each; "
+            f"there are {', '.join(str(len(each)) for each in lists)}"
+        )
+    try:
+        settings = [PromptSettings(**each) for each in options.prompts]
+    except TypeError:
+        raise UserError("--prompts: expected objects {family, instruction, query_span}") from None
+    found = check_prompts(list(zip(options.candidates, settings, strict=True)), options.model, options.collection)
+    for output, result in zip(options.outputs, found, strict=True):
+        write_json(output, result)
 
 
 def add_check_layers(parser: argparse.ArgumentParser) -> None:

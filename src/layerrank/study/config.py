@@ -134,6 +134,7 @@ NOT_SOURCE = (
     "query_span",
     "dtype",
     "gpus",
+    "threads",
     "mem_mb",
     "runtime",
     "label",

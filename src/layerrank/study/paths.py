@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from snakemake.common import get_report_id
-from snakemake.io import expand, local, multiext, report
+from snakemake.io import ancient, expand, local, multiext, report
 
 from layerrank.collections import prepared
 from layerrank.core.errors import UserError
@@ -262,7 +262,7 @@ class Paths:
 
     def check(self, wildcards: Wildcards) -> str:
         """What must hold before a model ranks: its prompts fit, or its server honours what it is asked for."""
-        return "<results>/models/{model}.json" if wildcards.model in self.study.served else PROMPTS
+        return "<results>/models/{model}.json" if wildcards.model in self.study.served else ancient(PROMPTS)
 
     def trial_flags(self, wildcards: Wildcards, input: Input) -> list[str]:
         """The input `check` of a model that is served."""
@@ -356,6 +356,10 @@ class Paths:
         """GPUs of a job that runs the model."""
         return int(self.study.models[wildcards.model]["gpus"])
 
+    def threads(self, wildcards: Wildcards) -> int:
+        """Processor threads of such a job."""
+        return int(self.study.models[wildcards.model]["threads"])
+
     def memory(self, wildcards: Wildcards, attempt: int) -> int:
         """Main memory of such a job, in MB."""
         return int(self.study.models[wildcards.model]["mem_mb"]) * attempt
@@ -368,6 +372,12 @@ class Paths:
         """Flags of everything that shapes a prompt and the forward pass."""
         names = wildcards.collection, wildcards.model, getattr(wildcards, "variant", "base")
         return flags(settings.prompt_settings(self.study, *names))
+
+    def every_prompt(self, wildcards: Wildcards) -> list[str]:
+        """What shapes the prompts of each variant, in their order."""
+        names = wildcards.collection, wildcards.model
+        found = [settings.prompt_settings(self.study, *names, variant) for variant in self.every_variant]
+        return [as_json({key: value for key, value in each.items() if key != "dtype"}) for each in found]
 
     def shards(self, collection: str) -> int:
         """Parts that a collection's signal is computed in."""
