@@ -15,6 +15,7 @@ from typing import NoReturn
 
 import layerrank
 from layerrank import commands
+from layerrank.core import extras
 from layerrank.core.errors import NO_ROOM, UserError
 from layerrank.core.secrets import masked
 from layerrank.models.threads import yield_soon
@@ -88,6 +89,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except UserError as error:
         return _refused(name, str(error))
+    except ModuleNotFoundError as error:
+        if (message := extras.lacking(error)) is None:
+            raise
+        return _refused(name, message)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:

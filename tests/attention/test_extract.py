@@ -179,7 +179,7 @@ def test_prompts_are_checked_before_the_run(study, tmp_path):
 
 def test_command_lines(study, tmp_path):
     reports = [tmp_path / "first.json", tmp_path / "second.json"]
-    prompts = ['{"family": "qwen"}', '{"family": "llama3", "instruction": "QA"}']
+    prompts = ['{"family": "qwen"}', '{"family": "mistral"}']
     checked = ["--candidates", str(study[0]), str(study[0]), "--model", str(study[1]), "--collection", "pocket"]
     assert main(["check-prompts", *checked, "--prompts", *prompts, "--outputs", *map(str, reports)]) == 0
     first, second = map(read_json, reports)

@@ -112,8 +112,10 @@ def test_flags_of_candidates_and_prompts(two):
     assert two.prompt_flags(job(model="b")) == flags(
         {"dtype": "float32", "family": "chatml", "instruction": "IE", "query_span": "query_only"}
     )
-    assert two.query_flags == ["--seed", "42"]
-    assert paths(queries={"limit": 2}).query_flags == ["--query-limit", "2", "--seed", "42"]
+    assert two.query_flags(job()) == ["--seed", "42"]
+    fewer = paths(queries={"limit": 7, "fewer": {"long": 6}})
+    assert fewer.query_flags(job()) == ["--query-limit", "6", "--seed", "42"]
+    assert fewer.query_flags(job(collection="short")) == ["--query-limit", "7", "--seed", "42"]
 
 
 def test_windows_that_are_chosen_and_timed(two):

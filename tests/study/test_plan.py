@@ -126,7 +126,7 @@ def test_lines_sum_up_by_rule_and_say_what_is_unknown(paper):
         Job("all"),
     ]
     lines = plan.estimate(unsized, jobs)
-    assert [(line.rule, line.jobs, line.unknown) for line in lines] == [
+    assert [(line.name, line.jobs, line.unknown) for line in lines] == [
         ("extract_attention", 2, 1),
         ("all", 1, 0),
         ("evaluate", 1, 0),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from layerrank.commands.arguments import file, json_object, named_file, named_folder, new_file, number
 
@@ -14,6 +16,13 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--all", action="store_true", help="count finished jobs as well")
     parser.add_argument(
+        "--by",
+        default="rule",
+        choices=("rule", "system", "model", "collection"),
+        metavar="WHAT",
+        help="lines by rule, system, model or collection (default: %(default)s)",
+    )
+    parser.add_argument(
         "--tflops", type=number(0, above=True), default=312.0, help="peak of one GPU in bfloat16, TFLOP/s"
     )
     parser.add_argument(
@@ -22,17 +31,79 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--utilisation", type=number(0, 1, above=True), default=0.4, help="share of the peak that long prompts reach"
     )
+    parser.add_argument(
+        "--widths", action="store_true", help="half the width of intervals of paired differences, by collection"
+    )
+    parser.add_argument(
+        "--half-width", type=number(0, above=True), metavar="W", help="queries that such a half-width takes"
+    )
+    parser.add_argument(
+        "--measured", type=file, nargs="+", metavar="FILE", help="evaluation/<variant>.tsv of a finished study"
+    )
+    parser.add_argument(
+        "--deviation",
+        type=number(0, above=True),
+        metavar="S",
+        help="standard deviation of a difference from query to query, where none was measured (default: 0.2)",
+    )
+    parser.add_argument(
+        "--budget", type=number(0, above=True), metavar="HOURS", help="queries by collection for so many GPU hours"
+    )
+    parser.add_argument("--write", type=new_file, metavar="FILE", help="the study that --budget proposes (YAML)")
 
 
 def run_plan(options: argparse.Namespace) -> None:
-    """Print a study's jobs by rule and estimated GPU hours, without running anything."""
-    from layerrank.study.plan import Gpu, beyond_context, plan, read_study, table
+    """Print a study's jobs and estimated GPU hours, and how wide its intervals come out, without running anything.
 
+    With --budget: numbers of queries that make the widest interval as narrow as so many hours can.
+    """
+    from layerrank.core.errors import UserError
+    from layerrank.study import budget
+    from layerrank.study.plan import Gpu, beyond_context, dry_run, estimate, merged_config, read_study, table
+
+    if options.write and options.budget is None:
+        raise UserError("--write: goes with --budget")
     gpu = Gpu(options.tflops, options.bandwidth, options.utilisation)
-    print(table(plan(options.configfile, gpu, everything=options.all)))
+    study = read_study(options.configfile)
+    jobs = dry_run(options.configfile, everything=options.all or options.budget is not None)
+    print(table(estimate(study, jobs, gpu, options.by), options.by))
     print(f"on GPUs of {gpu.tflops:g} TFLOP/s and {gpu.bandwidth:g} TB/s; how it is reckoned: docs/clusters.md")
-    for model, collections in beyond_context(read_study(options.configfile)).items():
+    if options.widths or options.half_width or options.measured or options.deviation or options.budget is not None:
+        measure = study.config["evaluation"]["measures"][0]
+        known = budget.measured_deviations(options.measured, measure) if options.measured else {}
+        if options.deviation is not None:
+            known[""] = options.deviation
+        found = (
+            budget.shares(study, jobs, known, gpu)
+            if options.budget is None
+            else budget.within(options.budget, study, jobs, known, gpu)
+        )
+        print(f"\n{budget.table(found, options.half_width)}")
+        print(f"half-widths of 95 % intervals of paired differences in {measure}, to be expected; {_deviations(known)}")
+        if options.write:
+            fewer = {share.collection: share.queries for share in found if share.queries < share.most}
+            _write_study(options.write, merged_config(options.configfile), fewer)
+    for model, collections in beyond_context(study).items():
         print(f"prompts probably longer than {model} reads (passages.shorter, leave_out): {', '.join(collections)}")
+
+
+def _deviations(known: Mapping[str, float]) -> str:
+    """What a table of widths is reckoned with."""
+    from layerrank.study.budget import ASSUMED
+
+    measured = ", ".join(f"{name} {value:.3f}" for name, value in known.items() if name)
+    others = f"{'others: ' if measured else ''}{known.get('', ASSUMED):.3f}"
+    return f"deviation from query to query: {f'measured on {measured}; ' if measured else ''}{others}"
+
+
+def _write_study(path: Path, config: dict[str, Any], fewer: Mapping[str, int]) -> None:
+    """The study with `queries.fewer`, as a file that Snakemake reads."""
+    import yaml
+
+    from layerrank.core.files import write_text
+
+    config["queries"] = {**config.get("queries", {}), "fewer": dict(fewer)}
+    write_text(path, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
 
 def add_manifest(parser: argparse.ArgumentParser) -> None:

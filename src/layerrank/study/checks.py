@@ -93,6 +93,8 @@ def _candidates(study: Study) -> None:
     config = study.config
     for collection in config["passages"]["shorter"]:
         check_known(collection, config["collections"], "config key passages.shorter")
+    for collection in config["queries"]["fewer"]:
+        check_known(collection, config["collections"], "config key queries.fewer")
     depth = config["first_stage"]["depth"]
     for name, variant in config["variants"].items():
         if variant.get("depth", 0) > depth:
@@ -188,11 +190,14 @@ def _bounds_alone(name: str, rule: Entry, key: str) -> None:
 def _chosen_on(study: Study, part: str, name: str, settings: Mapping[str, Any]) -> None:
     """What a rule that sees judgements asks of the study: enough queries, other collections, other orders."""
     config, where = study.config, f"config key {part}.selection.{name}"
-    limit, on = config["queries"]["limit"], settings.get("chosen_on")
-    if on == "folds" and limit is not None and max(2, settings.get("folds", 2)) > limit:
-        raise UserError(
-            f"{where}.folds: {settings.get('folds', 2)} or more need as many queries, queries.limit is {limit}"
-        )
+    on = settings.get("chosen_on")
+    limits = {"limit": config["queries"]["limit"]}
+    limits |= {f"fewer.{name}": limit for name, limit in config["queries"]["fewer"].items()}
+    for key, limit in limits.items():
+        if on == "folds" and limit is not None and max(2, settings.get("folds", 2)) > limit:
+            raise UserError(
+                f"{where}.folds: {settings.get('folds', 2)} or more need as many queries, queries.{key} is {limit}"
+            )
     if on == "others" and len(config["collections"]) < 2:
         raise UserError(f"{where}.chosen_on: 'others' needs a study of at least two collections")
     for collection in on if isinstance(on, list) else []:

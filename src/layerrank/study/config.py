@@ -90,6 +90,13 @@ def passage_words(study: Study, collection: str, variant: str) -> int:
     return min(words, study.config["passages"]["shorter"].get(collection, words))
 
 
+def query_limit(study: Study, collection: str) -> int | None:
+    """Judged queries of a collection that the study runs at most: `queries.limit`, or fewer; None for all."""
+    queries = study.config["queries"]
+    limits = [limit for limit in (queries["limit"], queries["fewer"].get(collection)) if limit is not None]
+    return min(limits, default=None)
+
+
 def variant_settings(study: Study, variant: str) -> Entry:
     """Settings of one variant: depth, words, order, seed, queries, and where given dtype, query_span and family."""
     config = study.config

@@ -192,11 +192,10 @@ class Paths:
         """What a collection is made from: not how it is judged, split into jobs or named."""
         return as_json(prepared.identity(wildcards.collection, self.study.collections[wildcards.collection]))
 
-    @cached_property
-    def query_flags(self) -> list[str]:
+    def query_flags(self, wildcards: Wildcards) -> list[str]:
         """How many of a collection's judged queries the study runs, and the seed that draws them."""
-        queries = self.study.config["queries"]
-        return flags({"query_limit": queries["limit"], "seed": queries["seed"]})
+        limit = settings.query_limit(self.study, wildcards.collection)
+        return flags({"query_limit": limit, "seed": self.study.config["queries"]["seed"]})
 
     def collection_sources(self, wildcards: Wildcards) -> list[str]:
         """Files of a collection that lie in a folder of the user's: a change of theirs is a change of the study."""

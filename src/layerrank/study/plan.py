@@ -48,6 +48,9 @@ BYTES_A_PARAMETER = 2
 WRITTEN = {"pointwise": 3, "pairwise": 3, "setwise": 3}
 """Tokens of an answer; a permutation of n passages has five a passage."""
 
+BY = ("rule", "system", "model", "collection")
+"""What a plan's lines may be of."""
+
 QUERIES = 300
 """Judged queries of a collection of which nothing is known."""
 
@@ -73,10 +76,35 @@ class Gpu:
 
 
 @dataclass(frozen=True)
-class Line:
-    """Jobs of one rule; `gpu_hours` is None where the rule asks for none, `unknown` counts jobs not estimated."""
+class Seconds:
+    """How long a job holds its GPUs, in seconds: in any case, and for each query, of a share of all queries.
 
-    rule: str
+    Attributes:
+        start: whatever the number of queries.
+        each: of one query.
+        shards: jobs that share the queries.
+        most: queries that the job takes at most, of however many there are.
+    """
+
+    start: float
+    each: float
+    shards: int = 1
+    most: int | None = None
+
+    def of(self, queries: int) -> float:
+        """Of that many queries."""
+        taken = queries if self.most is None else min(queries, self.most)
+        return self.start + -(-taken // self.shards) * self.each
+
+
+@dataclass(frozen=True)
+class Line:
+    """Jobs of one rule, system, model or collection (`name`); `gpu_hours` is None where they ask for no GPU.
+
+    `unknown` counts jobs not estimated.
+    """
+
+    name: str
     jobs: int
     gpu_hours: float | None
     unknown: int = 0
@@ -88,14 +116,6 @@ def read_study(configfiles: Sequence[Path], base: Path = BASE) -> Study:
     Raises `UserError` where it is not sound.
     """
     return studies.load_study(merged_config(configfiles, base), base, configfiles)
-
-
-def plan(configfiles: Sequence[Path], gpu: Gpu = Gpu(), *, everything: bool = False, base: Path = BASE) -> list[Line]:
-    """Lines of the plan, by falling GPU hours, then by falling number of jobs.
-
-    Jobs already done are left out unless `everything`. Raises `UserError` where the study is not sound.
-    """
-    return estimate(read_study(configfiles, base), dry_run(configfiles, everything=everything, base=base), gpu)
 
 
 def merged_config(configfiles: Sequence[Path], base: Path = BASE) -> dict[str, Any]:
@@ -144,52 +164,63 @@ def parse_dry_run(text: str) -> list[Job]:
     return jobs
 
 
-def estimate(study: Study, jobs: Iterable[Job], gpu: Gpu = Gpu()) -> list[Line]:
-    """Lines of the plan for these jobs."""
+def estimate(study: Study, jobs: Iterable[Job], gpu: Gpu = Gpu(), by: str = "rule") -> list[Line]:
+    """Lines of the plan for these jobs, by falling GPU hours, then by falling number of jobs.
+
+    `by` is one of `BY`: a job of no system, model or collection counts under its rule's name, in parentheses.
+    """
     count: collections.Counter[str] = collections.Counter()
     hours: dict[str, float] = {}
     unknown: collections.Counter[str] = collections.Counter()
     for job in jobs:
-        count[job.rule] += 1
-        gpus = _gpus(study, job)
+        name = job.rule if by == "rule" else job.wildcards.get(by, f"({job.rule})")
+        count[name] += 1
+        gpus = gpus_of(study, job)
         if not gpus:
             continue
-        hours.setdefault(job.rule, 0.0)
+        hours.setdefault(name, 0.0)
         seconds = gpu_seconds(study, job, gpu)
         if seconds is None:
-            unknown[job.rule] += 1
+            unknown[name] += 1
         else:
-            hours[job.rule] += gpus * seconds / 3600
-    lines = [Line(rule, number, hours.get(rule), unknown[rule]) for rule, number in count.items()]
-    return sorted(lines, key=lambda line: (-(line.gpu_hours or 0.0), -line.jobs, line.rule))
+            hours[name] += gpus * seconds / 3600
+    lines = [Line(name, number, hours.get(name), unknown[name]) for name, number in count.items()]
+    return sorted(lines, key=lambda line: (-(line.gpu_hours or 0.0), -line.jobs, line.name))
 
 
 def gpu_seconds(study: Study, job: Job, gpu: Gpu = Gpu()) -> float | None:
     """Seconds that a job holds its GPUs; None where the model's catalogue entry does not say its size."""
     names = job.wildcards
+    seconds = job_seconds(study, job, gpu)
+    if seconds is None:
+        return None
+    return seconds.of(judged_queries(study, names["collection"], names.get("variant", "base")))
+
+
+def job_seconds(study: Study, job: Job, gpu: Gpu = Gpu()) -> Seconds | None:
+    """The same for any number of judged queries of its collection."""
+    names = job.wildcards
     size = study.models[names["model"]].get("size")
     if size is None:
         return None
-    variant = names.get("variant", "base")
-    queries = judged_queries(study, names["collection"], variant)
-    depth = study_config.variant_settings(study, variant)["depth"]
-    tokens = passage_tokens(study, names["collection"], variant)
-    weights = BYTES_A_PARAMETER * size["parameters"] * 1e9
-    start = START_SECONDS + weights / LOAD_BYTES_A_SECOND
+    own = study_config.variant_settings(study, names.get("variant", "base"))
+    depth, tokens = own["depth"], passage_tokens(study, names["collection"], names.get("variant", "base"))
+    start = START_SECONDS + BYTES_A_PARAMETER * size["parameters"] * 1e9 / LOAD_BYTES_A_SECOND
     if job.rule == "measure_latency":
         settings = study.config["latency"]
-        runs = min(queries, settings["queries"]) * (settings["repeats"] + settings["warmup"])
         shares = [layer_share(window, size["layers"]) for window in settings["windows"]]
-        return start + runs * sum(shares) * _pass_seconds(size, prompt_tokens(depth, tokens), gpu)
+        runs = (settings["repeats"] + settings["warmup"]) * sum(shares)
+        return Seconds(start, runs * _pass_seconds(size, prompt_tokens(depth, tokens), gpu), most=settings["queries"])
+    shards = int(names.get("shards", 1))
     if "system" not in names:
-        share = -(-queries // int(names.get("shards", 1)))
-        return start + share * _pass_seconds(size, prompt_tokens(depth, tokens), gpu)
-    cell = systems.systems(study, variant)[names["system"]]
+        return Seconds(start, _pass_seconds(size, prompt_tokens(depth, tokens), gpu), shards, own["queries"])
+    cell = systems.systems(study, names.get("variant", "base"))[names["system"]]
     batch_tokens = study.config["systems"]["batch_tokens"]
-    return start + -(-queries // int(names.get("shards", 1))) * sum(
+    each = sum(
         number * _group_seconds(cell, passages, prompt_tokens(passages, tokens), size, batch_tokens, gpu)
         for passages, number in comparisons(cell.framework, _frozen(cell.framework_settings), depth)
     )
+    return Seconds(start, each, shards, own["queries"])
 
 
 def beyond_context(study: Study) -> dict[str, list[str]]:
@@ -213,7 +244,7 @@ def beyond_context(study: Study) -> dict[str, list[str]]:
 def judged_queries(study: Study, collection: str, variant: str) -> int:
     """Queries that a variant runs on a collection, as far as the catalogue and the configuration tell."""
     known = study.collections[collection].get("expected", {}).get("queries", QUERIES)
-    limits = (study.config["queries"]["limit"], study_config.variant_settings(study, variant)["queries"])
+    limits = (study_config.query_limit(study, collection), study_config.variant_settings(study, variant)["queries"])
     return int(min([known, *(limit for limit in limits if limit is not None)]))
 
 
@@ -253,24 +284,22 @@ def comparisons(framework: str, settings: str, n: int) -> tuple[tuple[int, int],
     return tuple(sorted(collections.Counter(len(group) for group in seen).items()))
 
 
-def table(lines: Sequence[Line]) -> str:
-    """The plan as text."""
-    width = max([len("rule"), len("total"), *(len(line.rule) for line in lines)])
-    rows = [f"{'rule':<{width}}  {'jobs':>7}  {'GPU hours':>9}"]
-    rows += [f"{line.rule:<{width}}  {line.jobs:>7}  {_hours(line):>9}" for line in lines]
+def table(lines: Sequence[Line], by: str = "rule") -> str:
+    """The plan as text: jobs, GPU hours and their share of all."""
+    width = max([len(by), len("total"), *(len(line.name) for line in lines)])
     total = Line("total", sum(line.jobs for line in lines), sum(line.gpu_hours or 0.0 for line in lines))
-    rows += [f"{total.rule:<{width}}  {total.jobs:>7}  {_hours(total):>9}"]
+    rows = [f"{by:<{width}}  {'jobs':>7}  {'GPU hours':>9}  {'share':>6}"]
+    for line in (*lines, total):
+        hours = "" if line.gpu_hours is None else f"{line.gpu_hours:.1f}"
+        share = f"{line.gpu_hours / total.gpu_hours:.1%}" if line.gpu_hours and total.gpu_hours else ""
+        rows.append(f"{line.name:<{width}}  {line.jobs:>7}  {hours:>9}  {share:>6}".rstrip())
     unknown = sum(line.unknown for line in lines)
     if unknown:
         rows.append(f"without an estimate: {unknown} jobs of models whose catalogue entry has no `size`")
     return "\n".join(rows)
 
 
-def _hours(line: Line) -> str:
-    return "" if line.gpu_hours is None else f"{line.gpu_hours:.1f}"
-
-
-def _gpus(study: Study, job: Job) -> int:
+def gpus_of(study: Study, job: Job) -> int:
     """GPUs that a job asks for: those of its model, in the rules that run one."""
     runs_a_model = job.rule in {"extract_attention", "rerank_online", "rerank_shard", "measure_latency"}
     return study.models[job.wildcards["model"]].get("gpus", 0) if runs_a_model else 0

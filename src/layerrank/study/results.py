@@ -9,7 +9,7 @@ from typing import Any
 from layerrank.collections import prepared
 from layerrank.core import files
 from layerrank.core.errors import UserError
-from layerrank.study.config import Study
+from layerrank.study.config import Study, query_limit
 
 RECORDS = Path(".snakemake", "metadata")
 NAME = 254
@@ -32,8 +32,8 @@ def check_results(study: Study, results: Path) -> None:
             continue
         said = files.read_json(path)
         made = {**said, **said.get("entry", {})} if isinstance(said, dict) else {}
-        queries = study.config["queries"]
-        wanted = prepared.identity(name, entry) | {"query_limit": queries["limit"], "seed": queries["seed"]}
+        sample = {"query_limit": query_limit(study, name), "seed": study.config["queries"]["seed"]}
+        wanted = prepared.identity(name, entry) | sample
         for key, value in wanted.items():
             if key in made and made[key] != value:
                 raise UserError(_said(path, name, key, made[key], value))
