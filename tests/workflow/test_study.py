@@ -142,6 +142,13 @@ def test_a_prompt_family_reruns_the_signal_and_below(study):
     assert not jobs.keys() & (RETRIEVAL | {"fetch_model", "make_candidates"})
 
 
+def test_a_further_variant_checks_all_prompts_once_and_reads_its_own_signal_alone(study):
+    write_config(study, {"variants": {"short": {"words": 3}}})
+    jobs = planned(study)
+    assert jobs["check_prompts"] == jobs["extract_attention"] == 1
+    assert "rerank_online" not in jobs
+
+
 def test_the_strategy_reruns_analysis_from_the_stored_signal(study):
     write_config(study, {"layers": {"strategy": "query_last"}})
     jobs = planned(study)
