@@ -31,7 +31,8 @@ rule choose_heads:
         others=PATHS.other_head_scores,
         within=PATHS.head_windows,
     output:
-        "<results>/{collection}/{model}/heads/{heads}.json",
+        chosen="<results>/{collection}/{model}/heads/{heads}.json",
+        ranked="<results>/{collection}/{model}/heads/{heads}.ranked.json",
     log:
         "<logs>/{collection}/{model}/choose_heads.{heads}.log",
     conda:
@@ -44,4 +45,4 @@ rule choose_heads:
     shell:
         "python -m layerrank choose-heads --name {wildcards.heads} --rule {params.rule:q}"
         " --collection {wildcards.collection} --scores {input.scores:q} --others {params.others:q} {params.within:q}"
-        " --output {output:q} 2> {log:q}"
+        " --output {output.chosen:q} --ranked {output.ranked:q} 2> {log:q}"

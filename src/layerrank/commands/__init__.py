@@ -58,6 +58,10 @@ GROUPS: Mapping[str, Mapping[str, Subcommand]] = {
         "choose-heads": Subcommand(
             "layers", "choose heads by a rule, without the judgements that they are measured on"
         ),
+        "map-heads": Subcommand("layers", "measure each attention head by itself"),
+        "count-heads": Subcommand("layers", "measure how many heads it takes"),
+        "agree-heads": Subcommand("layers", "tell how far sets of heads agree"),
+        "transfer-heads": Subcommand("layers", "measure what heads rank that were chosen elsewhere"),
         "layer-shape": Subcommand("layers", "tell the shape of a layer profile"),
         "transfer": Subcommand("layers", "measure what windows lose that were chosen elsewhere"),
     },
@@ -87,6 +91,9 @@ GROUPS: Mapping[str, Mapping[str, Subcommand]] = {
         "audit-table": Subcommand("tables", "what means may owe to ties and to unjudged passages"),
         "published-table": Subcommand("tables", "published figures against measured ones"),
         "orders-table": Subcommand("tables", "windows over input orders"),
+        "heads-table": Subcommand("tables", "windows, heads, and heads within a window"),
+        "head-agreement-table": Subcommand("tables", "how far sets of heads agree"),
+        "head-transfer-table": Subcommand("tables", "what heads rank that were chosen elsewhere"),
         "selection-table": Subcommand("tables", "the windows chosen"),
         "shape-table": Subcommand("tables", "the shapes of layer profiles"),
         "transfer-table": Subcommand("tables", "what windows lose that were chosen elsewhere"),
@@ -103,6 +110,8 @@ GROUPS: Mapping[str, Mapping[str, Subcommand]] = {
         "plot-shares": Subcommand("figures", "what scores owe to passage and to place, by layer"),
         "plot-stability": Subcommand("figures", "how stable windows are over input orders"),
         "plot-slopes": Subcommand("figures", "windows from order to order"),
+        "plot-heads": Subcommand("figures", "the measure of every head, and its stability"),
+        "plot-head-counts": Subcommand("figures", "how many heads it takes"),
         "plot-transfer": Subcommand("figures", "what windows lose that were chosen elsewhere"),
     },
     "answers": {

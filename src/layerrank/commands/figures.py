@@ -111,6 +111,35 @@ def run_plot_sweep(options: argparse.Namespace) -> None:
     _save(options, figure)
 
 
+def add_plot_heads(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--chosen", type=file, nargs="*", default=[], metavar="FILE", help="of choose-heads, to mark")
+    _add_table(parser, "--heads", "map-heads")
+
+
+def run_plot_heads(options: argparse.Namespace) -> None:
+    """Draw the measure of every head as a map of layers and heads, and its stability over input orders."""
+    from layerrank.core import frames
+    from layerrank.core.heads import read_head_selection
+    from layerrank.report.figures.heads import draw_heads
+
+    chosen = [read_head_selection(path) for path in options.chosen]
+    heads = frames.read_frame(options.heads, frames.HEADS)
+    _save(options, draw_heads(heads, chosen, title=options.title))
+
+
+def add_plot_head_counts(parser: argparse.ArgumentParser) -> None:
+    _add_table(parser, "--counts", "count-heads")
+
+
+def run_plot_head_counts(options: argparse.Namespace) -> None:
+    """Draw the measure against the number of heads, a line a rule."""
+    from layerrank.core import frames
+    from layerrank.report.figures.heads import draw_head_counts
+
+    counts = frames.read_frame(options.counts, frames.HEAD_COUNTS, complete=True)
+    _save(options, draw_head_counts(counts, title=options.title))
+
+
 def add_plot_pareto(parser: argparse.ArgumentParser) -> None:
     _add_means(parser)
     parser.add_argument(

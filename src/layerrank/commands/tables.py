@@ -6,11 +6,12 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from layerrank.commands.arguments import add_variant, file, json_object, new_file, number
+from layerrank.commands.arguments import add_variant, file, json_object, named_file, new_file, number
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from layerrank.core.heads import HeadSelection
     from layerrank.report.tables.describe import Table
     from layerrank.report.tables.effectiveness import Results
 
@@ -230,6 +231,74 @@ def run_orders_table(options: argparse.Namespace) -> None:
     comparisons = frames.read_comparisons([options.comparisons])
     marks = Marks("", options.test, options.alpha)
     _write(options, orders.orders_table(windows, comparisons, options.measure, marks))
+
+
+def add_heads_table(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--means", type=file, required=True, metavar="FILE", help="TSV of `aggregate`")
+    parser.add_argument("--comparisons", type=file, required=True, metavar="FILE", help="TSV of `compare`")
+    _add_frames(parser, "--costs", "files of `summarise-costs`")
+    _add_chosen(parser)
+    parser.add_argument("--measure", required=True, metavar="MEASURE", help="measure to show")
+    _add_test(parser)
+    _add_outputs(parser)
+
+
+def run_heads_table(options: argparse.Namespace) -> None:
+    """Table of windows, heads, and heads within a window: what each ranks at which work, with paired tests."""
+    from layerrank.core import frames
+    from layerrank.report.tables import heads
+    from layerrank.report.tables.effectiveness import Marks
+
+    table = heads.heads_table(
+        frames.read_means([options.means]),
+        frames.read_comparisons([options.comparisons]),
+        frames.read_frames(options.costs, frames.SUMMARY),
+        _chosen(options),
+        options.measure,
+        Marks("", options.test, options.alpha),
+    )
+    _write(options, table)
+
+
+def add_head_agreement_table(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--agreement", type=file, required=True, metavar="FILE", help="TSV of agree-heads")
+    _add_outputs(parser)
+
+
+def run_head_agreement_table(options: argparse.Namespace) -> None:
+    """Table of how far sets of heads agree, against chance."""
+    from layerrank.core import frames
+    from layerrank.report.tables import heads
+
+    _write(options, heads.agreement_table(frames.read_frame(options.agreement, frames.HEAD_AGREEMENT)))
+
+
+def add_head_transfer_table(parser: argparse.ArgumentParser) -> None:
+    _add_frames(parser, "--transfer", "tables of transfer-heads")
+    _add_outputs(parser)
+
+
+def run_head_transfer_table(options: argparse.Namespace) -> None:
+    """Table of what heads rank that were chosen on another collection."""
+    from layerrank.core import frames
+    from layerrank.report.tables import heads
+
+    _write(options, heads.head_transfer_table(frames.read_frames(options.transfer, frames.HEAD_TRANSFER)))
+
+
+def _add_chosen(parser: argparse.ArgumentParser) -> None:
+    """Add --chosen: files of `choose-heads` by model."""
+    parser.add_argument(
+        "--chosen", type=named_file, nargs="+", required=True, metavar="MODEL=FILE", help="files of choose-heads"
+    )
+
+
+def _chosen(options: argparse.Namespace) -> dict[tuple[str, str, str], HeadSelection]:
+    """What `_add_chosen` added, by collection, model and rule."""
+    from layerrank.core.heads import read_head_selection
+
+    read = [(model, read_head_selection(path)) for model, path in options.chosen]
+    return {(found.collection, model, found.rule): found for model, found in read}
 
 
 def add_selection_table(parser: argparse.ArgumentParser) -> None:

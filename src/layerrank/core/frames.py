@@ -34,8 +34,10 @@ MEANS = (
 FAMILY = (*CELL, "measure", "family")
 """What a family of tests has in common, which a correction covers."""
 AGAINST_BASELINE, OF_MECHANISMS, OF_WINDOWS, OF_REMEDIES = "baseline", "mechanisms", "windows", "remedies"
+OF_HEADS = "heads"
 """Families: every system against a baseline; attention against other mechanisms; windows against all layers; what
-averages over input orders or calibrates by place against the same window as it is."""
+averages over input orders or calibrates by place against the same window as it is; chosen heads against all layers,
+against chosen windows and against one another."""
 COMPARISON = (
     *FAMILY,
     "baseline",
@@ -119,6 +121,22 @@ SHAPE = (
 """Columns of `layer_shapes`."""
 NEIGHBOURS = (*CELL, "layer", "relative_depth", "mean", "low", "high", "queries")
 """Columns of `neighbour_agreement`; a row compares `layer` with the next one."""
+HEADS = (
+    *(*CELL, "layer", "head", "measure", "strategy"),
+    *(f"{name}{end}" for name in ("mean", "tau", "value") for end in ("", "_low", "_high")),
+    *("queries", "orders"),
+)
+"""A row a head by itself: `mean` of the measure, and over input orders its stability (Kendall's `tau`) and `value`."""
+HEAD_COUNTS = (*CELL, "rule", "upper_bound", "top", "heads", "measure", "strategy", "mean", "low", "high", "queries")
+"""A row a rule and number of heads: the mean of the measure under so many of the best; `top` is the rule's own."""
+HEAD_TRANSFER = (
+    *("model", "rule", "source", "target", "measure", "strategy", "heads", "value", "low", "high"),
+    *("difference", "difference_low", "difference_high", "overlap"),
+)
+"""A row a rule, source and target: the mean on the target of heads chosen on the source, less that of its own heads."""
+HEAD_AGREEMENT = ("kind", "rule", "place", "one", "other", "heads", "overlap", "chance", "correlation")
+"""A row a rule and pair of places: the share of heads that two sets have in common, what chance would give, and how
+all heads' ranks correlate."""
 TRANSFER = (
     "kind",
     "source",
@@ -192,6 +210,7 @@ TEXT = frozenset(
     {
         *(*CELL, "system", "baseline", "measure", "family", "qid", "diagnostic", "passages"),
         *("kind", "order", "source", "target", "window", "stage", "oracle_window", "verdict", "reason"),
+        *("rule", "strategy", "place", "one", "other"),
     }
 )
 

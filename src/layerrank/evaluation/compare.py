@@ -14,15 +14,25 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from layerrank.core.errors import UserError
-from layerrank.core.frames import AGAINST_BASELINE, COMPARISON, FAMILY, OF_MECHANISMS, OF_REMEDIES, OF_WINDOWS
+from layerrank.core.frames import (
+    AGAINST_BASELINE,
+    COMPARISON,
+    FAMILY,
+    OF_HEADS,
+    OF_MECHANISMS,
+    OF_REMEDIES,
+    OF_WINDOWS,
+)
 from layerrank.core.systems import (
     ALL_LAYERS,
     MECHANISMS,
     by_mechanism,
     parse_system,
     remedies,
+    whole_list_heads,
     whole_list_windows,
 )
+from layerrank.core.windows import rule_of
 from layerrank.evaluation import intervals
 
 TIE = 1e-9
@@ -69,12 +79,25 @@ def of_remedies(names: Sequence[str]) -> list[Pair]:
     return [(plain, other) for plain, others in own if not parse_system(plain).upper_bound for other in others]
 
 
+def of_heads(names: Sequence[str]) -> list[Pair]:
+    """Chosen heads against all layers, against each window that a rule chose, and against one another.
+
+    Heads within a chosen window are among them: they stand against the window, and against heads of all layers.
+    """
+    heads = [name for name in whole_list_heads(names) if not parse_system(name).upper_bound]
+    windows = [name for name in whole_list_windows(names) if not parse_system(name).upper_bound]
+    chosen = [name for name in windows if rule_of(parse_system(name).window) is not None]
+    others = [*[ALL_LAYERS] * (ALL_LAYERS in names), *chosen]
+    return [(other, name) for place, name in enumerate(heads) for other in (*others, *heads[:place])]
+
+
 def compare(values: pd.DataFrame, baselines: Sequence[str], seed: int, resamples: int = 2000) -> pd.DataFrame:
     """Every family of tests of each collection, model, variant and measure.
 
     Families are those of `frames`: systems against `baselines`, mechanisms within a framework, windows against all
-    layers, remedies against what they remedy. Holm's correction covers a family. Upper bounds (the ceiling, oracle
-    windows) have seen the test queries' judgements and are not tested; neither are controls.
+    layers, remedies against what they remedy, heads against windows. Holm's correction covers a family. Upper bounds
+    (the ceiling, windows and heads of an oracle) have seen the test queries' judgements and are not tested; neither are
+    controls.
 
     Args:
         values: per-query values, columns `frames.VALUES`.
@@ -108,6 +131,7 @@ def compare(values: pd.DataFrame, baselines: Sequence[str], seed: int, resamples
             OF_MECHANISMS: of_mechanisms(own),
             OF_WINDOWS: of_windows(own),
             OF_REMEDIES: of_remedies(own),
+            OF_HEADS: of_heads(own),
         }
         for name, pairs in families.items():
             key = dict(zip(FAMILY, (*names, name), strict=True))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from layerrank.core.errors import UserError
 from layerrank.core.windows import LayerWindow
 from layerrank.layers.place import at_places
 from layerrank.layers.selection import folds_of
-from layerrank.layers.signals import InOrders, for_each_in_orders
+from layerrank.layers.signals import InOrders, finite_scores, for_each_in_orders
 
 Values = NDArray[np.float64]
 
@@ -76,7 +77,13 @@ def place_means(
         raise UserError(f"place calibration: learns from other queries, and the shuffles have {len(qids)} in common")
     fold = folds_of(qids, min(folds, len(qids)), seed)
     found = for_each_in_orders(
-        shuffles, _by_place, dict.fromkeys(qids), windows=windows, strategy=strategy, workers=workers, what="places"
+        shuffles,
+        _by_place,
+        dict.fromkeys(qids),
+        score=partial(finite_scores, windows=windows, strategy=strategy),
+        rows=len(windows),
+        workers=workers,
+        what="places",
     )
     longest = max(own.shape[-1] for own in found.values())
     count = max(fold.values()) + 1

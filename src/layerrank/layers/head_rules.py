@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from layerrank.attention.scores import STRATEGIES
+from layerrank.attention import scores
 from layerrank.attention.signal import Signal
 from layerrank.core.windows import LayerWindow, rule_of
 from layerrank.evaluation import measures
@@ -78,6 +78,15 @@ def needs_masked(rule: HeadRule) -> bool:
     return rule.settings.get("strategy") == MASKED or rule.kind.name == "qr-ndcg"
 
 
+def head_strategy(strategy: str, *, linear: bool = False) -> str:
+    """What a head by itself gives a passage under a study's strategy; where it must be `linear`, without the mask.
+
+    Under `NA_only`, which reads no query, that is `NA_calibration`.
+    """
+    own = MASKED if strategy == scores.MASKED else strategy
+    return own if own in HEAD_STRATEGIES and not (linear and own == MASKED) else "NA_calibration"
+
+
 def by_head(signal: Signal, strategy: str) -> Values:
     """float64[L, H, N]: what each head by itself gives each passage, under a strategy of `HEAD_STRATEGIES`."""
     return HEAD_STRATEGIES[strategy](signal)
@@ -96,7 +105,7 @@ HEAD_STRATEGIES: Mapping[str, Callable[[Signal], Values]] = {
     "NA_calibration_no_agg": lambda signal: signal.sums["query_last"].astype(np.float64) - signal.sums["na_last"],
 }
 """Strategy → what each head gives each passage. The linear ones are those of `attention.scores`."""
-assert HEAD_STRATEGIES.keys() - {MASKED} <= STRATEGIES.keys()
+assert HEAD_STRATEGIES.keys() - {MASKED} <= scores.STRATEGIES.keys()
 
 
 def _nothing(signal: Signal) -> Values:

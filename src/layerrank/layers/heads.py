@@ -125,8 +125,10 @@ def choose_heads(
     own: HeadValues,
     others: Mapping[str, HeadValues] | None = None,
     within: Selection | None = None,
+    *,
+    every: bool = False,
 ) -> HeadSelection:
-    """Choose the best heads for `own`'s queries.
+    """Choose the best heads for `own`'s queries; `every` ranks all that the rule allows, best first.
 
     Args:
         name: the rule's name in the study.
@@ -140,7 +142,7 @@ def choose_heads(
         UserError: scores of another rule or model, fewer queries than folds, no other collection, windows of another
             rule, or fewer heads than asked for.
     """
-    settings, every = rule.settings, tuple(own.qids)
+    settings, all_qids = rule.settings, tuple(own.qids)
     for whose, values in {collection: own, **(others or {})}.items():
         _check_scores(name, rule, whose, values, own)
     layers, heads = own.values.shape[1:]
@@ -149,7 +151,7 @@ def choose_heads(
     parts: list[tuple[Values, tuple[str, ...], str]] = []  # means, the queries that they are for, on what
     whole = own.mean()
     if rule.kind.sees == "judgements" and settings["chosen_on"] == "folds":
-        how, folds, seed = "cross-validation", folds_for(settings, len(every)), settings["seed"]
+        how, folds, seed = "cross-validation", folds_for(settings, len(all_qids)), settings["seed"]
         if folds < 2:
             raise UserError(f"head rule {name!r}: folds: cross-validation needs two judged queries or more")
         fold = folds_of(own.qids, folds, seed)
@@ -167,21 +169,26 @@ def choose_heads(
             raise UserError(f"head rule {name!r}: chosen_on names no collection other than {collection}")
         assert others is not None
         whole = np.mean([others[other].mean() for other in where], axis=0)
-        parts.append((whole, every, ", ".join(where)))
+        parts.append((whole, all_qids, ", ".join(where)))
     elif rule.kind.sees == "test judgements":
         how = "test queries"
-        parts.append((whole, every, f"{collection}: the test queries"))
+        parts.append((whole, all_qids, f"{collection}: the test queries"))
     else:
         how = "none"
-        parts.append((whole, every, f"signals of {collection}, no judgements"))
+        parts.append((whole, all_qids, f"signals of {collection}, no judgements"))
     window = _windows(name, rule, layers, within)
+
+    def best(means: Values, allowed: LayerWindow) -> tuple[Head, ...]:
+        top = {"top": allowed.width * heads} if every else {}
+        return best_heads(means, {**settings, **top}, allowed)
+
     sets = []
     for means, qids, said in parts:
         by_window: dict[LayerWindow, list[str]] = {}
         for qid, own_window in window(qids).items():
             by_window.setdefault(own_window, []).append(qid)
         for own_window in sorted(by_window):
-            sets.append(ChosenHeads(best_heads(means, settings, own_window), tuple(by_window[own_window]), said))
+            sets.append(ChosenHeads(best(means, own_window), tuple(by_window[own_window]), said))
     return HeadSelection(
         rule=name,
         family=rule.kind.name,
@@ -195,7 +202,7 @@ def choose_heads(
         collection=collection,
         collections=tuple(where),
         sets=tuple(sets),
-        default=best_heads(whole, settings, within.default if within else None),
+        default=best(whole, within.default if within else LayerWindow.parse(settings.get("window", "all"), layers)),
     )
 
 

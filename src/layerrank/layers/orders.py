@@ -24,7 +24,7 @@ from layerrank.evaluation import measures
 from layerrank.evaluation.intervals import crossed_interval
 from layerrank.layers.place import at_places, shares, stability
 from layerrank.layers.profile import relative_depth
-from layerrank.layers.signals import InOrders, for_each_in_orders, ranked
+from layerrank.layers.signals import InOrders, finite_scores, for_each_in_orders, ranked
 from layerrank.layers.sweep import Sweep
 
 FORMAT = 1
@@ -124,8 +124,8 @@ def sweep_orders(
         orders,
         partial(_statistics, shuffled=chosen, measure=measure),
         qrels,
-        windows=windows,
-        strategy=strategy,
+        score=partial(finite_scores, windows=windows, strategy=strategy),
+        rows=len(windows),
         workers=workers,
         what="orders",
     )

@@ -30,7 +30,7 @@ from layerrank.evaluation.values import evaluate
 from layerrank.layers.calibration import PlaceMeans, place_means
 from layerrank.layers.orders import STATISTICS, OrderSweep, over_queries
 from layerrank.layers.place import at_places, shares, stability
-from layerrank.layers.signals import InOrders, for_each_in_orders, ranked
+from layerrank.layers.signals import InOrders, finite_scores, for_each_in_orders, ranked
 
 Values = NDArray[np.float64]
 Windows = Mapping[str, Mapping[str, LayerWindow]]
@@ -101,7 +101,13 @@ def over_orders(
         _of_query, shuffled=chosen, names=[str(measures.at_level(text, level)) for text in texts], places=means
     )
     found = for_each_in_orders(
-        orders, work, qrels, windows=used, strategy=strategy, workers=workers, what="windows over orders"
+        orders,
+        work,
+        qrels,
+        score=partial(finite_scores, windows=used, strategy=strategy),
+        rows=len(used),
+        workers=workers,
+        what="windows over orders",
     )
     if not found:
         raise UserError(f"orders {', '.join(orders)}: no judged query has a signal in all of them")

@@ -58,7 +58,7 @@ class InOrders:
         pids: its N passages, in the first order's input order.
         places: int64[K, N], the place of each passage in each order's input, 0-based; prompts show input backwards
             (semantics.md §1), so place 0 stands next to the query.
-        scores: float64[K, W, N], the score of each passage under each window.
+        scores: float64[K, W, N], the score of each passage under each window (or whatever else gives scores).
     """
 
     qid: str
@@ -72,15 +72,16 @@ def for_each_in_orders(
     work: Callable[[InOrders, Any], Values],
     arguments: Mapping[str, Any],
     *,
-    windows: Sequence[LayerWindow],
-    strategy: str,
+    score: Callable[[Signal], Values],
+    rows: int,
     workers: int = 1,
     what: str = "",
 ) -> dict[str, Values]:
     """`work(query, arguments[qid])` for each query of `arguments` that every order has: {qid: array}, in that order.
 
-    `orders` holds the stored signal of each order, by shard; `work` and the arguments must pickle. In memory are the
-    scores of a block of queries and one signal a process.
+    `orders` holds the stored signal of each order, by shard; `score` gives float64[W, N] of a signal, `rows` says how
+    many W are; `work`, `score` and the arguments must pickle. In memory are the scores of a block of queries and one
+    signal a process.
 
     Raises:
         UserError: orders of a query that are not of the same passages, or scores that are not finite.
@@ -95,8 +96,8 @@ def for_each_in_orders(
         for qids in (held[first : first + BLOCK] for first in range(0, len(held), BLOCK))
     ]
     tokens = sum(map(_tokens, orders.values())) if held else 0.0
-    task = partial(_block_in_orders, work, tuple(windows), strategy)
-    return _all_blocks(task, blocks, len(held), tokens * len(windows), workers, what)
+    task = partial(_block_in_orders, work, score)
+    return _all_blocks(task, blocks, len(held), tokens * rows, workers, what)
 
 
 def _tokens(paths: Sequence[Path]) -> float:
@@ -149,8 +150,7 @@ def _block(work: Work, block: tuple[Path, Mapping[str, Any]]) -> dict[str, Value
 
 def _block_in_orders(
     work: Callable[[InOrders, Any], Values],
-    windows: Sequence[LayerWindow],
-    strategy: str,
+    score: Callable[[Signal], Values],
     block: tuple[Mapping[str, Mapping[str, Path]], Mapping[str, Any]],
 ) -> dict[str, Values]:
     where, arguments = block
@@ -169,7 +169,7 @@ def _block_in_orders(
                     )
                 at = np.array([place[pid] for pid in first], dtype=np.int64)
                 places[signal.qid].append(at)
-                scores[signal.qid].append(finite_scores(signal, windows, strategy)[:, at])
+                scores[signal.qid].append(score(signal)[:, at])
     return {
         qid: work(InOrders(qid, pids[qid], np.stack(places[qid]), np.stack(scores[qid])), argument)
         for qid, argument in arguments.items()

@@ -32,13 +32,13 @@ from layerrank.core.windows import ALL, Selection, rule_of, window_label
 from layerrank.report.tables.describe import P_VALUE, Cell, Column, Section, Table, Value, interval, row
 from layerrank.report.tables.effectiveness import TESTS, Marks
 from layerrank.report.tables.layers import selection_table
+from layerrank.report.tables.looked_up import by_system, means_by_system, of_measure, queries_of, tests_of
 from layerrank.report.tables.orders import difference, orders_table, records, tests_over_orders
 from layerrank.report.tables.render import answer_page
 
 SIGNED = "+.3f"
 FEW_PAIRS = 4
 """Pairs of a collection and a model that a page speaks of one by one."""
-Name = tuple[str, str]  # collection, model
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,10 @@ def where(
     rows, found = [], []
     layers = {
         (record["collection"], record["model"], record["layer"]): record
-        for record in _of(profiles, measure, variant).to_dict("records")
+        for record in of_measure(profiles, measure, variant).to_dict("records")
     }
-    systems = means_by_system(_of(means, measure, variant))
-    for shape in _of(shapes, measure, variant).to_dict("records"):
+    systems = means_by_system(of_measure(means, measure, variant))
+    for shape in of_measure(shapes, measure, variant).to_dict("records"):
         collection, model = str(shape["collection"]), str(shape["model"])
         best = layers[collection, model, shape["best_layer"]]
         known = {name: systems.get((collection, model), {}).get(name, math.nan) for name in (ALL_LAYERS, FIRST_STAGE)}
@@ -139,9 +139,9 @@ def mechanisms(
     )
     sections = []
     counts: dict[str, list[str]] = {"better": [], "worse": [], "not shown to differ": [], "blind": []}
-    tests = _tests(comparisons, frames.OF_MECHANISMS, measure, variant)
-    passes = _by_system(costs, "forward_passes")
-    means = _of(means, measure, variant)
+    tests = tests_of(comparisons, frames.OF_MECHANISMS, measure, variant)
+    passes = by_system(costs, "forward_passes")
+    means = of_measure(means, measure, variant)
     found = means_by_system(means)
     for (collection, model), own in found.items():
         rows = []
@@ -165,12 +165,12 @@ def mechanisms(
             rows.append(row(shown))
         first = f"BM25 {own[FIRST_STAGE]:.3f}" if FIRST_STAGE in own else ""
         ceiling = f", ceiling {own[CEILING]:.3f}" if CEILING in own else ""
-        queries = _queries(means, collection)
+        queries = queries_of(means, collection)
         sections.append(Section(f"{model} on {collection} · {queries} queries · {first}{ceiling}", tuple(rows)))
     total = sum(map(len, counts.values()))
     read = {ways["attention"] for own in found.values() for ways in by_mechanism(own).values() if "attention" in ways}
     windows = {window_label(parse_system(name).window) for name in read}
-    every = sum(_queries(means, collection) for collection in {name for name, _ in found})
+    every = sum(queries_of(means, collection) for collection in {name for name, _ in found})
     way = f"Attention ({_listed(sorted(windows))})"
     sighted = [one for one in tests.values() if not marks.blind(one)]
     statements = (
@@ -231,9 +231,9 @@ def windows(
         *([Column("from all layers", SIGNED, group="Over input orders", detail="95 % interval")] if orders else []),
     )
     sections, statements, kinds, fallen = [], [], [], []
-    tests = _tests(comparisons, frames.OF_WINDOWS, measure, variant)
-    work = _by_system(costs, "layer_tokens")
-    means = _of(means, measure, variant)
+    tests = tests_of(comparisons, frames.OF_WINDOWS, measure, variant)
+    work = by_system(costs, "layer_tokens")
+    means = of_measure(means, measure, variant)
     for (collection, model), own in means_by_system(means).items():
         if ALL_LAYERS not in own:
             continue
@@ -272,7 +272,7 @@ def windows(
             rows.append(row([label, None, None, None, None, share_timed, *_filled([], orders)]))
         first = f"BM25 {own[FIRST_STAGE]:.3f}" if FIRST_STAGE in own else ""
         sections.append(
-            Section(f"{model} on {collection} · {_queries(means, collection)} queries · {first}", tuple(rows))
+            Section(f"{model} on {collection} · {queries_of(means, collection)} queries · {first}", tuple(rows))
         )
     notes = (
         f"↑ ↓: better or worse than all layers; {_said(marks)} over the {_sizes(tests)} windows. "
@@ -310,7 +310,7 @@ def choice(selections: Sequence[Selection], means: pd.DataFrame, variant: str = 
     for collection, model, measure, oracle in dict.fromkeys(
         (one.collection, one.model, one.measure, one.oracle) for one in fair
     ):
-        mean = means_by_system(_of(means, measure, variant)).get((collection, model), {}).get(ALL_LAYERS)
+        mean = means_by_system(of_measure(means, measure, variant)).get((collection, model), {}).get(ALL_LAYERS)
         every += [oracle - mean] if mean is not None else []
     measures = ", ".join(dict.fromkeys(selection.measure for selection in selections))
     pairs = len({(selection.collection, selection.model) for selection in fair})
@@ -527,38 +527,6 @@ def _remedied(
 
 def _percent(share: float) -> str:
     return f"{100 * max(float(share), 0.0):.0f} %"
-
-
-def _of(frame: pd.DataFrame, measure: str, variant: str) -> pd.DataFrame:
-    return frame[(frame["measure"] == measure) & (frame["variant"] == variant)]
-
-
-def means_by_system(means: pd.DataFrame) -> dict[Name, dict[str, float]]:
-    """Mean by system, for each collection and model."""
-    found: dict[Name, dict[str, float]] = {}
-    for record in means.to_dict("records"):
-        name = str(record["collection"]), str(record["model"])
-        found.setdefault(name, {})[str(record["system"])] = float(record["mean"])
-    return found
-
-
-def _tests(comparisons: pd.DataFrame, family: str, measure: str, variant: str) -> dict[tuple[str, ...], dict[str, Any]]:
-    """The comparisons of one family, by (collection, model, baseline, system)."""
-    own = _of(comparisons[comparisons["family"] == family], measure, variant)
-    records = [{str(key): value for key, value in record.items()} for record in own.to_dict("records")]
-    return {tuple(record[key] for key in ("collection", "model", "baseline", "system")): record for record in records}
-
-
-def _by_system(costs: pd.DataFrame, column: str) -> dict[tuple[str, str, str], float]:
-    """One column of `costs`, by (collection, model, system)."""
-    return {
-        (str(record["collection"]), str(record["model"]), str(record["system"])): float(record[column])
-        for record in costs.to_dict("records")
-    }
-
-
-def _queries(means: pd.DataFrame, collection: str) -> int:
-    return int(means.loc[means["collection"] == collection, "queries"].max())
 
 
 def failures(costs: pd.DataFrame, where: str = "Category 6 counts them by cell.") -> list[str]:

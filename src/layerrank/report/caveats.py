@@ -8,8 +8,9 @@ from typing import Any
 import pandas as pd
 
 from layerrank.core.systems import ALL_LAYERS, PLACE, RANDOM
-from layerrank.report.answers import Answer, failures, means_by_system
+from layerrank.report.answers import Answer, failures
 from layerrank.report.tables.describe import Cell, Column, Section, Table, interval, row
+from layerrank.report.tables.looked_up import means_by_system
 
 Pair = tuple[str, str]
 RHO = "+.2f"

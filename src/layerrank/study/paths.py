@@ -546,6 +546,67 @@ class Paths:
         """The input `within`, where there is one."""
         return ["--within", *input.within] if input.within else []
 
+    def heads_of(self, wildcards: Wildcards) -> list[str]:
+        """What every rule chose, for one collection and model."""
+        return _heads(wildcards.collection, wildcards.model, self.head_rules)
+
+    def ranked_heads_of(self, wildcards: Wildcards) -> list[str]:
+        """Every head that a rule allows, best first, of every rule, for one collection and model."""
+        return _heads(wildcards.collection, wildcards.model, self.head_rules, ".ranked")
+
+    @cached_property
+    def ranked_heads(self) -> list[str]:
+        """The same of every pair."""
+        return [path for pair in self.study.pairs for path in _heads(*pair, self.head_rules, ".ranked")]
+
+    def of_ranked_heads(self, wildcards: Wildcards, input: Input) -> list[str]:
+        """`model=path` of the input."""
+        return named((model for _, model in self.study.pairs for _ in self.head_rules), input)
+
+    @cached_property
+    def transferred_heads(self) -> list[str]:
+        """What head sets rank on other collections, of each model that has several."""
+        several = [name.removeprefix("model.") for name in self.transferred if name.startswith("model.")]
+        return expand("<results>/tables/heads/transfer.{model}.tsv", model=several if self.head_rules else [])
+
+    def carried_signals(self, wildcards: Wildcards) -> list[str]:
+        """The signals of every collection of a model."""
+        names = self.study.collections_of(wildcards.model)
+        return [path for name in names for path in self.signal_of(name, wildcards.model, settings.BASE)]
+
+    def of_carried_signals(self, wildcards: Wildcards, input: Input) -> list[str]:
+        """`collection=path` of the input `signals`."""
+        names = self.study.collections_of(wildcards.model)
+        return named((name for name in names for _ in range(self.shards(name))), input.signals)
+
+    def carried_qrels(self, wildcards: Wildcards) -> list[str]:
+        """Their judgements."""
+        names = self.study.collections_of(wildcards.model)
+        return expand("<results>/{collection}/candidates/base.qrels.txt", collection=names)
+
+    def of_carried_qrels(self, wildcards: Wildcards, input: Input) -> list[str]:
+        """`collection=path` of the input `qrels`."""
+        return named(self.study.collections_of(wildcards.model), input.qrels)
+
+    def carried_heads(self, wildcards: Wildcards) -> list[str]:
+        """The heads that rules chose on them."""
+        names = self.study.collections_of(wildcards.model)
+        return [path for name in names for path in _heads(name, wildcards.model, self.head_rules)]
+
+    def of_carried_heads(self, wildcards: Wildcards, input: Input) -> list[str]:
+        """`collection=path` of the input `chosen`."""
+        names = self.study.collections_of(wildcards.model)
+        return named((name for name in names for _ in self.head_rules), input.chosen)
+
+    @cached_property
+    def chosen_heads(self) -> list[str]:
+        """What every rule chose, of every pair."""
+        return [path for pair in self.study.pairs for path in _heads(*pair, self.head_rules)]
+
+    def of_chosen_heads(self, wildcards: Wildcards, input: Input) -> list[str]:
+        """`model=path` of the input `chosen`."""
+        return named((model for _, model in self.study.pairs for _ in self.head_rules), input.chosen)
+
     @cached_property
     def fixed_windows(self) -> list[str]:
         """The windows of whole-list attention that the configuration spells out."""
@@ -858,6 +919,7 @@ class Paths:
         own = ["profile", "sweep", "neighbours", "diagnostics"]
         own += ["latency"] * bool(self.study.config["latency"]["windows"])
         own += ["shares", "stability", "slopes"] * bool(self.orders)
+        own += ["heads", "head_counts"] * bool(self.head_rules)
         return [
             *self.every("<results>/figures/{collection}/{model}/{figure}.svg", figure=own),
             *self.ranked("<results>/figures/{collection}/{model}/pareto.{variant}.svg", self.shown),
@@ -893,6 +955,8 @@ class Paths:
             *["grid"] * bool(self.study.config["systems"]["frameworks"]),
             *["sensitivity"] * bool(self.sensitivity),
             *["orders"] * bool(self.orders),
+            *["heads", "head_agreement"] * bool(self.head_rules),
+            *["head_transfer"] * bool(self.transferred_heads),
             *expand("transfer/{name}", name=self.transferred),
         ]
         return expand("<results>/tables/{name}.html", name=names)
@@ -911,7 +975,11 @@ def _chosen(collection: str, model: str, window: str) -> list[str]:
     if (rule := rule_of(window)) is not None:
         return [_selection(collection, model, rule)]
     heads = head_rule_of(window)
-    return [] if heads is None else [f"<results>/{collection}/{model}/heads/{heads}.json"]
+    return [] if heads is None else _heads(collection, model, [heads])
+
+
+def _heads(collection: str, model: str, rules: Iterable[str], of: str = "") -> list[str]:
+    return [f"<results>/{collection}/{model}/heads/{rule}{of}.json" for rule in rules]
 
 
 def _head_scores(collection: str, model: str, rule: str) -> str:
