@@ -55,7 +55,7 @@ def snakemake_object(wildcards: dict[str, str], **params: Any) -> SimpleNamespac
     )
 
 
-OF_ONE_CELL = ("explorer", "neighbours", "profile", "sweep")
+OF_ONE_CELL = ("explorer", "heads", "neighbours", "profile", "sweep")
 CELL = {"collection": "pocket", "model": "m-1", "variant": "long"}
 
 

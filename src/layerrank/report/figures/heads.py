@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
@@ -26,14 +27,14 @@ _LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 def draw_heads(heads: pd.DataFrame, chosen: Sequence[HeadSelection] = (), *, title: str = "") -> Figure:
     """A map, layers across and heads up, of the measure of each head by itself (`frames.HEADS` columns).
 
-    Heads that a rule chose bear its mark: filled where every set of the rule has them, hollow where some folds' have.
+    Heads that a rule chose bear its mark: filled where all of its sets have them, hollow where some folds' have.
     Upper bounds are not marked. Below it, where the study has further input orders, a map of each head's stability.
     """
     layers, each = int(heads["layer"].max()) + 1, int(heads["head"].max()) + 1
     measure, stable = str(heads["measure"].iloc[0]), bool(np.isfinite(heads["tau"]).any())
-    rank = f" · stability and measure correlate with ρ = {_rho(heads):+.2f}" if stable else ""
+    rank = f" · stability and measure correlate with ρ = {_rho(heads):+.2f}".replace("-", "−") if stable else ""
     subtitle = f"{layers} layers of {each} heads, each by itself, {int(heads['queries'].iloc[0])} queries{rank}"
-    height = max(1.6, 0.13 * each + 0.7)
+    height = max(1.8, 0.13 * each + 0.8)
     figure = new_figure(max(7.2, 0.16 * layers + 1.6), (2 if stable else 1) * height + 0.3, title, subtitle)
     panels = figure.subplots(2 if stable else 1, 1, squeeze=False)[:, 0]
     shown = [("mean", f"{measure}, mean")] + [("tau", "Kendall τ between orders")] * stable
@@ -63,30 +64,31 @@ def draw_heads(heads: pd.DataFrame, chosen: Sequence[HeadSelection] = (), *, tit
 
 @styled
 def draw_head_counts(counts: pd.DataFrame, *, title: str = "") -> Figure:
-    """The measure against the number of heads (`frames.HEAD_COUNTS` columns), a line a rule with its interval.
+    """The measure against the number of heads (`frames.HEAD_COUNTS` columns), a line a rule.
 
-    A point marks the number that the rule chooses. The last number of rules without a window is every head.
+    A dot marks the number that the rule chooses, its bar the interval there. The last number of rules without a window
+    is every head.
     """
     measure, strategy = str(counts["measure"].iloc[0]), str(counts["strategy"].iloc[0])
     most = int(counts["heads"].max())
-    subtitle = f"under {strategy}; bands: bootstrap intervals; {most} heads are all of them"
+    subtitle = f"under {strategy} · dots: the number that the rule takes, with its bootstrap interval"
     figure = new_figure(7.2, 3.6, title, subtitle)
     axes = figure.add_subplot()
     axes.grid(axis="both")
     handles = []
     fair = 0
-    for rule, part in counts.groupby("rule", sort=False):
+    rules = list(counts.groupby("rule", sort=False))
+    for number, (rule, part) in enumerate(rules):
         bound = bool(part["upper_bound"].astype(str).eq("True").all())
         colour = GREY if bound else _LINES[fair % len(_LINES)]
         fair += not bound
         label = f"{rule} heads" + (" (upper bound)" if bound else "")
-        (line,) = axes.plot(
-            part["heads"], part["mean"], color=colour, linestyle=(0, (4, 2)) if bound else "-", label=label
-        )
-        if not bound:
-            axes.fill_between(part["heads"], part["low"], part["high"], color=colour, alpha=0.12, linewidth=0)
+        dash: dict[str, Any] = {"linestyle": (0, (4, 2))} if bound else {}
+        (line,) = axes.plot(part["heads"], part["mean"], color=colour, label=label, **dash)
         own = part[part["heads"] == part["top"]]
-        axes.plot(own["heads"], own["mean"], "o", color=colour, markersize=5, markeredgecolor="white", zorder=4)
+        at = own["heads"] * 2 ** (0.05 * (number - (len(rules) - 1) / 2))
+        axes.vlines(at, own["low"], own["high"], color=colour, linewidth=1.0, alpha=0.6, **dash)
+        axes.plot(at, own["mean"], "o", color=colour, markersize=5, markeredgecolor="white", zorder=4)
         handles.append(line)
     every = counts[counts["heads"] == most]["mean"]
     axes.axhline(float(every.iloc[0]), color=INK, linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)
@@ -126,8 +128,9 @@ def _marker(place: int, every: bool) -> dict[str, Any]:
         "marker": _MARKERS[place % len(_MARKERS)],
         "markersize": 4.2,
         "markerfacecolor": "white" if every else "none",
-        "markeredgecolor": INK if every else "white",
+        "markeredgecolor": INK,
         "markeredgewidth": 0.8,
+        "path_effects": [withStroke(linewidth=2.0, foreground="white")],
     }
 
 

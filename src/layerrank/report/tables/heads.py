@@ -160,8 +160,8 @@ def head_transfer_table(transfer: pd.DataFrame) -> Table:
         tuple(Section(title, tuple(rows)) for title, rows in sections.items()),
         (
             f"Rankings by a rule’s heads under {strategy}, which the stored signal answers exactly. Less its own: "
-            "against the heads that the same rule chose on the collection itself, without its queries’ judgements; paired "
-            "by query.",
+            "against the heads that the same rule chose on the collection itself, without its queries’ judgements; "
+            "paired by query.",
         ),
     )
 
