@@ -8,6 +8,7 @@ rule answer_choice:
             selection=PATHS.selections,
         ),
         means="<results>/tables/means.tsv",
+        comparisons=PATHS.compared_heads,
         figure=every("<results>/figures/{collection}/{model}/sweep.svg")[0],
     output:
         answer("choice", WINDOWS),
@@ -16,10 +17,13 @@ rule answer_choice:
     conda:
         "../../envs/analysis.yaml"
     params:
+        tests=PATHS.answer_tests,
+        measure=LEAD_MEASURE,
         links=PATHS.answer_links,
         code=code_digest("answer-choice"),
     shell:
         "python -m layerrank answer-choice --selections {input.selections:q} --means {input.means:q}"
+        " --comparisons {input.comparisons:q} --measure {params.measure:q} {params.tests:q}"
         " --figure {input.figure:q} --links {params.links:q} --output {output:q} 2> {log:q}"
 
 

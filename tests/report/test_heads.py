@@ -5,13 +5,14 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from support.figures import means_table
+from support.figures import means_table, selection_of
 
 from layerrank.__main__ import main
 from layerrank.core import frames
 from layerrank.core.heads import ChosenHeads, HeadSelection, write_head_selection
 from layerrank.core.systems import ALL_LAYERS
 from layerrank.evaluation.compare import compare
+from layerrank.report.answers import choice
 from layerrank.report.figures.heads import draw_head_counts, draw_heads
 from layerrank.report.tables.effectiveness import Marks
 from layerrank.report.tables.heads import agreement_table, head_transfer_table, heads_table
@@ -145,6 +146,20 @@ def test_the_number_of_heads_is_a_line_a_rule_with_a_dot_at_its_own():
     assert sorted(float(dot.get_ydata()[0]) for dot in dots) == pytest.approx(
         sorted(frame[frame["heads"] == 4]["mean"])
     )
+
+
+def test_the_answer_on_choice_says_what_heads_do_in_place_of_windows():
+    tested = compare(values(), [ALL_LAYERS], seed=1, resamples=99)
+    means, chosen = means_table(["c"], ["m"], SYSTEMS), [selection_of("best", [(1, 3)])]
+    said = choice(chosen, means, heads=(tested, "nDCG@10", Marks("", "t-test", 0.05))).statements
+    family = tested[(tested["family"] == frames.OF_HEADS) & (tested["baseline"] == ALL_LAYERS)].set_index("system")
+    core, within = (family.loc[f"{WHOLE}-heads-{name}"]["difference"] for name in ("core", "within"))
+    assert f"less that of all layers is core heads {core:+.3f} and within heads {within:+.3f}." in said[-3]
+    assert said[-2] == "Of 2 comparisons of heads with all layers, 2 are significantly better, 0 worse."
+    assert said[-1] == "Of 2 comparisons of heads with a chosen window, 2 are significantly better, 0 worse."
+    assert choice(chosen, means).statements == said[:-3]
+    blind = choice(chosen, means, heads=(tested, "nDCG@10", Marks("", "randomisation", 1e-9))).statements
+    assert "cannot show a difference in a family of 5 tests" in blind[-1]
 
 
 AGREEMENT = pd.DataFrame(

@@ -22,9 +22,9 @@ def _add_values(parser: argparse.ArgumentParser) -> None:
     _add_marks(parser)
 
 
-def _add_marks(parser: argparse.ArgumentParser) -> None:
-    """Add the measure, what is called significant, the figure and the page."""
-    parser.add_argument("--measure", required=True, help="the measure to compare by")
+def _add_marks(parser: argparse.ArgumentParser, *, measure: bool = True) -> None:
+    """Add the measure (needed or not), what is called significant, the figure and the page."""
+    parser.add_argument("--measure", required=measure, help="the measure to compare by")
     parser.add_argument(
         "--test", choices=["randomisation", "t-test"], default="randomisation", help="test of the marks"
     )
@@ -92,7 +92,15 @@ def run_answer_where(options: argparse.Namespace) -> None:
 def add_answer_choice(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--selections", type=file, nargs="+", required=True, metavar="FILE", help="from select-window")
     parser.add_argument("--means", type=file, required=True, metavar="FILE", help="TSV of `aggregate`")
-    _add_page(parser)
+    parser.add_argument(
+        "--comparisons",
+        type=file,
+        nargs="*",
+        default=[],
+        metavar="FILE",
+        help="TSV of `compare`, where heads are chosen",
+    )
+    _add_marks(parser, measure=False)
 
 
 def run_answer_choice(options: argparse.Namespace) -> None:
@@ -102,9 +110,11 @@ def run_answer_choice(options: argparse.Namespace) -> None:
     from layerrank.report import answers
 
     selections = [read_selection(path) for path in options.selections]
-    answers.write(
-        options.output, answers.choice(selections, frames.read_means([options.means])), options.figure, options.links
-    )
+    means = frames.read_means([options.means])
+    heads = None
+    if options.comparisons:
+        heads = frames.read_comparisons(options.comparisons), options.measure, _marks(options)
+    answers.write(options.output, answers.choice(selections, means, heads=heads), options.figure, options.links)
 
 
 def add_answer_windows(parser: argparse.ArgumentParser) -> None:

@@ -32,7 +32,7 @@ from layerrank.core.windows import ALL, Selection, rule_of, window_label
 from layerrank.report.tables.describe import P_VALUE, Cell, Column, Section, Table, Value, interval, row
 from layerrank.report.tables.effectiveness import TESTS, Marks
 from layerrank.report.tables.layers import selection_table
-from layerrank.report.tables.looked_up import by_system, means_by_system, of_measure, queries_of, tests_of
+from layerrank.report.tables.looked_up import Tests, by_system, means_by_system, of_measure, queries_of, tests_of
 from layerrank.report.tables.orders import difference, orders_table, records, tests_over_orders
 from layerrank.report.tables.render import answer_page
 
@@ -296,11 +296,17 @@ def windows(
     )
 
 
-def choice(selections: Sequence[Selection], means: pd.DataFrame, variant: str = "base") -> Answer:
+def choice(
+    selections: Sequence[Selection],
+    means: pd.DataFrame,
+    variant: str = "base",
+    heads: tuple[pd.DataFrame, str, Marks] | None = None,
+) -> Answer:
     """Which way of choosing a window holds up: what each rule's choice loses against the best single window.
 
     `selections` are those of all pairs of a collection and a model; `means` has the columns `frames.MEANS`, for what
-    reading all layers, which is no choice, loses.
+    reading all layers, which is no choice, loses. `heads`, where the study chooses some, are the tables of `compare`
+    (columns `frames.COMPARISON`), the measure and the marks by which they are held against windows.
     """
     fair = [selection for selection in selections if not selection.upper_bound]
     regrets: dict[str, list[float]] = {}
@@ -330,11 +336,37 @@ def choice(selections: Sequence[Selection], means: pd.DataFrame, variant: str = 
         "The best single window was found on the queries that it is measured on: regret is against an upper bound, and "
         "small differences between rules are noise on few queries."
     )
+    if heads is not None:
+        statements += _heads(tests_of(heads[0], frames.OF_HEADS, heads[1], variant), heads[1], heads[2])
     return Answer(
         "Which way of choosing a window holds up?",
         tuple(statements) if fair else ("This study chooses no window.",),
         _narrow(selection_table(selections), ("Rule", "Windows (queries)", "selected", "regret")),
     )
+
+
+def _heads(tests: Tests, measure: str, marks: Marks) -> list[str]:
+    """What chosen heads do in place of a window: against all layers, and against the windows that rules chose."""
+    of_all: dict[str, list[float]] = {}
+    against: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
+    for (_, _, baseline, system), one in tests.items():
+        if baseline == ALL_LAYERS:
+            of_all.setdefault(window_label(parse_system(system).window), []).append(float(one["difference"]))
+        if baseline == ALL_LAYERS or rule_of(parse_system(baseline).window):
+            against[baseline == ALL_LAYERS].append(one)
+    if not of_all:
+        return []
+    signed = Column("", SIGNED)
+    said = [f"{name} {signed.show(sum(found) / len(found))}" for name, found in of_all.items()]
+    told = [f"A few heads can be read in place of a window: {measure} less that of all layers is {_listed(said)}."]
+    for words, found in (("all layers", against[True]), ("a chosen window", against[False])):
+        if found:
+            kinds = Counter(marks.of(one) for one in found)
+            told.append(
+                f"Of {_many(len(found), 'comparison')} of heads with {words}, {kinds['↑']} "
+                f"{'is' if kinds['↑'] == 1 else 'are'} significantly better, {kinds['↓']} worse."
+            )
+    return told + _blind([one for one in tests.values() if marks.blind(one)], marks)
 
 
 def _narrow(table: Table, titles: Sequence[str]) -> Table:

@@ -599,6 +599,11 @@ class Paths:
         return named((name for name in names for _ in self.head_rules), input.chosen)
 
     @cached_property
+    def compared_heads(self) -> list[str]:
+        """The tests in which heads stand against windows, where the study chooses any."""
+        return ["<results>/tables/comparisons.tsv"] if self.head_rules else []
+
+    @cached_property
     def chosen_heads(self) -> list[str]:
         """What every rule chose, of every pair."""
         return [path for pair in self.study.pairs for path in _heads(*pair, self.head_rules)]
