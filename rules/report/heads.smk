@@ -67,7 +67,9 @@ rule head_agreement_table:
     input:
         "<results>/tables/heads/agreement.tsv",
     output:
-        table("head_agreement", "head_agreement_table", WINDOWS, "agreement of head sets"),
+        table(
+            "head_agreement", "head_agreement_table", WINDOWS, "agreement of head sets"
+        ),
     log:
         "<logs>/head_agreement_table.log",
     conda:
