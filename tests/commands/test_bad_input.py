@@ -98,6 +98,7 @@ CASES = [
     ("layer-profile", "--measures", "", "measure"),
     # paths
     ("evaluate", "--qrels", "{folder}", "--qrels: .*: is a folder; expected a file"),
+    ("evaluate", "--qrels", "/dev/zero", "--qrels: /dev/zero: is a device; expected a file"),
     ("evaluate", "--qrels", "none.txt", "--qrels: none.txt: no such file"),
     ("evaluate", "--runs", "x=none.txt", "--runs: none.txt: no such file"),
     ("evaluate", "--output", "{folder}", "--output: .*: is a folder; expected a file to write"),

@@ -92,6 +92,15 @@ def test_points_by_place_and_by_length():
     assert lengths["tokens"].iloc[0] == pytest.approx(np.mean([10, 15, 20]))
 
 
+def test_queries_of_one_candidate_give_tables_without_rows():
+    rows = [Candidates(row.query, row.passages[:1], row.scores[:1]) for row in CANDIDATES]
+    lengths = {row.query.qid: dict.fromkeys(PIDS, 20) for row in CANDIDATES}
+    scored = diagnostics.standardised_scores(rows, {}, lengths, QRELS)
+    for table in (diagnostics.by_place, diagnostics.by_length, diagnostics.correlations):
+        found = table(scored, seed=1, resamples=100)
+        assert found.empty and "mean" in found
+
+
 def test_equal_lengths_are_one_group_without_correlation():
     alike = diagnostics.standardised_scores(
         CANDIDATES, RUNS, {row.query.qid: dict.fromkeys(PIDS, 20) for row in CANDIDATES}, QRELS

@@ -10,7 +10,6 @@ from support.stores import write_store
 from layerrank.__main__ import main
 from layerrank.attention.scores import MASKED, passage_scores
 from layerrank.core import frames
-from layerrank.core.errors import UserError
 from layerrank.core.windows import LayerWindow
 from layerrank.layers import curves, shape
 
@@ -207,8 +206,8 @@ def test_neighbours_by_scipy_and_the_one_candidate_query_left_out(tmp_path):
         assert table["low"][layer] == pytest.approx(min(expected)) and table["high"][layer] == pytest.approx(
             max(expected)
         )
-    with pytest.raises(UserError, match="two candidates"):
-        shape.neighbour_agreement([write_store(tmp_path / "t.arrow", signals[1:2])], "NA_only")
+    alone = shape.neighbour_agreement([write_store(tmp_path / "t.arrow", signals[1:2])], "NA_only")
+    assert len(alone) == 3 and (alone["queries"] == 0).all() and alone[["mean", "low", "high"]].isna().all(axis=None)
 
 
 def test_command(tmp_path):

@@ -88,6 +88,7 @@ def neighbours(layers: int) -> pd.DataFrame:
 
 FIGURES: dict[str, Callable[[], Figure]] = {
     "profile": lambda: draw_profile(profile_table(), LEVELS, [PEAK, ORACLE], title="Profile"),
+    "profile, a title that would be no formula": lambda: draw_profile(profile_table(), title=r"$\x{ of_$ 5 $"),
     "profile, bare": lambda: draw_profile(profile_table()),
     "profile, one layer": lambda: draw_profile(profile_table(1), LEVELS[:1]),
     "profile, one query": lambda: draw_profile(profile_table(queries=1), LEVELS[:2], [PEAK]),

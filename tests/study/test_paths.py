@@ -309,6 +309,14 @@ def test_folds_and_queries_that_a_study_names_are_asked_of_each_collection():
     }
 
 
+def test_titles_say_labels_where_there_are_some():
+    found = paths()
+    assert found.title(job(collection="short", model="a")) == "a on short"
+    found.study.models["a"]["label"], found.study.collections["short"]["label"] = "Model A", "A $short$ one"
+    assert found.title(job(collection="short", model="a")) == "Model A on A $short$ one"
+    assert found.title(job(collection="short", model="b")) == "b on A $short$ one"
+
+
 def test_a_study_without_rules_has_no_table_of_them():
     found = paths(layers={}, systems={}, latency={})
     assert not [path for path in found.tables if "selection" in path]

@@ -93,8 +93,9 @@ def inputs(name: str, entry: Entry) -> list[str]:
     """Paths of the local files that a collection is made from, for the workflow to watch; all of them are there."""
     paths = check_entry(name, entry).inputs(entry)
     for path in paths.values():
-        if path.is_dir():
-            raise UserError(f"collection {name!r}: {path} is a folder, where a file is expected")
+        if not path.is_file():
+            kind = "a folder" if path.is_dir() else "a device or pipe"
+            raise UserError(f"collection {name!r}: {path} is {kind}, where a file is expected")
     return [str(path) for path in paths.values()]
 
 

@@ -66,6 +66,8 @@ def file(text: str) -> Path:
         raise argparse.ArgumentTypeError(f"{path}: is a folder; expected a file")
     if not path.exists():
         raise argparse.ArgumentTypeError(f"{path}: no such file")
+    if path.is_char_device() or path.is_block_device():  # some have no end; a pipe of the shell's is welcome
+        raise argparse.ArgumentTypeError(f"{path}: is a device; expected a file")
     return path
 
 

@@ -97,6 +97,8 @@ def by_length(scored: pd.DataFrame, seed: int, resamples: int, bins: int = BINS)
 
     A group stands at the mean length of its passages; each query counts once in a group, by its passages there.
     """
+    if scored.empty:  # no query has scores that differ, such as with one candidate each
+        return _points(scored, scored[TOKENS], "tokens", seed, resamples)
     edges = np.unique(np.quantile(scored[TOKENS], np.linspace(0, 1, bins + 1)))
     group = pd.Series(np.searchsorted(edges[1:-1], scored[TOKENS], side="right"), index=scored.index)
     return _points(scored, scored[TOKENS].groupby(group).transform("mean"), "tokens", seed, resamples)

@@ -42,7 +42,6 @@ from scipy import stats
 from layerrank.attention.scores import window_scores
 from layerrank.attention.signal import Signal
 from layerrank.attention.store import stored_layers, stored_qids
-from layerrank.core.errors import UserError
 from layerrank.core.files import Qrels
 from layerrank.core.frames import NEIGHBOURS, SHAPE, own_columns
 from layerrank.core.windows import LayerWindow
@@ -286,8 +285,8 @@ def neighbour_agreement(
     """Kendall's tau-b between the rankings of each layer and the next: the own columns of `NEIGHBOURS`.
 
     `mean` is over queries, `low` to `high` its 95 % bootstrap interval. Queries whose rankings have no tau, such as
-    those of one candidate, are left out; `queries` counts the others. No judgement is read. A model of one layer gives
-    no row.
+    those of one candidate, are left out; `queries` counts the others, and where there are none the mean is NaN. No
+    judgement is read. A model of one layer gives no row.
     """
     layers = stored_layers(paths)
     arguments = dict.fromkeys(stored_qids(paths), strategy)
@@ -296,10 +295,8 @@ def neighbour_agreement(
     rows = []
     for layer in range(layers - 1):
         known = values[:, layer][np.isfinite(values[:, layer])]
-        if not known.size:
-            raise UserError(f"layers {layer} and {layer + 1}: no query has two candidates to rank")
-        mean, low, high = (float(end) for end in mean_interval(known, resamples=resamples, seed=seed))
-        rows.append((layer, relative_depth(layer, layers), mean, low, high, known.size))
+        ends = mean_interval(known, resamples=resamples, seed=seed) if known.size else (np.nan,) * 3
+        rows.append((layer, relative_depth(layer, layers), *map(float, ends), known.size))
     return pd.DataFrame(rows, columns=own_columns(NEIGHBOURS))
 
 

@@ -794,8 +794,9 @@ class Paths:
         return flags({key: tests[key] for key in ("test", "alpha")})
 
     def title(self, wildcards: Wildcards) -> str:
-        """The title of a figure of one model on one collection."""
-        return f"{wildcards.model} on {wildcards.collection}"
+        """The title of a figure or page of one model on one collection, by their labels where they have some."""
+        model = self.study.models[wildcards.model].get("label", wildcards.model)
+        return f"{model} on {self.study.collections[wildcards.collection].get('label', wildcards.collection)}"
 
     def figure(self, path: str, caption: str, category: str, label: str) -> list[str]:
         """Outputs `svg` and `pdf` of a figure's rule: the SVG stands in the report, the PDF beside it."""

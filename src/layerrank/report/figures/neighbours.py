@@ -36,6 +36,8 @@ def draw_neighbours(table: pd.DataFrame, *, title: str = "") -> Figure:
     axes.plot(place, mean, **look)
     axes.axhline(0, color=GREY, linewidth=0.8)
     layer_axis(axes, range(int(table["layer"].max()) + 2))
+    if not np.isfinite(mean).any():
+        note(axes, "no query has two candidates to rank")
     least = np.nanmin([0.0, *mean, *low])
     axes.set_ylim(min(-0.05, float(least) - 0.05), 1.02)
     return figure

@@ -199,7 +199,8 @@ def new_figure(width: float, height: float, title: str = "", subtitle: str = "")
     layout.set(rect=(0.0, 0.0, 1.0, height / whole), w_pad=0.06, h_pad=0.06)  # type: ignore[call-arg]
     place = 1.0 - 0.08 / whole
     for line in heading:
-        figure.text(0.09 / width, place, line, size=TITLE_SIZE, weight="bold", va="top").set_in_layout(False)
+        text = figure.text(0.09 / width, place, line, size=TITLE_SIZE, weight="bold", va="top", parse_math=False)
+        text.set_in_layout(False)
         place -= 0.20 / whole
     for line in below:
         figure.text(0.09 / width, place, line, size=SUBTITLE_SIZE, color=GREY, va="top").set_in_layout(False)
