@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from layerrank.core.files import Qrels
 from layerrank.core.frames import AUDIT, own_columns
+from layerrank.core.progress import counted
 from layerrank.core.records import Candidates, Ranking
 from layerrank.core.systems import FIRST_STAGE
 from layerrank.evaluation import controls, measures
@@ -34,7 +35,7 @@ def audit(
     """
     systems = {FIRST_STAGE: [_first_stage(row) for row in candidates], **runs}
     rows: list[tuple[Any, ...]] = []
-    for system, rankings in systems.items():
+    for system, rankings in counted(systems.items(), "audit", "systems", total=len(systems)):
         own = {ranking.qid: ranking for ranking in rankings if ranking.qid in qrels}
         groups = {qid: tie_groups(ranking.scores) for qid, ranking in own.items()}
         pairs = sum(len(found) * (len(found) - 1) // 2 for found in groups.values())

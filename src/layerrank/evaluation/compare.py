@@ -23,6 +23,7 @@ from layerrank.core.frames import (
     OF_REMEDIES,
     OF_WINDOWS,
 )
+from layerrank.core.progress import counted
 from layerrank.core.systems import (
     ALL_LAYERS,
     MECHANISMS,
@@ -120,7 +121,8 @@ def compare(values: pd.DataFrame, baselines: Sequence[str], seed: int, resamples
         if baseline not in known:
             raise UserError(f"baseline {baseline!r}: not a system of this study; known: {', '.join(known)}")
     rows: list[dict[str, Any]] = []
-    for names, group in values.groupby(list(FAMILY[:-1]), sort=False):
+    cells = values.groupby(list(FAMILY[:-1]), sort=False)
+    for names, group in counted(cells, "tests", "families of systems", total=cells.ngroups):
         wide = group.pivot(index="qid", columns="system", values="value")
         if wide.isna().any(axis=None):
             lacking = wide.columns[wide.isna().any()][0]

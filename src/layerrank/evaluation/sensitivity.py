@@ -9,6 +9,7 @@ import pandas as pd
 
 from layerrank.core.errors import UserError
 from layerrank.core.frames import CELL, SENSITIVITY
+from layerrank.core.progress import counted
 from layerrank.core.systems import CEILING, parse_system
 from layerrank.evaluation import intervals
 
@@ -50,7 +51,8 @@ def sensitivity(
             raise UserError(f"{cell[0]}, {cell[1]}: variant {cell[2]} shares no query and system with a base")
     ceilings = pairs[pairs["system"] == CEILING].groupby([*CELL, "measure"])["value"].mean().to_dict()
     rows = []
-    for names, group in pairs.groupby([*CELL, "system", "measure"], sort=False):
+    systems = pairs.groupby([*CELL, "system", "measure"], sort=False)
+    for names, group in counted(systems, "differences", "systems", total=systems.ngroups):
         if parse_system(str(names[3])).aside:
             continue
         value, before = group["value"].to_numpy(np.float64), group["base"].to_numpy(np.float64)

@@ -19,6 +19,7 @@ from layerrank.attention.signal import Signal
 from layerrank.attention.store import read_signals, stored_layers, stored_qids
 from layerrank.core import files, frames
 from layerrank.core.errors import UserError
+from layerrank.core.progress import counted
 from layerrank.core.records import Candidates
 from layerrank.core.windows import LayerWindow, read_selection, rule_of, window_label
 from layerrank.evaluation import measures
@@ -163,7 +164,10 @@ def study_views(
         for signal in read_signals(paths, wanted):
             kept[signal.qid][name] = signal
     _log.info("%d of %d queries are shown", len(wanted), len(rows))
-    return [_view(sources, tokenizer, rows[qid], kept.pop(qid), qrels.get(qid), runs) for qid in wanted]
+    return [
+        _view(sources, tokenizer, rows[qid], kept.pop(qid), qrels.get(qid), runs)
+        for qid in counted(wanted, "explorer", total=len(wanted))
+    ]
 
 
 def _view(
