@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from benchmarks.rows import Row
-from benchmarks.sections import dtype, explorer, extraction, online, selected, startup, store, sweep, tokens, windows
+from benchmarks.sections import (
+    dtype,
+    explorer,
+    extraction,
+    online,
+    selected,
+    served,
+    startup,
+    store,
+    sweep,
+    tokens,
+    windows,
+)
 from benchmarks.settings import Settings
 
 SECTIONS: Mapping[str, Callable[[Settings], Iterator[Row]]] = {
@@ -19,4 +31,5 @@ SECTIONS: Mapping[str, Callable[[Settings], Iterator[Row]]] = {
     "store": store.run,
     "selected": selected.run,
     "explorer": explorer.run,
+    "served": served.run,
 }

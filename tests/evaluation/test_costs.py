@@ -29,6 +29,13 @@ def test_summary_by_hand():
     assert math.isnan(table.loc["listwise-attention-all", "failure_rate"])
 
 
+def test_unknown_layers_are_no_layers_for_nothing():
+    served, local = Cost("q", 1, prompt_tokens=100), Cost("q", 1, prompt_tokens=100, layer_tokens=3000)
+    idle = Cost("one candidate")
+    table = costs.summarise({"s-l": [served, idle], "p-l": [local, idle]}, "c", "m", "base").set_index("system")
+    assert math.isnan(table.loc["s-l", "layer_tokens"]) and table.loc["p-l", "layer_tokens"] == 1500
+
+
 def test_system_without_costs_is_named():
     with pytest.raises(UserError, match="a-b has no costs"):
         costs.summarise({"a-b": []}, "c", "m", "base")

@@ -1,6 +1,6 @@
 """A real engine on the loopback address: llama.cpp, from the wheel of xllamacpp, that serves a tiny model or any GGUF.
 
-`python -P tests/support/llama.py MODEL.gguf PORT` is the server, a program by itself that imports nothing of the tests.
+`python -P tests/support/llama.py MODEL.gguf PORT [THREADS]` is the server: a program that imports nothing of the tests.
 """
 
 from __future__ import annotations
@@ -96,8 +96,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def serve(model: str, port: int) -> None:
-    """Serve until killed: one thread, float32 all through, four slots of 4,096 tokens."""
+def serve(model: str, port: int, threads: int = 1) -> None:
+    """Serve until killed: float32 all through, four slots of 4,096 tokens."""
     import xllamacpp
 
     settings = xllamacpp.CommonParams()
@@ -105,7 +105,7 @@ def serve(model: str, port: int) -> None:
     settings.model_alias = {"tiny"}
     settings.hostnames, settings.port = ["127.0.0.1"], port
     settings.n_parallel, settings.n_ctx = 4, 4 * 4096
-    settings.cpuparams.n_threads = 1
+    settings.cpuparams.n_threads = threads
     settings.cache_type_k = settings.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
     settings.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
     settings.warmup = False
@@ -115,4 +115,4 @@ def serve(model: str, port: int) -> None:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], int(sys.argv[2]))
+    serve(sys.argv[1], *map(int, sys.argv[2:]))

@@ -9,9 +9,12 @@ import pyarrow as pa
 import pytest
 from support import studies
 from support.cluster import SCRIPTS, Cluster, Run, wait_for, why_not
+from support.llama import why_not as no_engine
+from support.served import served_study
 from support.tiny import save_tiny
 
 from layerrank.attention.store import read_signals
+from layerrank.core.files import read_run
 
 pytestmark = [
     pytest.mark.slurm,
@@ -254,3 +257,33 @@ def test_ctrl_c_cancels_the_jobs(cluster, tmp_path):
         code = run.interrupt()
     assert code != 0
     wait_for(lambda: not [job for job in cluster.jobs() if job.state in UNFINISHED], 60)
+
+
+@pytest.mark.skipif(no_engine() is not None, reason=str(no_engine()))
+def test_an_engine_runs_in_the_job_and_ends_with_it(cluster, tmp_path):
+    served_study(tmp_path)
+    cells = [f"results/tiny/served/runs/base/pointwise-{way}.txt" for way in ("generation", "likelihood")]
+    run = Run(tmp_path, tmp_path / "run.txt", *cells, *THREADS)
+    try:
+        code = run.wait(900)
+    finally:
+        run.interrupt()
+    assert code == 0, run.text
+    jobs = [job for job in cluster.jobs() if "_served" in job.what and "rerank_online" in job.what]
+    assert [job.state for job in jobs] == ["COMPLETED"] * 2
+    assert all(read_run(tmp_path / cell) for cell in cells)
+    logs = [
+        (tmp_path / f"results/logs/tiny/served/rerank_online.base.{Path(cell).stem}.log").read_text() for cell in cells
+    ]
+    ports = [re.search(r"listening on http://127\.0\.0\.1:(\d+)", log)[1] for log in logs]
+    assert len(set(ports)) == 2
+    mine = f"{tmp_path}/model.gguf"
+    left = [path for path in Path("/proc").glob("[0-9]*/cmdline") if mine in commands(path)]
+    assert not left
+
+
+def commands(path: Path) -> str:
+    try:
+        return path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""

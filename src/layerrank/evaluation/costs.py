@@ -16,9 +16,10 @@ from layerrank.core.records import ANSWERS, OUTCOMES, WELL_FORMED, Cost
 def summarise(costs: Mapping[str, Sequence[Cost]], collection: str, model: str, variant: str) -> pd.DataFrame:
     """One row a system: columns `SUMMARY`.
 
-    Counts and `seconds` are means a query; `seconds_median`, `_q1` and `_q3` are quartiles over queries; outcomes are
-    totals over all queries; `failure_rate` is the share of written answers that were not well-formed, NaN where the
-    system parses none. Raises `UserError` where a system has no costs.
+    Counts and `seconds` are means a query, tokens × layers NaN where nobody tells the layers of a served model;
+    `seconds_median`, `_q1` and `_q3` are quartiles over queries; outcomes are totals over all queries; `failure_rate`
+    is the share of written answers that were not well-formed, NaN where the system parses none. Raises `UserError`
+    where a system has no costs.
     """
     rows = []
     for system, queries in costs.items():
@@ -32,10 +33,17 @@ def summarise(costs: Mapping[str, Sequence[Cost]], collection: str, model: str, 
         rows.append(
             (
                 *(collection, model, variant, system, len(queries)),
-                *(float(np.mean([getattr(cost, name) for cost in queries])) for name in COUNTS),
+                *(_mean(queries, name) for name in COUNTS),
                 *(float(seconds.mean()), *(float(np.quantile(seconds, share)) for share in (0.5, 0.25, 0.75))),
                 *(outcomes[name] for name in OUTCOMES),
                 1 - outcomes[WELL_FORMED] / answers if answers else np.nan,
             )
         )
     return pd.DataFrame(rows, columns=list(SUMMARY))
+
+
+def _mean(queries: Sequence[Cost], name: str) -> float:
+    """The mean of a count; NaN of `layer_tokens` where tokens were read by a model whose layers nobody tells."""
+    if name == "layer_tokens" and any(cost.prompt_tokens and not cost.layer_tokens for cost in queries):
+        return float("nan")
+    return float(np.mean([getattr(cost, name) for cost in queries]))

@@ -31,6 +31,7 @@ from layerrank.core.windows import LayerWindow, window_label
 from layerrank.models.classifier import Classifier
 from layerrank.models.decoder import Decoder, device_named, dtype_named
 from layerrank.models.folder import is_classifier, load_config, load_tokenizer
+from layerrank.models.identity import is_served
 from layerrank.models.sources import HUB_NAME, fetch_named
 from layerrank.prompts.icr import INSTRUCTIONS, QUERY_SPANS, PromptSettings, family_named, fitting_family
 from layerrank.ranking import averaging
@@ -161,6 +162,10 @@ class Reranker:
                 raise UserError("heads: given twice, in mechanism_settings too")
             reading["heads"] = head_names(heads_named(heads))
         folder = _folder(model, revision, cache)
+        if is_served(folder):
+            raise UserError(
+                f"model: {str(model)!r}: served; expected one at hand (`layerrank rerank` ranks with a server)"
+            )
         if nothing_said and is_classifier(folder):
             mechanism, reading = CROSS_ENCODER, {}
         attention: dict[str, Any] = {}

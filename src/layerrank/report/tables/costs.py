@@ -63,7 +63,8 @@ def cost_table(summaries: pd.DataFrame) -> Table:
         "Seconds: wall-clock of ranking, device synchronised, batches shared out by tokens; small: first and third "
         "quartile over queries. Bold: the lowest median.",
         "Tokens × layers: what a pass that stops at its window's end saves. Whole-list attention is answered from the "
-        "stored signal; its seconds are those of the one pass that read all layers.",
+        "stored signal; its seconds are those of the one pass that read all layers. A dash: of a served model whose "
+        "layers nobody tells.",
         "Failed: written answers that were not well-formed, with what was wrong; no answer is silently replaced. "
         "A dash: the mechanism writes none.",
     )
