@@ -249,10 +249,10 @@ def test_a_server_without_log_probabilities_writes_and_is_refused_for_likelihood
     proxy.change = without("logprobs")
     with serving(served_folder, Server(proxy.address)) as model:
         assert model.trial.log_probabilities == 0
-        generation, likelihood = (made(model, load_prompts()["setwise"]) for made in (Generation, Likelihood))
+        generation = Generation(model, load_prompts()["setwise"])
         assert len(generation.score([generation.prepare(request(3))])) == 1
         with pytest.raises(UserError, match="its server returns no log-probabilities: likelihood needs them"):
-            likelihood.score([likelihood.prepare(request(3))])
+            Likelihood(model, load_prompts()["setwise"])
 
 
 def test_another_tokenizer_is_refused(tmp_path, engine):

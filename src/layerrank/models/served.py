@@ -141,8 +141,6 @@ class Served:
         Raises:
             UserError: a token is beyond what the server returns, in any number of requests that makes sense.
         """
-        if not self.trial.log_probabilities:
-            raise UserError(f"model {self.name}: its server returns no log-probabilities: likelihood needs them")
         return self.client.map(self._follow, asked)
 
     def _write(self, new_tokens: int, arguments: Mapping[str, Any] | None, prompt: Any) -> Written:

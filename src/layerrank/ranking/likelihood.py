@@ -112,6 +112,8 @@ class Likelihood:
         if isinstance(decoder, Served):
             if decoder.interface == "chat":
                 raise UserError(f"model {decoder.name}: likelihood needs the interface 'completions', not 'chat'")
+            if not decoder.trial.log_probabilities:
+                raise UserError(f"model {decoder.name}: its server returns no log-probabilities: likelihood needs them")
         elif decoder.head is None:
             raise ValueError("likelihood needs a decoder that was loaded with its head")
         else:
