@@ -130,7 +130,7 @@ BROUGHT = {"numpy", "huggingface_hub"}
 """Modules that packages of every environment that uses them depend on: pandas, transformers."""
 OPTIONAL = {"ir_datasets", "peft"}
 """Modules that a user installs who wants what they do."""
-NOT_RUN = {"join-shards": {"torch", "transformers", "safetensors"}}
+NOT_RUN = {"join-shards": {"torch", "transformers", "safetensors", "httpx2"}}
 """Modules of code that a subcommand reaches and does not run: joining ranks nothing."""
 
 

@@ -65,6 +65,12 @@ def test_variant_without_a_base_is_named():
         sensitivity.sensitivity(VALUES[VALUES["variant"] == "few"], seed=1)
 
 
+def test_a_model_that_runs_no_base_is_left_out():
+    served = VALUES[VALUES["variant"] == "few"].assign(model="served")
+    found = sensitivity.sensitivity(pd.concat([VALUES, served]), seed=1, resamples=200)
+    assert "few" in set(found["variant"]) and "served" not in set(found["model"])
+
+
 def test_table_words_variants_and_gathers_seeds():
     table = sensitivity_table(sensitivity.sensitivity(VALUES, seed=1, resamples=200), "nDCG@10", SETTINGS)
     lines = [line.cells for line in table.sections[0].rows]

@@ -47,7 +47,7 @@ def sensitivity(
     met = set(zip(pairs["collection"], pairs["model"], pairs["variant"], strict=True))
     for cell in dict.fromkeys(zip(others["collection"], others["model"], others["variant"], strict=True)):
         held = (*cell[:2], (against or {}).get(cell[2], BASE))
-        if cell not in met and held in known:
+        if cell not in met and (held in known or held[2] not in {variant for *_, variant in known}):
             raise UserError(f"{cell[0]}, {cell[1]}: variant {cell[2]} shares no query and system with a base")
     ceilings = pairs[pairs["system"] == CEILING].groupby([*CELL, "measure"])["value"].mean().to_dict()
     rows = []
