@@ -557,11 +557,11 @@ class Paths:
     @cached_property
     def ranked_heads(self) -> list[str]:
         """The same of every pair."""
-        return [path for pair in self.study.pairs for path in _heads(*pair, self.head_rules, ".ranked")]
+        return [path for pair in self.study.read_pairs for path in _heads(*pair, self.head_rules, ".ranked")]
 
     def of_ranked_heads(self, wildcards: Wildcards, input: Input) -> list[str]:
         """`model=path` of the input."""
-        return named((model for _, model in self.study.pairs for _ in self.head_rules), input)
+        return named((model for _, model in self.study.read_pairs for _ in self.head_rules), input)
 
     @cached_property
     def transferred_heads(self) -> list[str]:
@@ -606,11 +606,11 @@ class Paths:
     @cached_property
     def chosen_heads(self) -> list[str]:
         """What every rule chose, of every pair."""
-        return [path for pair in self.study.pairs for path in _heads(*pair, self.head_rules)]
+        return [path for pair in self.study.read_pairs for path in _heads(*pair, self.head_rules)]
 
     def of_chosen_heads(self, wildcards: Wildcards, input: Input) -> list[str]:
         """`model=path` of the input `chosen`."""
-        return named((model for _, model in self.study.pairs for _ in self.head_rules), input.chosen)
+        return named((model for _, model in self.study.read_pairs for _ in self.head_rules), input.chosen)
 
     @cached_property
     def fixed_windows(self) -> list[str]:
