@@ -6,6 +6,7 @@ rule evaluate:
         qrels="<results>/{collection}/candidates/{variant}.qrels.txt",
         candidates="<results>/{collection}/candidates/{variant}.jsonl.gz",
         runs=PATHS.runs,
+        trained=PATHS.trained_runs,
         costs=PATHS.costs,
     output:
         values="<results>/{collection}/{model}/evaluation/{variant}.tsv",
@@ -16,6 +17,7 @@ rule evaluate:
         "../envs/analysis.yaml"
     params:
         runs=PATHS.of_runs,
+        trained=PATHS.of_trained_runs,
         measures=CONFIG["evaluation"]["measures"],
         level=PATHS.relevance_level,
         seed=CONFIG["evaluation"]["seed"],
@@ -23,7 +25,7 @@ rule evaluate:
     shell:
         "python -m layerrank evaluate --collection {wildcards.collection} --model {wildcards.model}"
         " --variant {wildcards.variant} --qrels {input.qrels:q} --candidates {input.candidates:q}"
-        " --relevance-level {params.level} --measures {params.measures:q} --runs {params.runs:q} --costs {input.costs:q}"
+        " --relevance-level {params.level} --measures {params.measures:q} --runs {params.runs:q} {params.trained:q} --costs {input.costs:q}"
         " --seed {params.seed} --output {output.values:q} --audit {output.audit:q} 2> {log:q}"
 
 
@@ -64,6 +66,7 @@ rule compare:
 rule summarise_costs:
     input:
         costs=PATHS.costs,
+        trained=PATHS.trained_costs,
     output:
         "<results>/{collection}/{model}/evaluation/{variant}.costs.tsv",
     log:
@@ -72,10 +75,11 @@ rule summarise_costs:
         "../envs/analysis.yaml"
     params:
         costs=PATHS.of_costs,
+        trained=PATHS.of_trained_runs,
         code=code_digest("summarise-costs"),
     shell:
         "python -m layerrank summarise-costs --collection {wildcards.collection} --model {wildcards.model}"
-        " --variant {wildcards.variant} --costs {params.costs:q} --output {output:q} 2> {log:q}"
+        " --variant {wildcards.variant} --costs {params.costs:q} --trained {params.trained:q} --output {output:q} 2> {log:q}"
 
 
 rule sensitivity:

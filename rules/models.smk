@@ -6,6 +6,8 @@ rule fetch_model:
         folder=directory("<resources>/models/{model}-{identity}"),
     log:
         "<logs>/fetch_model/{model}-{identity}.log",
+    wildcard_constraints:
+        model=one_of(PATHS.models),
     priority: 100
     conda:
         "../envs/model.yaml"

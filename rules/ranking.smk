@@ -63,6 +63,35 @@ rule rerank_online:
         " $([ {resources.gpu} -lt 2 ] || echo --device auto) --keep --output {output.run:q} --costs {output.costs:q} 2> {log:q}"
 
 
+# Models that were trained to rank depend on no other model: once a collection, beside the runs of every one.
+rule rerank_trained:
+    input:
+        candidates="<results>/{collection}/candidates/{variant}.jsonl.gz",
+        model=PATHS.model,
+    output:
+        run="<results>/{collection}/trained/{variant}/{ranker}.txt",
+        costs="<results>/{collection}/trained/{variant}/{ranker}.costs.jsonl",
+    log:
+        "<logs>/{collection}/rerank_trained.{variant}.{ranker}.log",
+    wildcard_constraints:
+        ranker=one_of(PATHS.trained),
+    conda:
+        "../envs/model.yaml"
+    threads: 8
+    resources:
+        gpu=PATHS.gpus,
+        mem_mb=PATHS.memory,
+        runtime=PATHS.runtime,
+    params:
+        system=PATHS.trained_flags,
+        batch_tokens=CONFIG["systems"]["batch_tokens"],
+        code=code_digest("rerank"),
+    shell:
+        "OMP_NUM_THREADS={threads} python -m layerrank rerank --candidates {input.candidates:q} --model {input.model:q}"
+        " {params.system:q} --batch-tokens {params.batch_tokens}"
+        " $([ {resources.gpu} -lt 2 ] || echo --device auto) --keep --output {output.run:q} --costs {output.costs:q} 2> {log:q}"
+
+
 use rule rerank_online as rerank_shard with:
     output:
         run=temp(

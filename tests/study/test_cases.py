@@ -153,6 +153,15 @@ CASES = [
     ({"variants": {"other": {"strategy": "mean"}}}, "config key variants.other.strategy: 'mean' is not one of"),
     ({"variants": {"other": {}}}, "config key variants.other: {} should be non-empty"),
     ({"variants": {"other": {"temperature": 1}}}, "config key variants.other.temperature: no such key; known: depth, dtype"),
+    # models trained to rank
+    ({"systems": {"trained": {"bge-reranker": {}}}}, "config key systems.trained: unknown name 'bge-reranker', did you mean 'bge-reranker-v2-m3'"),
+    ({"systems": {"trained": {"qwen3-0.6b": {}}}}, "config key systems.trained.qwen3-0.6b: its catalogue entry has no `ranker`"),
+    ({"systems": {"trained": {"bge-reranker-v2-m3": {"prompt": "qlm"}}}}, "config key systems.trained.bge-reranker-v2-m3.prompt: no such key; known: passage_tokens, query_tokens"),
+    ({"systems": {"trained": {"bge-reranker-v2-m3": {"passage_tokens": 0}}}}, "config key systems.trained.bge-reranker-v2-m3.passage_tokens: 0 is less than the minimum of 1"),
+    ({"models": ["bge-reranker-v2-m3"]}, "config key models: 'bge-reranker-v2-m3' was trained to rank: name it under systems.trained"),
+    ({"models": ["qwen3-reranker-0.6b"], "systems": {"trained": {"qwen3-reranker-0.6b": {}}}}, "config key systems.trained.qwen3-reranker-0.6b: the study has it under models too"),
+    (models(mine={"source": "folder", "path": "x", "ranker": "monot5"}), "models entry mine key ranker: 'monot5' is not one of"),
+    (models(mine={"source": "folder", "path": "x"}), "models entry mine: 'family' is missing"),
     # selection rules
     (selection(rule="peek"), "config key layers.selection.chosen.rule: 'peek' is not one of"),
     (selection(rule="peak", max_width=3), "config key layers.selection.chosen.max_width: no such key"),

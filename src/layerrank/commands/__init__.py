@@ -25,6 +25,8 @@ GROUPS: Mapping[str, Mapping[str, Subcommand]] = {
     "for people": {
         "rerank": Subcommand("ranking", "rank candidates, or any TREC run, with a model at hand"),
         "explain": Subcommand("explorer", "rank passages of your own and see why, on one page"),
+        "export": Subcommand("study", "make a folder of a study's runs and figures to publish"),
+        "verify": Subcommand("study", "check such a folder, or a fresh run against it"),
         "plan": Subcommand("study", "print a study's jobs and estimated GPU hours, without running anything"),
     },
     "steps of a study, which its rules run: collections": {

@@ -104,6 +104,14 @@ def run_compare(options: argparse.Namespace) -> None:
 def add_summarise_costs(parser: argparse.ArgumentParser) -> None:
     add_cell(parser)
     parser.add_argument("--costs", type=named_file, nargs="*", default=[], metavar="SYSTEM=FILE", help="costs of runs")
+    parser.add_argument(
+        "--trained",
+        type=named_file,
+        nargs="*",
+        default=[],
+        metavar="SYSTEM=FILE",
+        help="costs of models trained to rank, each of its own weights",
+    )
     parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="TSV, a row a system")
 
 
@@ -114,6 +122,7 @@ def run_summarise_costs(options: argparse.Namespace) -> None:
 
     read = files.costs_of_one_model(path for _, path in options.costs)
     found = {system: read[path] for system, path in options.costs}
+    found |= {system: files.read_costs(path) for system, path in options.trained}
     frames.write_frame(options.output, costs.summarise(found, options.collection, options.model, options.variant))
 
 

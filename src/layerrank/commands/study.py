@@ -7,7 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from layerrank.commands.arguments import file, json_object, named_file, named_folder, new_file, number
+from layerrank.commands.arguments import (
+    file,
+    folder,
+    json_object,
+    named_file,
+    named_folder,
+    new_file,
+    new_folder,
+    number,
+)
 
 
 def add_plan(parser: argparse.ArgumentParser) -> None:
@@ -104,6 +113,53 @@ def _write_study(path: Path, config: dict[str, Any], fewer: Mapping[str, int]) -
 
     config["queries"] = {**config.get("queries", {}), "fewer": dict(fewer)}
     write_text(path, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+
+
+def add_export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--results", type=folder, default=Path("results"), metavar="DIR", help="of a finished study (default: results)"
+    )
+    parser.add_argument("--output", type=new_folder, required=True, metavar="DIR", help="folder to make")
+    parser.add_argument(
+        "--tolerance",
+        type=number(0),
+        default=0.001,
+        metavar="X",
+        help="how far a fresh run's figures may be from those stated (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--ir-metadata", action="store_true", help="a header of ir_metadata before each run, from the manifest"
+    )
+
+
+def run_export(options: argparse.Namespace) -> None:
+    """Make a folder to publish: candidates, judgements, runs, costs, manifest, and a page with the figures expected."""
+    from layerrank.study.export import export
+
+    runs = export(options.results, options.output, tolerance=options.tolerance, ir_metadata=options.ir_metadata)
+    print(f"{options.output}: {runs} runs; `layerrank verify {options.output}` computes their figures again")
+
+
+def add_verify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=folder, metavar="FOLDER", help="folder of `layerrank export`")
+    parser.add_argument(
+        "--against", type=folder, metavar="DIR", help="results of a fresh run, in place of the folder's own runs"
+    )
+
+
+def run_verify(options: argparse.Namespace) -> None:
+    """Check an exported folder: its files and, computed again from runs and judgements, its figures; or a fresh run.
+
+    What does not hold is said in one line, and the exit code is 2.
+    """
+    from layerrank.study import export
+
+    if options.against is None:
+        found, what = export.verify(options.folder), "computed again from runs and judgements"
+    else:
+        found, what = export.verify_against(options.folder, options.against), f"of {options.against}"
+    where = "" if found.difference == 0 else f", at {found.at[3]} on {found.at[0]}, {found.at[4]}"
+    print(f"{options.folder}: {found.figures} figures {what} hold, {found.difference:.6f} off at most{where}")
 
 
 def add_manifest(parser: argparse.ArgumentParser) -> None:

@@ -39,6 +39,9 @@ REMEMBERED = 8 << 20
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
+HEADER = ("# ir_metadata.start", "# ir_metadata.end")
+"""Lines that a run's header in the format of ir_metadata begins and ends with."""
+
 WHOLE = ".whole"
 """How the hidden names end under which finished work is kept until a workflow that ran it has ended."""
 
@@ -300,11 +303,16 @@ def falling(ranking: Ranking) -> list[float]:
 def read_run(path: Path) -> list[Ranking]:
     """Read a TREC run, each query's passages by falling score (ties by rank), queries in file order.
 
-    `UserError` names file and line of what is no run's line, of a score that is no finite number, and of a passage that
-    comes twice for its query.
+    A header of ir_metadata before them is passed over. `UserError` names file and line of what is no run's line, of a
+    score that is no finite number, and of a passage that comes twice for its query.
     """
     rows: dict[str, dict[str, tuple[float, int]]] = {}
+    header = False
     for number, line in numbered_lines(path):
+        header = line.strip() == HEADER[0] if not rows and not header else header
+        if header:
+            header = line.strip() != HEADER[1]
+            continue
         fields, where = line.split(), f"{path}:{number}"
         if len(fields) != 6:
             raise UserError(f"{where}: expected 'qid Q0 pid rank score tag', got {shown(line)}")

@@ -22,6 +22,10 @@ CONTROLS: Mapping[str, str] = MappingProxyType(
 """Systems that know nothing of relevance, with their names in words (semantics.md §10): what a table must beat."""
 
 
+TRAINED = "trained"
+"""How the names of models begin that were trained to rank: `trained-<model>`, one passage at a time."""
+
+
 @dataclass(frozen=True, slots=True)
 class System:
     """The parts of a system's name; `mechanism` and `window` are empty where the name has none."""
@@ -55,6 +59,8 @@ class System:
             return CONTROLS[self.name]
         if self.name == CEILING:
             return "Ideal re-ranking (ceiling)"
+        if self.framework == TRAINED:
+            return f"Pointwise, trained: {self.name.removeprefix(f'{TRAINED}-')}"
         words = f"{self.framework} {self.mechanism}".strip().replace("_", " ")
         return words[:1].upper() + words[1:] + (f", {window_label(self.window)}" if self.window else "")
 
@@ -68,7 +74,9 @@ ALL_LAYERS = f"{WHOLE_LIST.name}-{ALL}"
 
 
 def parse_system(name: str) -> System:
-    """Take a system's name apart at its first two dashes."""
+    """Take a system's name apart at its first two dashes; that of a model trained to rank says nothing more."""
+    if name.startswith(f"{TRAINED}-"):
+        return System(name, TRAINED)
     return System(name, *name.split("-", 2))
 
 

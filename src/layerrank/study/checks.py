@@ -17,11 +17,11 @@ from layerrank.ranking.cells import MECHANISMS, Cell
 from layerrank.ranking.frameworks import KINDS
 from layerrank.study.config import OVER_ORDERS, Entry, Study, chosen_on
 from layerrank.study.schema import check_known, shown
-from layerrank.study.systems import cell_settings, systems, systems_of
+from layerrank.study.systems import cell_settings, systems, systems_of, trained
 
 RESERVED = {
     "collections": {"answers", "explorer", "figures", "logs", "tables"},
-    "models": {"candidates", "collection", "first_stage", "index"},
+    "models": {"candidates", "collection", "first_stage", "index", "trained"},
 }
 """Names of folders of results, beside those of collections, and beside those of models within one."""
 
@@ -257,6 +257,20 @@ def _grid(study: Study) -> None:
                 _cell(f"systems.cells.{framework}-{mechanism}", *made)
 
 
+def _trained(study: Study) -> None:
+    """Models that were trained to rank stand under `systems.trained`, and others nowhere near it."""
+    for name, entry in study.models.items():
+        if "ranker" in entry and "family" not in entry:
+            raise UserError(f"config key models: {name!r} was trained to rank: name it under systems.trained")
+    for name, run in trained(study).items():
+        where = f"systems.trained.{name}"
+        if "ranker" not in study.trained[name]:
+            raise UserError(f"config key {where}: its catalogue entry has no `ranker`: name it under models")
+        if name in study.models:
+            raise UserError(f"config key {where}: the study has it under models too: keep one")
+        _cell(where, run.framework, run.framework_settings, run.mechanism, run.mechanism_settings)
+
+
 def _whole_list(study: Study) -> None:
     """Strategy and heads of whole-list attention, in each variant."""
     for variant in ("base", *study.config["variants"]):
@@ -282,6 +296,7 @@ def _baseline(study: Study) -> None:
     every = {
         FIRST_STAGE,
         *(name for variant in ("base", *study.config["variants"]) for name in systems(study, variant)),
+        *(run.name for run in trained(study).values()),
     }
     check_known(study.config["evaluation"]["baseline"], every, "config key evaluation.baseline")
 
@@ -298,6 +313,7 @@ CHECKS: tuple[Callable[[Study], Any], ...] = (
     _names_of_kinds,
     _grid,
     _served,
+    _trained,
     _whole_list,
     _baseline,
 )

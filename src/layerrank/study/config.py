@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from layerrank.models.identity import SERVED
@@ -20,11 +20,15 @@ OVER_ORDERS = "orders"
 
 @dataclass(frozen=True)
 class Study:
-    """A checked study: `config` with all defaults filled in, and the catalogue entries that it uses, by name."""
+    """A checked study: `config` with all defaults filled in, and the catalogue entries that it uses, by name.
+
+    `trained` are those of models that were trained to rank, which `systems.trained` names.
+    """
 
     config: Entry
     collections: dict[str, Entry]
     models: dict[str, Entry]
+    trained: dict[str, Entry] = field(default_factory=dict)
 
     @functools.cached_property
     def pairs(self) -> tuple[tuple[str, str], ...]:
@@ -138,6 +142,7 @@ WHERE = ("address", "engine", "key", "at_once", "timeout", "retries")
 NOT_SOURCE = (
     *WHERE,
     "family",
+    "ranker",
     "query_span",
     "dtype",
     "gpus",

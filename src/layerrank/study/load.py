@@ -34,21 +34,26 @@ def load_study(config: Mapping[str, Any], base: Path, files: Iterable[Path] = ()
     except RecursionError:
         raise UserError("config: nested too deeply") from None
     checked |= {key: str(Path(checked[key]).expanduser()) for key in ("results", "cache")}
-    study = Study(checked, _entries(checked, "collections", base), _entries(checked, "models", base))
+    study = Study(
+        checked,
+        _entries(checked, "collections", checked["collections"], "config key collections", base),
+        _entries(checked, "models", checked["models"], "config key models", base),
+        _entries(checked, "models", checked["systems"]["trained"], "config key systems.trained", base),
+    )
     check(study)
     return study
 
 
-def _entries(config: Entry, kind: str, base: Path) -> dict[str, Entry]:
+def _entries(config: Entry, kind: str, names: Iterable[str], where: str, base: Path) -> dict[str, Entry]:
     """The catalogue entries of `collections` or `models` that a study names."""
     catalogue: Entry = {}
     for name in config["catalogues"][kind]:
         catalogue |= read_mapping(_found(name, base, f"config key catalogues.{kind}"))
     catalogue |= config["define"][kind]
     schema = entry_schema(base, kind)
-    for name in config[kind]:
-        check_known(name, catalogue, f"config key {kind}")
-    return {name: validated(catalogue[name], schema, f"{kind} entry {name}") for name in config[kind]}
+    for name in names:
+        check_known(name, catalogue, where)
+    return {name: validated(catalogue[name], schema, f"{kind} entry {name}") for name in names}
 
 
 def _found(name: str, base: Path, where: str) -> Path:

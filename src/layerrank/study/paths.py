@@ -28,7 +28,7 @@ from layerrank.layers.rules import parse_rule
 from layerrank.models.identity import folder_name, pinned
 from layerrank.study import config as settings
 from layerrank.study.config import Study
-from layerrank.study.systems import PlannedRun, systems, systems_of
+from layerrank.study.systems import PlannedRun, systems, systems_of, trained
 
 Wildcards = Any
 """A job's wildcards: attributes collection, model, identity, variant, system, selection, heads, shard, shards, kind,
@@ -99,6 +99,11 @@ class Paths:
         return {variant: systems(self.study, variant) for variant in self.variants}
 
     @cached_property
+    def trained(self) -> Mapping[str, PlannedRun]:
+        """How each model that was trained to rank runs, by the model's name."""
+        return trained(self.study)
+
+    @cached_property
     def shown(self) -> tuple[str, ...]:
         """The variants whose systems the report shows one by one."""
         return tuple(dict.fromkeys(["base", self.study.config["systems"]["variant"]]))
@@ -152,7 +157,7 @@ class Paths:
 
     def of_models(self, wildcards: Wildcards, input: Input) -> list[str]:
         """`model=path` of the input `models`."""
-        return named(self.study.models, input.models)
+        return named(self.models, input.models)
 
     @cached_property
     def signals(self) -> list[str]:
@@ -176,7 +181,7 @@ class Paths:
         Of models that are served without where: what answered there is in their trials.
         """
         study = self.study
-        models = {name: without(entry, settings.WHERE) for name, entry in study.models.items()}
+        models = {name: without(entry, settings.WHERE) for name, entry in self._entries.items()}
         defined = {name: without(entry, settings.WHERE) for name, entry in study.config["define"]["models"].items()}
         config = study.config | {"define": study.config["define"] | {"models": defined}}
         return as_json({"config": config, "collections": study.collections, "models": models})
@@ -240,20 +245,25 @@ class Paths:
     # Models, prompts and the stored signal.
 
     @cached_property
+    def _entries(self) -> Mapping[str, Any]:
+        """The catalogue entries of all models, those that were trained to rank among them."""
+        return {**self.study.models, **self.study.trained}
+
+    @cached_property
     def models(self) -> Mapping[str, str]:
-        """The folder of each model in the cache, which its name ties to what it is made from.
+        """The folder of each of these in the cache, which its name ties to what it is made from.
 
         Raises:
             UserError: a folder that a model is to come from is absent, or is not what its entry says.
         """
         return {
             name: f"<resources>/models/{folder_name(name, settings.model_source(entry), self.cache)}"
-            for name, entry in self.study.models.items()
+            for name, entry in self._entries.items()
         }
 
     def model(self, wildcards: Wildcards) -> str:
         """The folder of the model."""
-        return self.models[wildcards.model]
+        return self.models[_model(wildcards)]
 
     def models_where(self, *, served: bool) -> str:
         """A pattern of the models that are served, or that are at hand."""
@@ -349,11 +359,11 @@ class Paths:
             raise UserError(
                 f"model {name!r}: its folder is {self.models[name]}, not one that ends in {wildcards.identity}"
             )
-        return as_json(pinned(name, settings.model_source(self.study.models[name]), self.cache))
+        return as_json(pinned(name, settings.model_source(self._entries[name]), self.cache))
 
     def gpus(self, wildcards: Wildcards) -> int:
         """GPUs of a job that runs the model."""
-        return int(self.study.models[wildcards.model]["gpus"])
+        return int(self._entries[_model(wildcards)]["gpus"])
 
     def threads(self, wildcards: Wildcards) -> int:
         """Processor threads of such a job."""
@@ -361,11 +371,11 @@ class Paths:
 
     def memory(self, wildcards: Wildcards, attempt: int) -> int:
         """Main memory of such a job, in MB."""
-        return int(self.study.models[wildcards.model]["mem_mb"]) * attempt
+        return int(self._entries[_model(wildcards)]["mem_mb"]) * attempt
 
     def runtime(self, wildcards: Wildcards, attempt: int) -> int:
         """Its time, in minutes."""
-        return int(self.study.models[wildcards.model]["runtime"]) * attempt
+        return int(self._entries[_model(wildcards)]["runtime"]) * attempt
 
     def prompt_flags(self, wildcards: Wildcards) -> list[str]:
         """Flags of everything that shapes a prompt and the forward pass."""
@@ -751,8 +761,37 @@ class Paths:
         """Runs of every system of a collection, model and variant."""
         return expand(f"{PAIR}/runs/{{variant}}/{{system}}.txt", **_cell(wildcards), system=self._names(wildcards))
 
-    def costs(self, wildcards: Wildcards) -> list[str]:
+    def trained_flags(self, wildcards: Wildcards) -> list[str]:
+        """Flags of a model that was trained to rank: its mechanism, what it computes in, its name in the tables."""
+        run = self.trained[wildcards.ranker]
+        return flags(
+            {
+                "framework": run.framework,
+                "mechanism": run.mechanism,
+                "mechanism_settings": as_json(run.mechanism_settings),
+                "dtype": self._entries[wildcards.ranker]["dtype"],
+                "tag": run.name,
+            }
+        )
+
+    def _trained_of(self, wildcards: Wildcards) -> list[str]:
+        """The models trained to rank whose runs stand beside those of a variant."""
+        return list(self.trained) if wildcards.variant == self.study.config["systems"]["variant"] else []
+
+    def trained_runs(self, wildcards: Wildcards) -> list[str]:
+        """Runs of these on the collection."""
+        return _trained_files(wildcards.collection, wildcards.variant, self._trained_of(wildcards), "txt")
+
+    def of_trained_runs(self, wildcards: Wildcards, input: Input) -> list[str]:
+        """`system=path` of the input `trained`."""
+        return named((self.trained[name].name for name in self._trained_of(wildcards)), input.trained)
+
+    def trained_costs(self, wildcards: Wildcards) -> list[str]:
         """Their costs."""
+        return _trained_files(wildcards.collection, wildcards.variant, self._trained_of(wildcards), "costs.jsonl")
+
+    def costs(self, wildcards: Wildcards) -> list[str]:
+        """The costs of every system of a collection, model and variant."""
         pattern = f"{PAIR}/runs/{{variant}}/{{system}}.costs.jsonl"
         return expand(pattern, **_cell(wildcards), system=self._names(wildcards))
 
@@ -966,6 +1005,15 @@ class Paths:
             *expand("transfer/{name}", name=self.transferred),
         ]
         return expand("<results>/tables/{name}.html", name=names)
+
+
+def _trained_files(collection: str, variant: str, models: Iterable[str], ending: str) -> list[str]:
+    return [f"<results>/{collection}/trained/{variant}/{name}.{ending}" for name in models]
+
+
+def _model(wildcards: Wildcards) -> str:
+    """The model of a job, one that was trained to rank where its path names that."""
+    return str(getattr(wildcards, "ranker", None) or wildcards.model)
 
 
 def _cell(wildcards: Wildcards) -> dict[str, str]:

@@ -51,6 +51,7 @@ WRITTEN = {"pointwise": 3, "pairwise": 3, "setwise": 3}
 BY = ("rule", "system", "model", "collection")
 """What a plan's lines may be of."""
 
+RUN_A_MODEL = {"extract_attention", "rerank_online", "rerank_shard", "rerank_trained", "measure_latency"}
 QUERIES = 300
 """Judged queries of a collection of which nothing is known."""
 
@@ -200,7 +201,7 @@ def gpu_seconds(study: Study, job: Job, gpu: Gpu = Gpu()) -> float | None:
 def job_seconds(study: Study, job: Job, gpu: Gpu = Gpu()) -> Seconds | None:
     """The same for any number of judged queries of its collection."""
     names = job.wildcards
-    size = study.models[names["model"]].get("size")
+    size = _entry(study, job).get("size")
     if size is None:
         return None
     own = study_config.variant_settings(study, names.get("variant", "base"))
@@ -212,6 +213,8 @@ def job_seconds(study: Study, job: Job, gpu: Gpu = Gpu()) -> Seconds | None:
         runs = (settings["repeats"] + settings["warmup"]) * sum(shares)
         return Seconds(start, runs * _pass_seconds(size, prompt_tokens(depth, tokens), gpu), most=settings["queries"])
     shards = int(names.get("shards", 1))
+    if "ranker" in names:
+        return Seconds(start, depth * _pass_seconds(size, prompt_tokens(1, tokens), gpu))
     if "system" not in names:
         return Seconds(start, _pass_seconds(size, prompt_tokens(depth, tokens), gpu), shards, own["queries"])
     cell = systems.systems(study, names.get("variant", "base"))[names["system"]]
@@ -301,8 +304,14 @@ def table(lines: Sequence[Line], by: str = "rule") -> str:
 
 def gpus_of(study: Study, job: Job) -> int:
     """GPUs that a job asks for: those of its model, in the rules that run one."""
-    runs_a_model = job.rule in {"extract_attention", "rerank_online", "rerank_shard", "measure_latency"}
-    return study.models[job.wildcards["model"]].get("gpus", 0) if runs_a_model else 0
+    runs_a_model = job.rule in RUN_A_MODEL
+    return int(_entry(study, job).get("gpus", 0)) if runs_a_model else 0
+
+
+def _entry(study: Study, job: Job) -> Mapping[str, Any]:
+    """The catalogue entry of the model that a job runs."""
+    names = job.wildcards
+    return study.trained[names["ranker"]] if "ranker" in names else study.models[names["model"]]
 
 
 def _frozen(settings: Mapping[str, Any]) -> str:

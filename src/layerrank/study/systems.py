@@ -12,8 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from layerrank.attention.scores import MASKED
-from layerrank.core.systems import WHOLE_LIST
+from layerrank.core.systems import TRAINED, WHOLE_LIST
 from layerrank.core.windows import ALL, by_heads, head_rule_of
+from layerrank.ranking.cells import CROSS_ENCODER
 from layerrank.ranking.frameworks import WHOLE, make_sorter
 from layerrank.study.config import BASE, Entry, Study, variant_settings
 
@@ -63,6 +64,17 @@ def systems_of(study: Study, model: str, variant: str) -> dict[str, PlannedRun]:
     """Those of `systems` that a model can run: one that is served gives no attention."""
     found = systems(study, variant)
     return {name: run for name, run in found.items() if model not in study.served or run.mechanism in UNSEEN}
+
+
+def trained(study: Study) -> dict[str, PlannedRun]:
+    """Models that were trained to rank, by the model's name, as each runs on the grid's candidates."""
+    found = {}
+    for model, cuts in study.config["systems"]["trained"].items():
+        way = study.trained[model].get("ranker", "")
+        mechanism, own = (way, {}) if way == CROSS_ENCODER else ("likelihood", {"prompt": way})
+        name = f"{TRAINED}-{model}"
+        found[model] = PlannedRun(name, "pointwise", {}, mechanism, {**own, **cuts}, None, cached=False)
+    return found
 
 
 def cell(study: Study, framework: str, mechanism: str) -> list[PlannedRun]:

@@ -177,7 +177,9 @@ def look_of(name: str) -> Look:
 
 def label_of(name: str) -> str:
     """A system's name in words; a name of no known form as it is."""
-    return name if look_of(name).mechanism == OTHER and name != systems.CEILING else systems.parse_system(name).label
+    system = systems.parse_system(name)
+    known = look_of(name).mechanism != OTHER or name == systems.CEILING or system.framework == systems.TRAINED
+    return system.label if known else name
 
 
 def tint(colour: str, strength: float) -> tuple[float, float, float]:
