@@ -88,6 +88,8 @@ def folder(tmp_path_factory):
     (folder / "data/trec-dl19").mkdir()
     for name in ("run.txt", "queries.jsonl", "corpus.jsonl", "qrels.txt"):
         (folder / "data/trec-dl19" / name).touch()
+    for name in ("results", "published"):
+        (folder / name).mkdir(exist_ok=True)
     return folder
 
 

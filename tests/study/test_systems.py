@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from layerrank.core.systems import ALL_LAYERS
+from layerrank.core.systems import ALL_LAYERS, by_mechanism, parse_system
 from layerrank.study.load import load_study
-from layerrank.study.systems import systems
+from layerrank.study.systems import systems, trained
 
 BASE = Path(__file__).parents[2]
 NAMED = {"collections": ["pocket"], "models": ["smollm2-135m-instruct"], "first_stage": {"depth": 8}}
@@ -97,3 +97,22 @@ def test_whole_list_attention_reads_what_the_study_says_of_attention():
     assert found[ALL_LAYERS].mechanism_settings == {"strategy": "query_last", "heads": [[0, 0]]}
     assert found["setwise-attention-all"].mechanism_settings["heads"] == [[1, 2]]
     assert found["cut_listwise-attention-all"].mechanism_settings["passage_tokens"] == 9
+
+
+def test_models_trained_to_rank_run_pointwise_and_have_a_name_of_their_own():
+    own = {"bge-reranker-v2-m3": {}, "qwen3-reranker-0.6b": {"passage_tokens": 64}}
+    study = load_study(NAMED | {"systems": {"trained": own}}, BASE)
+    found = trained(study)
+    assert list(found) == list(own) and list(study.trained) == list(own)
+    assert {run.framework for run in found.values()} == {"pointwise"}
+    assert [(run.mechanism, run.mechanism_settings) for run in found.values()] == [
+        ("cross_encoder", {}),
+        ("likelihood", {"prompt": "qwen3_reranker", "passage_tokens": 64}),
+    ]
+    systems_ = [parse_system(run.name) for run in found.values()]
+    assert [system.label for system in systems_] == [
+        "Pointwise, trained: bge-reranker-v2-m3",
+        "Pointwise, trained: qwen3-reranker-0.6b",
+    ]
+    assert not any(system.aside or system.mechanism for system in systems_)
+    assert by_mechanism([run.name for run in found.values()]) == {}

@@ -143,7 +143,8 @@ def _costs(study: Study, jobs: Iterable[Job], gpu: Gpu) -> dict[str, dict[Second
             continue
         seconds = job_seconds(study, job, gpu)
         if seconds is None:
-            raise UserError(f"model {job.wildcards['model']!r}: its catalogue entry has no `size` to reckon with")
+            name = job.wildcards.get("ranker") or job.wildcards["model"]
+            raise UserError(f"model {name!r}: its catalogue entry has no `size` to reckon with")
         found[job.wildcards["collection"]][seconds] += gpus
     return found
 
