@@ -213,7 +213,7 @@ def flags():
         for action in parser._actions:
             kind = action.type
             wrong = WRONG.get(kind) or (NUMBERS if getattr(kind, "__qualname__", "").endswith(".<locals>.read") else [])
-            if wrong:
+            if wrong and action.option_strings:
                 yield pytest.param(name, action.option_strings[-1], wrong, id=f"{name} {action.option_strings[-1]}")
 
 
