@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import layerrank
 from layerrank import commands
@@ -20,6 +20,7 @@ from layerrank.core.errors import NO_ROOM, UserError
 from layerrank.core.secrets import masked
 from layerrank.models.threads import yield_soon
 
+TOP = "layerrank"
 INTERRUPTED = 130
 """Exit code after an interrupt, as shells have it."""
 
@@ -30,6 +31,15 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise `UserError`."""
         raise UserError(message.removeprefix("argument "))
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse does; `UserError` where a file to write is one that is read, or is written twice."""
+        found = super().parse_known_args(args, namespace)
+        if self.prog != TOP:
+            from layerrank.commands.arguments import check_written
+
+            check_written(self, found[0])
+        return found
 
 
 class Formatter(logging.Formatter):
@@ -43,7 +53,7 @@ class Formatter(logging.Formatter):
 def parser(subcommand: str) -> argparse.ArgumentParser:
     """The parser of `layerrank`, which knows the arguments of one subcommand alone: no other's module is imported."""
     top = Parser(
-        prog="layerrank",
+        prog=TOP,
         usage="layerrank [-h] [--version] SUBCOMMAND …",
         description=layerrank.__doc__,
         epilog=commands.overview() + "\n\n`layerrank SUBCOMMAND --help` says what a subcommand takes.",

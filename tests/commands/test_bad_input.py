@@ -110,6 +110,15 @@ CASES = [
     ("rerank", "--model", "{empty}", "config.json"),
     ("plot-profile", "--output", "x.gif", r"\.gif"),
     ("grid-table", "--outputs", "x.xlsx", r"x\.xlsx: a table is written as"),
+    ("rerank", "--costs", "{folder}/online.txt", "--costs: .*online.txt: is the file that --output writes"),
+    ("sweep-windows", "--table", "{folder}/qrels.txt", "--table: .*qrels.txt: is the file that --qrels reads"),
+    (
+        "evaluate",
+        "--output",
+        "{folder}/listwise-attention-all.txt",
+        "--output: .*listwise-attention-all.txt: is the file that --runs reads",
+    ),
+    ("aggregate", "--resamples", "1" + "0" * 12, "--resamples: '10+': expected a whole number from 1 to 1000000"),
     # settings
     ("select-window", "--rule", "{", "--rule: not valid JSON"),
     ("select-window", "--rule", "[1]", r"--rule: '\[1\]': expected a JSON object"),

@@ -89,6 +89,25 @@ def new_file(text: str) -> Path:
     return _below_folder(path)
 
 
+def check_written(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Refuse a file that is to be written and is also read, or written twice: one would take the other's place."""
+    from layerrank.core.errors import UserError
+
+    said: dict[Path, str] = {}
+    for what, kinds in (("reads", (file, named_file)), ("writes", (new_file,))):
+        for action in parser._actions:
+            if action.type not in kinds:
+                continue
+            value = getattr(options, action.dest, None)
+            for each in value if isinstance(value, list) else [value]:
+                path = each[1] if isinstance(each, tuple) else each
+                if not isinstance(path, Path):
+                    continue
+                if what == "writes" and path.resolve() in said:
+                    raise UserError(f"{action.option_strings[0]}: {path}: is the file that {said[path.resolve()]}")
+                said[path.resolve()] = f"{action.option_strings[0]} {what}"
+
+
 def new_folder(text: str) -> Path:
     """Read the path of a folder to write."""
     path = _path(text)
@@ -200,7 +219,7 @@ def add_resampling(parser: argparse.ArgumentParser, resamples: int = 2000) -> No
         "--seed", type=whole(0), default=42, metavar="N", help="seed of resampling (default: %(default)s)"
     )
     parser.add_argument(
-        "--resamples", type=whole(1), default=resamples, metavar="N", help="resamples (default: %(default)s)"
+        "--resamples", type=whole(1, 1_000_000), default=resamples, metavar="N", help="resamples (default: %(default)s)"
     )
 
 
