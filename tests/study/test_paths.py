@@ -170,6 +170,15 @@ def test_heads_that_are_scored_chosen_and_timed():
         "heads.selection.steady.top": [8, "all"],
     }
     assert "top" not in json.loads(paths().asked)
+    ranked = [f"{folder}/{name}.ranked.json" for name in RULES]
+    assert own.ranked_heads_of(job()) == ranked and own.of_ranked_heads(job(), ranked * 4)[:1] == [f"a={ranked[0]}"]
+    assert own.transferred_heads == [f"<results>/tables/heads/transfer.{model}.tsv" for model in "ab"]
+    assert len(own.carried_heads(job())) == 2 * len(RULES) and own.carried_heads(job())[0] == f"{folder}/core.json"
+    carried = own.carried_signals(job())
+    assert [word.partition("=")[0] for word in own.of_carried_signals(job(), SimpleNamespace(signals=carried))] == [
+        *("long", "long", "short"),
+    ]
+    assert own.compared_heads and not paths().compared_heads and not paths().transferred_heads
     assert not any("heads-" in window for window in own.cached_windows)
 
 
