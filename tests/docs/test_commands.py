@@ -147,6 +147,7 @@ def test_every_study_on_a_page_is_one(body):
         study.pop("leave_out", None)  # of other models
         if {"systems", "heads"} & study.keys():
             study["layers"] = {"selection": {"peak": {"rule": "peak"}, "best": {"rule": "best"}}}
+            study.setdefault("orders", {"shuffles": 2})
     loaded = load_study(study, CHECKOUT)
     assert loaded.config["collections"] == study["collections"]
 
