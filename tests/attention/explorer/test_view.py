@@ -98,6 +98,9 @@ def test_a_sentence_by_hand():
         "Stayed at 1: layer 1, head 1 gives the most; 'gold', '[2]', '↵' give 100% of the score; "
         "stood last (next to the query) in the prompt; rank 1 when reversed."
     )
+    both = {"first stage": own, "reversed": reordered(own, [1, 0]), "again": own}
+    more = view_query(row, both, [["[2]", " gold", "\n"], ["[1]", " x"]])
+    assert describe(more, 0, LayerWindow(1, 1)).endswith("; ranks 1, 1 in other orders (reversed, again).")
     assert seen.first_value is None and seen.views[0].values is None
 
 

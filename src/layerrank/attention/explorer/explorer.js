@@ -126,9 +126,11 @@
     parts.push(
       `stood ${place === n ? "last (next to the query)" : place === 1 ? "first" : `at place ${place} of ${n}`} in the prompt`,
     );
-    block.views.slice(1).forEach((view, number_) => {
-      if (view.places[passage]) parts.push(`rank ${ranks(ordered(number_ + 1, here()))[passage] + 1} when ${view.name}`);
-    });
+    const others = block.views.map((view, v) => [view, v]).slice(1).filter(([view]) => view.places[passage]);
+    const found = others.map(([, v]) => ranks(ordered(v, here()))[passage] + 1);
+    const names = others.map(([view]) => view.name).join(", ");
+    if (others.length === 1) parts.push(`rank ${found[0]} when ${names}`);
+    else if (others.length) parts.push(`ranks ${found.join(", ")} in other orders (${names})`);
     return `${moved}: ${parts.join("; ")}.`;
   }
 

@@ -220,11 +220,11 @@ def describe(view: QueryView, passage: int, window: LayerWindow) -> str:
     parts = [_moved(passage + 1, to), *_carried(view, passage, window)]
     place = int(view.views[0].places[passage])
     parts.append(f"stood {_nth(place, n)} in the prompt")
-    parts += [
-        f"rank {view.rank(passage, window, number)} when {other.name}"
-        for number, other in enumerate(view.views[1:], 1)
-        if other.places[passage]
-    ]
+    others = [(number, other.name) for number, other in enumerate(view.views) if number and other.places[passage]]
+    found = ", ".join(str(view.rank(passage, window, number)) for number, _ in others)
+    names = ", ".join(name for _, name in others)
+    if others:
+        parts.append(f"rank {found} when {names}" if len(others) == 1 else f"ranks {found} in other orders ({names})")
     head, *rest = parts
     return f"{head}: {'; '.join(rest)}."
 
