@@ -94,7 +94,7 @@ def test_agreement_by_hand(place):
     second = dataclasses.replace(first, collection="d", default=(order[1], order[2], order[0], *order[3:]))
     smaller = dataclasses.replace(first, layers=3, heads=2, collection="c")
     found = head_sets.agreement({("c", "m"): [first], ("d", "m"): [second], ("c", "n"): [smaller]})
-    rows = {(row["kind"], row["place"], row["one"], row["other"]): row for row in found.to_dict("records")}
+    rows = {(row["kind"], row["within"], row["one"], row["other"]): row for row in found.to_dict("records")}
     assert set(rows) == {
         ("folds", "m on c", "2 sets", ""),
         ("folds", "m on d", "2 sets", ""),

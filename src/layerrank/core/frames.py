@@ -134,7 +134,7 @@ HEAD_TRANSFER = (
     *("difference", "difference_low", "difference_high", "overlap"),
 )
 """A row a rule, source and target: the mean on the target of heads chosen on the source, less that of its own heads."""
-HEAD_AGREEMENT = ("kind", "rule", "place", "one", "other", "heads", "overlap", "chance", "correlation")
+HEAD_AGREEMENT = ("kind", "rule", "within", "one", "other", "heads", "overlap", "chance", "correlation")
 """A row a rule and pair of places: the share of heads that two sets have in common, what chance would give, and how
 all heads' ranks correlate."""
 TRANSFER = (
@@ -210,7 +210,7 @@ TEXT = frozenset(
     {
         *(*CELL, "system", "baseline", "measure", "family", "qid", "diagnostic", "passages"),
         *("kind", "order", "source", "target", "window", "stage", "oracle_window", "verdict", "reason"),
-        *("rule", "strategy", "place", "one", "other"),
+        *("rule", "strategy", "within", "one", "other"),
     }
 )
 

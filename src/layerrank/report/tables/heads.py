@@ -109,7 +109,7 @@ def agreement_table(agreement: pd.DataFrame) -> Table:
     for one in agreement.to_dict("records"):
         between = " and ".join(str(one[key]) for key in ("one", "other") if str(one[key]))
         cells: list[Value | Cell] = [
-            Cell(f"{one['rule']} heads", detail=str(one["place"])),
+            Cell(f"{one['rule']} heads", detail=str(one["within"])),
             between,
             int(one["heads"]),
             *(100 * float(one[key]) for key in ("overlap", "chance")),
