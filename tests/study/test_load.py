@@ -104,10 +104,10 @@ def test_a_window_from_elsewhere_is_chosen_on_what_the_model_runs_on(four):
     four["layers"]["selection"]["away"] = {"rule": "best", "chosen_on": "others"}
     four["layers"]["selection"]["listed"] = {"rule": "best", "chosen_on": ["third", "short"]}
     study = load(four)
-    assert study_config.chosen_on(study, "away", "short", "a") == ["long", "third"]
-    assert study_config.chosen_on(study, "away", "short", "b") == ["third"]
-    assert study_config.chosen_on(study, "listed", "short", "a") == ["third"]
-    assert study_config.chosen_on(study, "peak", "long", "a") == []
+    assert study_config.chosen_on(study, "layers", "away", "short", "a") == ["long", "third"]
+    assert study_config.chosen_on(study, "layers", "away", "short", "b") == ["third"]
+    assert study_config.chosen_on(study, "layers", "listed", "short", "a") == ["third"]
+    assert study_config.chosen_on(study, "layers", "peak", "long", "a") == []
 
 
 @pytest.mark.parametrize(
