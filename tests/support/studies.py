@@ -53,7 +53,9 @@ def study_config(folder: Path) -> dict[str, Any]:
         "models": ["random"],
         "define": {
             "collections": {"tiny": {"source": "beir", "path": "collection", "instruction": "IE", "titles": True}},
-            "models": {"random": {"source": "folder", "path": "model", "family": "chatml", "dtype": "float32"}},
+            "models": {
+                "random": {"source": "folder", "path": "model", "family": "chatml", "dtype": "float32", "threads": 1}
+            },
         },
         "first_stage": {"depth": 6, "check": "off"},
         "variants": {"grid": {"queries": 2, "depth": 4}, "query-last": None},
