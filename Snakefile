@@ -22,7 +22,9 @@ include: "rules/head_sets.smk"
 include: "rules/transfer.smk"
 include: "rules/orders.smk"
 include: "rules/ranking.smk"
+include: "rules/shards.smk"
 include: "rules/evaluation.smk"
+include: "rules/diagnostics.smk"
 include: "rules/latency.smk"
 include: "rules/report/explorer.smk"
 include: "rules/report/effectiveness.smk"
@@ -52,8 +54,3 @@ rule all:
         PATHS.figures,
         PATHS.tables,
         "<results>/manifest.json",
-
-
-rule fetch:
-    input:
-        PATHS.downloads,

@@ -1,5 +1,4 @@
 # Names and wildcards that the rules share. No rules; the logic behind them is layerrank.study.
-
 import os
 import shlex
 import sys
@@ -38,7 +37,6 @@ LEAD_MEASURE, GRID = CONFIG["evaluation"]["measures"][0], CONFIG["systems"]["var
 every, ranked = PATHS.every, PATHS.ranked
 figure, table, answer = PATHS.figure, PATHS.table, PATHS.answer
 
-# The report's categories.
 EXPLORER = "0. Explorer"
 EFFECTIVENESS = "1. Effectiveness"
 EMERGENCE = "2. Where relevance emerges"
@@ -55,23 +53,21 @@ pathvars:
 
 
 wildcard_constraints:
+    **dict.fromkeys(["shard", "shards"], r"\d+"),
     collection=one_of(STUDY.collections),
     model=one_of(STUDY.models),
     variant=one_of(PATHS.every_variant),
     selection=one_of(PATHS.selections),
     heads=one_of(PATHS.head_rules),
     system="[A-Za-z0-9_-]+",
-    shard=r"\d+",
-    shards=r"\d+",
     kind="collection|model",
     fixed=one_of([*STUDY.collections, *STUDY.models]),
     identity="[0-9a-f]{12}",
 
 
-# Every rule's shell line is a subcommand that can be run by hand (`python -m layerrank …`) with the python of the rule's
-# environment, or else the one that runs Snakemake, activated or not.
-SOFTWARE = workflow.deployment_settings.deployment_method
-OWN_PYTHON = f"{shlex.quote(str(Path(sys.executable).parent))}:" if not SOFTWARE else ""
+# A shell line is a subcommand, run by the python of the rule's environment, or else by the one that runs Snakemake.
+OTHERS = workflow.deployment_settings.deployment_method
+OWN_PYTHON = "" if OTHERS else f"{shlex.quote(str(Path(sys.executable).parent))}:"
 # Where models are served is no parameter of a job: what is served there is asked of the server itself.
 SERVED = shlex.join(PATHS.served_flags(Path(CONFIG["results"])))
 shell.prefix(

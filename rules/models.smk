@@ -43,3 +43,8 @@ rule try_server:
         code=code_digest("try-server"),
     shell:
         'python -m layerrank try-server --model {input.model:q} "${{SERVED[@]}}" --output {output:q} 2> {log:q}'
+
+
+rule fetch:
+    input:
+        PATHS.downloads,

@@ -21,7 +21,7 @@ DERIVED = set(re.findall(r"^use rule \w+ as (\w+)", "".join(path.read_text() for
 
 def test_there_are_rules():
     assert len(RULES) > 40
-    assert EVERY.keys() - RULES.keys() == {"prompts"}
+    assert EVERY.keys() - RULES.keys() == {"fetch", "prompts"}
 
 
 def test_the_study_at_a_glance_is_short_and_holds_no_logic():

@@ -1,0 +1,38 @@
+# Runs in parts, a job each, where a collection has shards (`systems.sharded`), and the whole of them.
+
+
+use rule rerank_online as rerank_shard with:
+    output:
+        run=temp(
+            "<results>/{collection}/{model}/runs/{variant}/{system}.shard-{shard}-of-{shards}.txt"
+        ),
+        costs=temp(
+            "<results>/{collection}/{model}/runs/{variant}/{system}.shard-{shard}-of-{shards}.costs.jsonl"
+        ),
+    log:
+        "<logs>/{collection}/{model}/rerank_online.{variant}.{system}.shard-{shard}-of-{shards}.log",
+    wildcard_constraints:
+        system=PATHS.systems_where(cached=False),
+        collection=PATHS.collections_where(sharded=True),
+
+
+rule join_shards:
+    input:
+        runs=PATHS.parts("txt"),
+        costs=PATHS.parts("costs.jsonl"),
+    output:
+        run="<results>/{collection}/{model}/runs/{variant}/{system}.txt",
+        costs="<results>/{collection}/{model}/runs/{variant}/{system}.costs.jsonl",
+    log:
+        "<logs>/{collection}/{model}/join_shards.{variant}.{system}.log",
+    wildcard_constraints:
+        system=PATHS.systems_where(cached=False),
+        collection=PATHS.collections_where(sharded=True),
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        max_failure_rate=CONFIG["systems"]["max_failure_rate"],
+        code=code_digest("join-shards"),
+    shell:
+        "python -m layerrank join-shards --runs {input.runs:q} --run-costs {input.costs:q} --tag {wildcards.system}"
+        " --max-failure-rate {params.max_failure_rate} --output {output.run:q} --costs {output.costs:q} 2> {log:q}"
