@@ -37,7 +37,7 @@ def run(settings: Settings) -> Iterator[Row]:
     for rule, own_settings in RULES.items():
         name = f"selected ({rule})"
         document = select(rule, parse_rule({**own_settings, "folds": min(5, len(swept.qids))}), "collection", swept)
-        chosen[name] = {qid: LayerWindow(*entry["window"]) for entry in document["windows"] for qid in entry["qids"]}
+        chosen[name] = {qid: entry.window for entry in document.windows for qid in entry.qids}
         own = np.array([swept.values[row, swept.column(chosen[name][qid])] for row, qid in enumerate(swept.qids)])
         shown = ", ".join(str(window) for window in sorted(set(chosen[name].values())))
         yield _mean(name, MEASURE, own, note=f"windows {shown}, by cross-validation over {len(own)} queries")
