@@ -85,7 +85,8 @@ def test_an_error_in_the_block_ends_it_too(tmp_path, engine):
 
 
 JOB = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's background jobs begin with it ignored
 from layerrank.models.client import Server
 from layerrank.models.engine import started
 with started(Server(engine={"command": sys.argv[1], "wait": 60}), "m"):
@@ -105,7 +106,7 @@ def test_a_killed_job_takes_its_server_along(tmp_path, engine, number):
     assert job.stdout.readline() == b"ready\n"
     pids = pids_of(tmp_path)
     job.send_signal(number)
-    job.wait()
+    job.wait(60)
     assert gone(pids)
 
 

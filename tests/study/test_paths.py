@@ -265,6 +265,10 @@ def test_report_items_carry_their_caption_and_wildcards(two):
     about = svg.flags["report"]
     assert Path(about.caption).is_file()
     assert about.labels == {"item": "by window", "collection": "{collection}", "model": "{model}"}
+    alone = paths(collections=["long"], models=["a"], leave_out=[]).figure(
+        "{collection}/{model}/sweep", "sweep", "3", "by"
+    )
+    assert alone[0].flags["report"].labels == {"item": "by"}, "one collection and one model need no columns"
     assert "report" not in pdf.flags
     data, page, *others = two.table("transfer/{kind}.{fixed}", "transfer_table", "3. Windows", "regret")
     assert [item.flags["report"].labels["item"] for item in (data, page)] == ["regret: data", "regret: table"]

@@ -856,7 +856,12 @@ class Paths:
 
     def _shown(self, path: str, caption: str, category: str, label: str) -> dict[str, Any]:
         """What the report says of an item: its caption and category, what it is, and the wildcards of its path."""
-        labels = {name: f"{{{name}}}" for name in ("collection", "model", "variant") if f"{{{name}}}" in path}
+        told = {  # what is the same all over a study takes the room of what is shown
+            "collection": len(self.study.config["collections"]) > 1,
+            "model": len(self.study.config["models"]) > 1,
+            "variant": True,
+        }
+        labels = {name: f"{{{name}}}" for name, several in told.items() if several and f"{{{name}}}" in path}
         within = {"within": "{kind} {fixed}"} if "{fixed}" in path else {}
         return {
             "caption": str(self.base / "workflow/report" / f"{caption}.rst"),
