@@ -1,21 +1,14 @@
 # One forward pass a query reads the attention of every layer; everything about layers follows from what is stored here.
 
 
-# One job for all variants of a pair. Who needs it takes it as `ancient`: a further variant checks all, and runs none again.
 rule check_prompts:
     input:
-        candidates=expand(
-            "<results>/{{collection}}/candidates/{variant}.jsonl.gz",
-            variant=PATHS.every_variant,
-        ),
+        candidates="<results>/{collection}/candidates/{variant}.jsonl.gz",
         model=PATHS.model,
     output:
-        expand(
-            "<results>/{{collection}}/{{model}}/prompts/{variant}.json",
-            variant=PATHS.every_variant,
-        ),
+        "<results>/{collection}/{model}/prompts/{variant}.json",
     log:
-        "<logs>/{collection}/{model}/check_prompts.log",
+        "<logs>/{collection}/{model}/check_prompts.{variant}.log",
     priority: 70
     conda:
         "../envs/model.yaml"
@@ -23,11 +16,11 @@ rule check_prompts:
         mem_mb=4000,
         runtime=60,
     params:
-        prompts=PATHS.every_prompt,
+        prompt=PATHS.checked_prompt,
         code=code_digest("check-prompts"),
     shell:
         "python -m layerrank check-prompts --collection {wildcards.collection} --candidates {input.candidates:q}"
-        " --model {input.model:q} --prompts {params.prompts:q} --outputs {output:q} 2> {log:q}"
+        " --model {input.model:q} --prompts {params.prompt:q} --outputs {output:q} 2> {log:q}"
 
 
 # No rule reads what it writes, so that a new window costs no signal; it comes before all that reads prompts.
@@ -64,7 +57,7 @@ rule extract_attention:
     input:
         candidates="<results>/{collection}/candidates/{variant}.jsonl.gz",
         model=PATHS.model,
-        check=ancient("<results>/{collection}/{model}/prompts/{variant}.json"),
+        check="<results>/{collection}/{model}/prompts/{variant}.json",
     output:
         "<results>/{collection}/{model}/attention/{variant}.shard-{shard}-of-{shards}.arrow",
     log:

@@ -5,7 +5,7 @@ rule measure_latency:
     input:
         candidates="<results>/{collection}/candidates/base.jsonl.gz",
         model=PATHS.model,
-        check=ancient("<results>/{collection}/{model}/prompts/base.json"),
+        check="<results>/{collection}/{model}/prompts/base.json",
         selections=PATHS.latency_selections,
     output:
         "<results>/{collection}/{model}/latency.tsv",

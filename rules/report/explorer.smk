@@ -6,7 +6,7 @@ rule explore:
         candidates="<results>/{collection}/candidates/base.jsonl.gz",
         qrels="<results>/{collection}/candidates/base.qrels.txt",
         model=PATHS.model,
-        check=ancient("<results>/{collection}/{model}/prompts/base.json"),
+        check="<results>/{collection}/{model}/prompts/base.json",
         signals=PATHS.explored_signals,
         runs=PATHS.explored_runs,
         selections=PATHS.selections_of,

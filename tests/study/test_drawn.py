@@ -53,13 +53,13 @@ NEEDS = {
         "shard_flags",
         "failures_allowed",
     ),
-    "variant": ("candidate_flags", "runs", "costs"),
+    "variant": ("candidate_flags", "runs", "costs", "checked_prompt"),
     "fixed": ("transfer_sweeps", "transfer_selections", "transfer_flags"),
     "model": (
         *("expected_figures", "collection_identity", "relevance_level", "model", "gpus", "prompt_flags", "signal"),
         *("selections_of", "latency_selections", "title", "explored_signals", "explored_runs"),
         *("heads_of", "ranked_heads_of", "carried_signals", "carried_qrels", "carried_heads"),
-        *("threads", "every_prompt", "query_flags"),
+        *("threads", "query_flags"),
     ),
 }
 """Functions of rules by the wildcard that they need besides those of a pair."""

@@ -72,7 +72,7 @@ def test_whole_list_attention_needs_no_model(study, jobs):
 
 
 def test_every_gpu_job_has_an_estimate(study, jobs):
-    lines = {line.rule: line for line in plan.estimate(study, jobs)}
+    lines = {line.name: line for line in plan.estimate(study, jobs)}
     assert {rule for rule, line in lines.items() if line.gpu_hours is not None} == {
         "extract_attention",
         "rerank_online",

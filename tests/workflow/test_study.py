@@ -142,7 +142,7 @@ def test_a_prompt_family_reruns_the_signal_and_below(study):
     assert not jobs.keys() & (RETRIEVAL | {"fetch_model", "make_candidates"})
 
 
-def test_a_further_variant_checks_all_prompts_once_and_reads_its_own_signal_alone(study):
+def test_a_further_variant_checks_its_own_prompts_and_reads_its_own_signal_alone(study):
     write_config(study, {"variants": {"short": {"words": 3}}})
     jobs = planned(study)
     assert jobs["check_prompts"] == jobs["extract_attention"] == 1

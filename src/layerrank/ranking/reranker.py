@@ -309,7 +309,7 @@ class Reranker:
         parts = [part for _, part in frame.groupby("qid", sort=False)]
         for part in parts:
             if part["query"].nunique(dropna=False) > 1:
-                raise UserError(f"frame: qid {part['qid'].iloc[0]!r} has more than one query")
+                raise UserError(f"frame: qid {part['qid'].iloc[0]} has more than one query")
         shown = ["docno", "text", *(["title"] if "title" in columns else [])]
         found = self.rank_many([(part["query"].iloc[0], part[shown]) for part in parts])
         pieces = [

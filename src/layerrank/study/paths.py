@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from snakemake.common import get_report_id
-from snakemake.io import ancient, expand, local, multiext, report
+from snakemake.io import expand, local, multiext, report
 
 from layerrank.collections import prepared
 from layerrank.core.errors import UserError
@@ -271,7 +271,7 @@ class Paths:
 
     def check(self, wildcards: Wildcards) -> str:
         """What must hold before a model ranks: its prompts fit, or its server honours what it is asked for."""
-        return "<results>/models/{model}.json" if wildcards.model in self.study.served else ancient(PROMPTS)
+        return "<results>/models/{model}.json" if wildcards.model in self.study.served else PROMPTS
 
     def trial_flags(self, wildcards: Wildcards, input: Input) -> list[str]:
         """The input `check` of a model that is served."""
@@ -382,11 +382,10 @@ class Paths:
         names = wildcards.collection, wildcards.model, getattr(wildcards, "variant", "base")
         return flags(settings.prompt_settings(self.study, *names))
 
-    def every_prompt(self, wildcards: Wildcards) -> list[str]:
-        """What shapes the prompts of each variant, in their order."""
-        names = wildcards.collection, wildcards.model
-        found = [settings.prompt_settings(self.study, *names, variant) for variant in self.every_variant]
-        return [as_json({key: value for key, value in each.items() if key != "dtype"}) for each in found]
+    def checked_prompt(self, wildcards: Wildcards) -> str:
+        """What shapes the prompts of a variant, whatever they are computed in."""
+        found = settings.prompt_settings(self.study, wildcards.collection, wildcards.model, wildcards.variant)
+        return as_json({key: value for key, value in found.items() if key != "dtype"})
 
     def shards(self, collection: str) -> int:
         """Parts that a collection's signal is computed in."""
