@@ -210,13 +210,17 @@ def killed_when_paused(study, folder, patch, *arguments):
     snakemake(study, "--unlock")
 
 
-def test_a_killed_extraction_goes_on_from_its_finished_queries(study, tmp_path):
-    target = "results/tiny/random/attention/base.shard-0-of-1.arrow"
-    (study / target).unlink()
+@pytest.mark.parametrize("variant", ["base", "order-reversed"])
+def test_a_killed_extraction_goes_on_from_its_finished_queries(study, tmp_path, variant):
+    target = f"results/tiny/random/attention/{variant}.shard-0-of-1.arrow"
+    if variant == "base":
+        (study / target).unlink()
+    else:
+        write_config(study, {"orders": {"reversed": True, "shuffles": 1, "queries": 4}})
     killed_when_paused(study, tmp_path / "pause", PAUSE, target)
     assert not (study / target).exists()
     snakemake(study, target)
-    log = (study / "results/logs/tiny/random/extract_attention.base.shard-0-of-1.log").read_text()
+    log = (study / f"results/logs/tiny/random/extract_attention.{variant}.shard-0-of-1.log").read_text()
     assert "2 finished queries are kept" in log, log
     assert (study / target).exists()
 
