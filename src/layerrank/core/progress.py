@@ -28,14 +28,16 @@ class Progress:
         what: names the work.
         unit: names its parts, in the plural; bytes (`B`) are shown in units that fit.
         done: parts that were done before.
+        shown: whether there is a bar; None: on a terminal alone, elsewhere lines of the log. False shows nothing.
     """
 
-    def __init__(self, total: int | None, what: str, unit: str, done: int) -> None:
+    def __init__(self, total: int | None, what: str, unit: str, done: int, shown: bool | None = None) -> None:
         self._total, self._what, self._unit = total, what, unit
         self._done = self._before = done
         self._begun = self._said = time.monotonic()
         self._bar = None
-        if sys.stderr.isatty():
+        self._silent = shown is False
+        if sys.stderr.isatty() if shown is None else shown:
             self._bar = tqdm(total=total, initial=done, desc=what, unit=f" {unit}", unit_scale=unit == "B")
 
     def update(self, parts: int = 1, note: str = "") -> None:
@@ -45,7 +47,7 @@ class Progress:
             if note:
                 self._bar.set_postfix_str(note, refresh=False)
             self._bar.update(parts)
-        elif time.monotonic() - self._said >= EVERY:
+        elif not self._silent and time.monotonic() - self._said >= EVERY:
             self._said = time.monotonic()
             _log.info("%s", self.line(note))
 
@@ -75,9 +77,14 @@ class Progress:
 
 
 @contextlib.contextmanager
-def progress(total: int | None, what: str, unit: str = "queries", *, done: int = 0) -> Iterator[Progress]:
-    """Show how far work has come while the context lasts; on a terminal, what is logged goes above the bar."""
-    shown = Progress(total, what, unit, done)
+def progress(
+    total: int | None, what: str, unit: str = "queries", *, done: int = 0, bar: bool | None = None
+) -> Iterator[Progress]:
+    """Show how far work has come while the context lasts; on a terminal, what is logged goes above the bar.
+
+    `bar`: as `Progress` takes `shown`.
+    """
+    shown = Progress(total, what, unit, done, bar)
     with contextlib.ExitStack() as stack:
         if sys.stderr.isatty():
             stack.enter_context(logging_redirect_tqdm())

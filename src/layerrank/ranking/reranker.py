@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
-from tqdm import tqdm
 
 from layerrank.attention.probe import Probe
 from layerrank.core.errors import InputError, UserError
 from layerrank.core.heads import head_names, heads_named
+from layerrank.core.progress import progress as progressing
 from layerrank.core.records import Candidates, Cost, Query
 from layerrank.core.secrets import masked
 from layerrank.core.windows import LayerWindow, window_label
@@ -336,14 +336,13 @@ class Reranker:
             for number, order in enumerate(orders[place])
         ]
         self._engine.check(rows)
-        hidden = None if progress is None and len(queries) > 1 else not progress
+        bar = None if progress is None and len(queries) > 1 else bool(progress)
         ranked = {}
-        with tqdm(
-            total=len(rows), desc=self.cell.name, unit="order" if self.orders > 1 else "query", disable=hidden
-        ) as bar:
+        unit = "orders" if self.orders > 1 else "queries"
+        with progressing(len(rows), self.cell.name, unit, bar=bar) as shown:
             for each in self._engine.rank(rows):
                 ranked[each.ranking.qid] = each
-                bar.update()
+                shown.update()
         found = iter(rows)
         results = []
         for place, (query, given) in enumerate(queries):
