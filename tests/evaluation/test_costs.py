@@ -36,6 +36,27 @@ def test_unknown_layers_are_no_layers_for_nothing():
     assert math.isnan(table.loc["s-l", "layer_tokens"]) and table.loc["p-l", "layer_tokens"] == 1500
 
 
+def test_computed_beside_written_where_they_differ():
+    shared = Cost("q", 2, prompt_tokens=1100, layer_tokens=3300, computed_tokens=700, computed_layer_tokens=2100)
+    table = costs.summarise({"p-l": [shared], "s-l": [Cost("q", 2, prompt_tokens=1100)]}, "c", "m", "base")
+    cells = table.set_index("system")
+    assert (cells.loc["p-l", "prompt_tokens"], cells.loc["p-l", "computed_tokens"]) == (1100, 700)
+    assert cells.loc["p-l", "computed_layer_tokens"] == 2100 and math.isnan(cells.loc["s-l", "computed_layer_tokens"])
+    pairwise, setwise = (line.cells for line in cost_table(table).sections[0].rows)
+    assert [(cell.value, cell.detail) for cell in (pairwise[4], pairwise[6])] == [(1100, "700"), (3300, "2,100")]
+    assert (setwise[4].detail, setwise[6].detail) == ("", "")
+
+
+def test_costs_without_what_was_computed_are_read_as_written(tmp_path):
+    path = tmp_path / "old.costs.jsonl"
+    path.write_text('{"qid": "q", "groups": 2, "prompt_tokens": 10, "layer_tokens": 30, "outcomes": {}}\n')
+    (cost,) = files.read_costs(path)
+    assert (cost.computed_tokens, cost.computed_layer_tokens) == (10, 30)
+    split = Cost("q", prompt_tokens=10, layer_tokens=30, computed_tokens=0, computed_layer_tokens=7)
+    files.write_costs(path, [split])
+    assert files.read_costs(path) == [split]
+
+
 def test_system_without_costs_is_named():
     with pytest.raises(UserError, match="a-b has no costs"):
         costs.summarise({"a-b": []}, "c", "m", "base")

@@ -83,6 +83,8 @@ COUNTS = (
     "generated_tokens",
     "layer_tokens",
     "truncated_passages",
+    "computed_tokens",
+    "computed_layer_tokens",
 )
 SECONDS = ("seconds", "seconds_median", "seconds_q1", "seconds_q3")
 SUMMARY = (*CELL, "system", "queries", *COUNTS, *SECONDS, *OUTCOMES, "failure_rate")

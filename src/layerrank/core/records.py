@@ -58,12 +58,19 @@ class Ranking:
         return cls(qid, tuple(pids), tuple(float(n) for n in range(len(pids), 0, -1)))
 
 
+AS_WRITTEN = -1
+"""In place of a count of what was computed: the same as was written."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cost:
     """What one query cost. Counts are exact; seconds are wall-clock, device synchronised.
 
-    `layer_tokens` is the sum over tokens of the layers that each one passes through: what stopping early saves, on any
-    machine. `weights` is the SHA-256 over the files of the model that was run.
+    `prompt_tokens` are as written: what the prompts say, each by itself. `layer_tokens` is the sum over tokens of the
+    layers that each one passes through: what stopping early saves, on any machine. `computed_tokens` and
+    `computed_layer_tokens` are the same as they were run: what several prompts of a pass share is computed once, and is
+    split evenly over them, so that sums over queries are what the model did; where nothing is said, as written.
+    `weights` is the SHA-256 over the files of the model that was run.
     """
 
     qid: str
@@ -77,6 +84,14 @@ class Cost:
     outcomes: dict[str, int] = field(default_factory=dict)
     layer_tokens: int = 0
     weights: str = ""
+    computed_tokens: int = AS_WRITTEN
+    computed_layer_tokens: int = AS_WRITTEN
+
+    def __post_init__(self) -> None:
+        if self.computed_tokens == AS_WRITTEN:
+            object.__setattr__(self, "computed_tokens", self.prompt_tokens)
+        if self.computed_layer_tokens == AS_WRITTEN:
+            object.__setattr__(self, "computed_layer_tokens", self.layer_tokens)
 
 
 ANSWERS = "answers"

@@ -43,7 +43,7 @@ def summarise(costs: Mapping[str, Sequence[Cost]], collection: str, model: str, 
 
 
 def _mean(queries: Sequence[Cost], name: str) -> float:
-    """The mean of a count; NaN of `layer_tokens` where tokens were read by a model whose layers nobody tells."""
-    if name == "layer_tokens" and any(cost.prompt_tokens and not cost.layer_tokens for cost in queries):
+    """The mean of a count; NaN of tokens × layers where they were read by a model whose layers nobody tells."""
+    if name.endswith("layer_tokens") and any(cost.prompt_tokens and not cost.layer_tokens for cost in queries):
         return float("nan")
     return float(np.mean([getattr(cost, name) for cost in queries]))

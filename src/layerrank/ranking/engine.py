@@ -67,6 +67,8 @@ class _Sort:
         self.counts["prompt_tokens"] += answer.prompt_tokens
         self.counts["generated_tokens"] += answer.generated_tokens
         self.counts["layer_tokens"] += answer.layer_tokens
+        self.counts["computed_tokens"] += answer.computed_tokens
+        self.counts["computed_layer_tokens"] += answer.computed_layer_tokens
         self.outcomes.update(answer.outcomes)
         self.seconds += seconds
         if not self.waiting:

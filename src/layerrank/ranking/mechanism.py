@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from layerrank.core.records import Passage, Query
+from layerrank.core.records import AS_WRITTEN, Passage, Query
 
 Returns = Literal["scores", "winner", "order"]
 
@@ -42,6 +42,7 @@ class Answer:
 
     scores: one a passage of the group, higher is better; all equal where the model decided nothing.
     layer_tokens: tokens times the layers that they passed through.
+    computed_tokens, computed_layer_tokens: as `Cost` has them: this group's share of what was run.
     forward_passes: times that the model ran over this group, whatever else was in the batch.
     """
 
@@ -51,6 +52,14 @@ class Answer:
     forward_passes: int = 1
     outcomes: Mapping[str, int] = field(default_factory=dict)
     layer_tokens: int = 0
+    computed_tokens: int = AS_WRITTEN
+    computed_layer_tokens: int = AS_WRITTEN
+
+    def __post_init__(self) -> None:
+        if self.computed_tokens == AS_WRITTEN:
+            object.__setattr__(self, "computed_tokens", self.prompt_tokens)
+        if self.computed_layer_tokens == AS_WRITTEN:
+            object.__setattr__(self, "computed_layer_tokens", self.layer_tokens)
 
 
 class Mechanism(Protocol):

@@ -433,7 +433,10 @@ def _total(qid: str, costs: Sequence[Cost]) -> Cost:
     outcomes: Counter[str] = Counter()
     for cost in costs:
         outcomes.update(cost.outcomes)
-    names = ("groups", "memo_hits", "forward_passes", "prompt_tokens", "generated_tokens", "layer_tokens")
+    names = (
+        *("groups", "memo_hits", "forward_passes", "prompt_tokens", "generated_tokens", "layer_tokens"),
+        *("computed_tokens", "computed_layer_tokens"),
+    )
     return Cost(
         qid,
         seconds=sum(cost.seconds for cost in costs),

@@ -37,6 +37,8 @@ COST_LABELS = {
     "prompt_tokens": "prompt tokens per query",
     "generated_tokens": "generated tokens per query",
     "layer_tokens": "tokens × layers per query",
+    "computed_tokens": "prompt tokens computed per query",
+    "computed_layer_tokens": "tokens × layers computed per query",
     "forward_passes": "forward passes per query",
     "groups": "comparisons per query",
     "flops": "floating-point operations per query",

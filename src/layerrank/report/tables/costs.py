@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Hashable, Mapping
+from typing import Any
+
 import pandas as pd
 
 from layerrank.core.frames import COUNTS
@@ -14,9 +18,9 @@ COLUMNS = (
     Column("groups", ",.1f", group="Per query (mean)"),
     Column("memo hits", ",.1f", group="Per query (mean)"),
     Column("passes", ",.1f", group="Per query (mean)"),
-    Column("prompt tokens", ",.0f", group="Per query (mean)"),
+    Column("prompt tokens", ",.0f", group="Per query (mean)", detail="computed"),
     Column("new tokens", ",.1f", group="Per query (mean)"),
-    Column("tokens × layers", ",.0f", group="Per query (mean)"),
+    Column("tokens × layers", ",.0f", group="Per query (mean)", detail="computed"),
     Column("truncated", ",.1f", group="Per query (mean)"),
     Column("median", ",.2f", group="Seconds per query", detail="quartiles"),
     Column("written", ",d", group="Answers"),
@@ -31,6 +35,8 @@ OUTCOME_COLUMNS = (
     Column("labels repeated", ",d", group="Labels"),
     Column("passages missing", ",d", group="Labels"),
 )
+COMPUTED = {"prompt_tokens": "computed_tokens", "layer_tokens": "computed_layer_tokens"}
+"""The count as written, and what of it was computed."""
 EVENTS = {UNPARSEABLE: "unparseable", OUT_OF_RANGE: "out of range", REPEATED: "repeated", MISSING: "missing"}
 
 
@@ -47,7 +53,7 @@ def cost_table(summaries: pd.DataFrame) -> Table:
                 row(
                     [
                         parse_system(str(record["system"])).label,
-                        *(float(record[name]) for name in COUNTS),
+                        *(_count(record, name) for name in COUNTS if name not in COMPUTED.values()),
                         Cell(float(record["seconds_median"]), detail=spread),
                         int(record["answers"]) or None,
                         Cell(float(record["failure_rate"]), detail=events),
@@ -62,6 +68,8 @@ def cost_table(summaries: pd.DataFrame) -> Table:
         "forward passes of the model. Truncated: passages cut to fit.",
         "Seconds: wall-clock of ranking, device synchronised, batches shared out by tokens; small: first and third "
         "quartile over queries. Bold: the lowest median.",
+        "Prompt tokens, tokens × layers: as the prompts say, each by itself; small: as computed where that is less: "
+        "what several prompts of a pass begin with is computed once.",
         "Tokens × layers: what a pass that stops at its window's end saves. Whole-list attention is answered from the "
         "stored signal; its seconds are those of the one pass that read all layers. A dash: of a served model whose "
         "layers nobody tells.",
@@ -96,6 +104,13 @@ def outcome_table(summaries: pd.DataFrame) -> Table:
     if not sections:
         notes = ["No system of this study writes answers."]
     return Table("What became of written answers", OUTCOME_COLUMNS, tuple(sections), tuple(notes))
+
+
+def _count(record: Mapping[Hashable, Any], name: str) -> Cell:
+    """A mean count; beside tokens as written, what of them was computed, where that reads differently."""
+    value = float(record[name])
+    computed = f"{float(record[COMPUTED[name]]):,.0f}" if name in COMPUTED else ""
+    return Cell(value, detail=computed if math.isfinite(value) and computed != f"{value:,.0f}" else "")
 
 
 def _title(group: pd.DataFrame, collection: str, model: str, variant: str) -> str:
