@@ -22,10 +22,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from layerrank.attention.probe import Probe
 from layerrank.attention.scores import MASKED, Heads, check_strategy, heads_within, last_layer, passage_scores
+from layerrank.attention.signal import Signal
 from layerrank.core.heads import Head
 from layerrank.core.windows import LayerWindow
 from layerrank.models.decoder import Decoder
@@ -107,34 +108,49 @@ class Attention:
             passages=request.passages,
             **self._prompt,
         )
-        heads = self._heads(request.query.qid) if self.strategy == MASKED else None
-        batch = self._last(request.query.qid), None if heads is None else tuple(heads)
+        batch = self._batch(request.query.qid)
         return Work(request, prompt.tree.tokens, prompt.prompt_tokens, prompt, batch=batch)
+
+    def _batch(self, qid: str) -> tuple[int, Heads | None]:
+        """The last layer to read, and the heads to mask over where they are chosen."""
+        heads = self._heads(qid) if self.strategy == MASKED else None
+        return self._last(qid), None if heads is None else tuple(heads)
+
+    def depth(self, qid: str) -> int:
+        """The last layer that is read for a query."""
+        return self._last(qid)
+
+    def answered_by(self, work: Work) -> bool:
+        """Whether a work is read as deep as this needs, and masked over the same heads."""
+        last, heads = _batch_of(work)
+        own_last, own_heads = self._batch(work.request.query.qid)
+        return own_last <= last and own_heads == heads
 
     def score(self, works: Sequence[Work]) -> list[Answer]:
         """Run one pass over the batch, up to the last layer that counts, and score its groups."""
-        first = works[0].request.query.qid
-        last, masked = self._last(first), self.strategy == MASKED
-        signals = self.probe.read(
-            [work.prompt for work in works], last_layer=last, heads=self._heads(first) if masked else None
-        )
+        return [own for (own,) in self.score_for(works, [[self]] * len(works))]
+
+    def score_for(self, works: Sequence[Work], whom: Sequence[Sequence[Attention]]) -> list[list[Answer]]:
+        """The same, and score each group for several windows over the same decoder and prompts, its own first."""
+        last, heads = _batch_of(works[0])
+        signals = self.probe.read([work.prompt for work in works], last_layer=last, heads=heads)
         return [
-            Answer(
-                tuple(
-                    float(score)
-                    for score in passage_scores(
-                        signal,
-                        self._read(work.request.query.qid),
-                        self.strategy,
-                        None if masked else self._heads(work.request.query.qid),
-                    )
-                ),
-                work.prompt.tree.tokens,
-                layer_tokens=work.prompt.tree.tokens * (last + 1),
-            )
-            for work, signal in zip(works, signals, strict=True)
+            [each._answer(work, signal) for each in every]
+            for work, signal, every in zip(works, signals, whom, strict=True)
         ]
+
+    def _answer(self, work: Work, signal: Signal) -> Answer:
+        """What a signal, read as deep as this needs or deeper, says of its group; as if it were read for this alone."""
+        qid = work.request.query.qid
+        heads = None if self.strategy == MASKED else self._heads(qid)
+        scores = passage_scores(signal, self._read(qid), self.strategy, heads)
+        tokens = work.prompt.tree.tokens
+        return Answer(tuple(map(float, scores)), tokens, layer_tokens=tokens * (self._last(qid) + 1))
 
     def release(self) -> None:
         """Hand back cached memory of the device."""
         release()
+
+
+def _batch_of(work: Work) -> tuple[int, Heads | None]:
+    return cast(tuple[int, Heads | None], work.batch)

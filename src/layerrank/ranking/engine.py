@@ -3,6 +3,11 @@
 Each round takes the groups that the queries at work wait for and runs them longest first, in batches within a token
 budget. A query goes on as soon as its own groups are scored; its next groups are in the next round. So a sort that is
 sequential for one query, setwise heapsort above all, runs at batch speed over many.
+
+Several systems of one framework that read the same prompts, and differ in what they make of them (attention cells that
+differ in their window), run together: a query's sorts follow each other, the one that reads deepest first, over one
+memo. What is read for one answers for all after it, so that no group is read twice, and each just as deep as the
+deepest system that asks for it.
 """
 
 from __future__ import annotations
@@ -10,14 +15,14 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from layerrank.core.errors import UserError
 from layerrank.core.records import ANSWERS, WELL_FORMED, Candidates, Cost, Ranking
 from layerrank.ranking.frameworks import Group, Order, Scores, Sorter, Steps
-from layerrank.ranking.mechanism import Answer, Mechanism, Request, Work
+from layerrank.ranking.mechanism import Answer, Mechanism, Request, Sharing, Work
 
 _log = logging.getLogger(__name__)
 
@@ -36,20 +41,34 @@ _LOWER = {
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """One query done: `order` by candidate index, the same as a `ranking`, and what it cost."""
+    """One query done: `order` by candidate index, the same as a `ranking`, and what it cost.
+
+    `system` is the place of the mechanism among those of the engine.
+    """
 
     order: Order
     ranking: Ranking
     cost: Cost
+    system: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A group that the model has read: what each system makes of it, the seconds it took, and who has used it.
+
+    The first of `users` is the one that it was read for, whose answer counts what was computed.
+    """
+
+    answers: Mapping[int, Answer]
+    seconds: float
+    users: list[int] = field(default_factory=list)
 
 
 class _Sort:
-    """One query at work: its generator, its step's groups, those still waiting, all scores so far, and its costs."""
+    """One query's sort for one system: its generator, its step's groups, those still waiting, scores, and costs."""
 
-    def __init__(self, candidates: Candidates, steps: Steps, truncated: int) -> None:
-        self.candidates = candidates
+    def __init__(self, steps: Steps) -> None:
         self.steps = steps
-        self.truncated = truncated
         self.memo: dict[Group, Scores] = {}
         self.groups: list[Group] = []
         self.waiting: dict[Group, None] = {}
@@ -59,7 +78,7 @@ class _Sort:
         self.seconds = 0.0
         self._advance(first=True)
 
-    def receive(self, group: Group, answer: Answer, seconds: float) -> None:
+    def receive(self, group: Group, answer: Answer) -> None:
         """Keep an answer; with the last one that is waited for, the framework goes on."""
         del self.waiting[group]
         self.memo[group] = answer.scores
@@ -67,10 +86,7 @@ class _Sort:
         self.counts["prompt_tokens"] += answer.prompt_tokens
         self.counts["generated_tokens"] += answer.generated_tokens
         self.counts["layer_tokens"] += answer.layer_tokens
-        self.counts["computed_tokens"] += answer.computed_tokens
-        self.counts["computed_layer_tokens"] += answer.computed_layer_tokens
         self.outcomes.update(answer.outcomes)
-        self.seconds += seconds
         if not self.waiting:
             self._advance()
 
@@ -87,50 +103,137 @@ class _Sort:
             self.groups = []
             self.done = stop.value
 
-    def result(self, only_order: bool) -> Ranked:
-        """What the finished sort gives."""
-        assert self.done is not None
+
+class _Query:
+    """One query at work: a sort for each of its systems, one after the other, and what was read for any of them."""
+
+    def __init__(self, candidates: Candidates, truncated: int, systems: Sequence[int], sorter: Sorter) -> None:
+        self.candidates = candidates
+        self.truncated = truncated
+        self.done = False
+        self._sorter = sorter
+        self._systems = list(systems)
+        self._sorts: dict[int, _Sort] = {}
+        self._read: dict[Group, list[_Read]] = {}
+        self._next()
+        self._go_on()
+
+    @property
+    def unfinished(self) -> list[int]:
+        """The system whose sort is at work, then those whose sorts are to come."""
+        return self._systems[len(self._sorts) - 1 :]
+
+    @property
+    def sort(self) -> _Sort:
+        """The sort at work."""
+        return self._sorts[self.system]
+
+    def receive(self, group: Group, answers: Mapping[int, Answer], seconds: float) -> None:
+        """Keep what was read for the sort at work, which uses it."""
+        self._read.setdefault(group, []).append(_Read(answers, seconds))
+        self._use(group, self._read[group][-1])
+        self._go_on()
+
+    def _known(self, group: Group) -> _Read | None:
+        """What was read of a group and answers the sort at work."""
+        return next((read for read in self._read.get(group, ()) if self.system in read.answers), None)
+
+    def _next(self) -> None:
+        self.system = self._systems[len(self._sorts)]
+        self._sorts[self.system] = _Sort(self._sorter.start(len(self.candidates)))
+
+    def _use(self, group: Group, read: _Read) -> None:
+        read.users.append(self.system)
+        self.sort.receive(group, read.answers[self.system])
+
+    def _go_on(self) -> None:
+        """Use what is known, one sort after the other, until one waits for what is not, or all are done."""
+        while not self.done:
+            known = [(group, read) for group in self.sort.waiting if (read := self._known(group))]
+            for group, read in known:
+                self._use(group, read)
+            if self.sort.done is None:
+                if not known:
+                    return
+            elif len(self._sorts) < len(self._systems):
+                self._next()
+            else:
+                self._share()
+                self.done = True
+
+    def _share(self) -> None:
+        """Share out what was computed, and its seconds, over the systems that used it."""
+        for read in (read for reads in self._read.values() for read in reads):
+            done = read.answers[read.users[0]]
+            alone = [read.answers[system].layer_tokens for system in read.users]
+            alone = alone if sum(alone) else [1] * len(alone)
+            tokens = shared_out(done.computed_tokens, [1] * len(alone))
+            layer_tokens = shared_out(done.computed_layer_tokens, alone)
+            for place, system in enumerate(read.users):
+                sort = self._sorts[system]
+                sort.counts["computed_tokens"] += tokens[place]
+                sort.counts["computed_layer_tokens"] += layer_tokens[place]
+                sort.seconds += read.seconds * alone[place] / sum(alone)
+
+    def results(self, only_order: bool) -> Iterator[Ranked]:
+        """What the finished sorts give, in the order of the systems."""
         qid, passages = self.candidates.query.qid, self.candidates.passages
-        order = Order(self.done.indices) if only_order else self.done
-        pids = tuple(passages[index].pid for index in order.indices)
-        ranking = Ranking.from_order(qid, pids) if order.scores is None else Ranking(qid, pids, order.scores)
-        outcomes = {name: self.outcomes[name] for name in sorted(self.outcomes)}
-        counts: dict[str, Any] = dict(self.counts)
-        cost = Cost(qid, seconds=self.seconds, truncated_passages=self.truncated, outcomes=outcomes, **counts)
-        return Ranked(order, ranking, cost)
+        for system, sort in sorted(self._sorts.items()):
+            assert sort.done is not None
+            order = Order(sort.done.indices) if only_order else sort.done
+            pids = tuple(passages[index].pid for index in order.indices)
+            ranking = Ranking.from_order(qid, pids) if order.scores is None else Ranking(qid, pids, order.scores)
+            outcomes = {name: sort.outcomes[name] for name in sorted(sort.outcomes)}
+            counts: dict[str, Any] = {**sort.counts, "truncated_passages": self.truncated}
+            yield Ranked(order, ranking, Cost(qid, seconds=sort.seconds, outcomes=outcomes, **counts), system)
+
+
+def shared_out(total: int, weights: Sequence[int]) -> list[int]:
+    """Whole numbers in proportion to the weights, as near as they can be, that add up to the total."""
+    whole, taken, given = sum(weights), 0, 0
+    parts = []
+    for weight in weights:
+        taken += weight
+        parts.append(total * taken // whole - given)
+        given += parts[-1]
+    return parts
 
 
 class Engine:
-    """Ranks queries with one framework and one mechanism.
+    """Ranks queries with one framework and one mechanism, or several that read the same prompts.
 
     Args:
         sorter: The framework with its settings.
-        mechanism: Scores the groups.
+        mechanism: Scores the groups; of several, each is a system of its own.
         name: Names the cell in errors, `setwise-generation` for example.
         batch_tokens: Budget of one batch, in tokens, padding counted; a longer group runs alone.
         queries_at_once: At most so many queries are at work side by side.
         cut: Shortens a query's texts before anything else, and tells how many passages it cut.
+        wanted: Which of several systems a query is ranked by; all where None.
     """
 
     def __init__(
         self,
         sorter: Sorter,
-        mechanism: Mechanism,
+        mechanism: Mechanism | Sequence[Sharing],
         *,
         name: str = "rerank",
         batch_tokens: int = 8192,
         queries_at_once: int = 64,
         cut: Cut | None = None,
+        wanted: Callable[[str], Collection[int]] | None = None,
     ) -> None:
         for setting, value in (("batch_tokens", batch_tokens), ("queries_at_once", queries_at_once)):
             if value < 1:
                 raise UserError(f"{name}: {setting}: {value}: expected a whole number from 1")
         self.sorter = sorter
-        self.mechanism = mechanism
+        self.systems: Sequence[Sharing] = mechanism if isinstance(mechanism, Sequence) else ()
+        self.mechanism: Mechanism = mechanism[0] if isinstance(mechanism, Sequence) else mechanism
         self.name = name
         self.batch_tokens = batch_tokens
         self.queries_at_once = queries_at_once
         self.cut = cut
+        self.wanted = wanted
         self.batches = 0
         """Batches run so far."""
         self.after_batch: Callable[[], object] = lambda: None
@@ -153,12 +256,12 @@ class Engine:
     def rank(self, candidates: Iterable[Candidates]) -> Iterator[Ranked]:
         """Yield each query as it is done, in an order that depends on the sorts; no result depends on the others."""
         coming = iter(candidates)
-        active: list[_Sort] = []
+        active: list[_Query] = []
         more = True
         while more or active:
-            pool: list[tuple[Work, _Sort, Group]] = []
-            for sort in active:
-                pool += self._prepare(sort)
+            pool: list[tuple[Work, _Query, Group]] = []
+            for query in active:
+                pool += self._prepare(query)
             while (
                 more
                 and len(active) < self.queries_at_once
@@ -169,39 +272,53 @@ class Engine:
                     more = False
                     break
                 row, truncated = self._cut(row)
-                sort = _Sort(row, self.sorter.start(len(row)), truncated)
-                if sort.done is not None:
-                    yield self._result(sort)
+                query = _Query(row, truncated, self._order(row.query.qid), self.sorter)
+                if query.done:
+                    yield from self._results(query)
                     continue
-                active.append(sort)
-                pool += self._prepare(sort)
+                active.append(query)
+                pool += self._prepare(query)
             pool.sort(key=lambda item: -item[0].tokens)
             while pool:
                 batch, pool = self._take(pool)
-                answers, seconds = self._run([work for work, _, _ in batch])
+                works = [work for work, _, _ in batch]
+                answers, seconds = self._run(works, [self._answered(work, query) for work, query, _ in batch])
                 self.after_batch()
-                total = sum(work.tokens for work, _, _ in batch)
-                for (work, sort, group), answer in zip(batch, answers, strict=True):
-                    sort.receive(group, answer, seconds * work.tokens / total)
-                finished = [sort for sort in active if sort.done is not None]
-                active = [sort for sort in active if sort.done is None]
-                for sort in finished:
-                    yield self._result(sort)
+                total = sum(work.tokens for work in works)
+                for (work, query, group), answer in zip(batch, answers, strict=True):
+                    query.receive(group, answer, seconds * work.tokens / total)
+                finished = [query for query in active if query.done]
+                active = [query for query in active if not query.done]
+                for query in finished:
+                    yield from self._results(query)
 
-    def _result(self, sort: _Sort) -> Ranked:
-        return sort.result(only_order=self.mechanism.returns == "order")
+    def _results(self, query: _Query) -> Iterator[Ranked]:
+        return query.results(only_order=self.mechanism.returns == "order")
+
+    def _order(self, qid: str) -> list[int]:
+        """The systems that rank a query, the one that reads deepest first."""
+        if not self.systems:
+            return [0]
+        wanted = range(len(self.systems)) if self.wanted is None else self.wanted(qid)
+        return sorted(wanted, key=lambda system: (-self.systems[system].depth(qid), system))
+
+    def _answered(self, work: Work, query: _Query) -> list[int]:
+        """The systems that what is read for the sort at work answers: its own, and those to come that need no more."""
+        first, *others = query.unfinished
+        return [first, *(system for system in others if self.systems[system].answered_by(work))]
 
     def _cut(self, row: Candidates) -> tuple[Candidates, int]:
         return (row, 0) if self.cut is None else self.cut(row)
 
-    def _prepare(self, sort: _Sort) -> list[tuple[Work, _Sort, Group]]:
-        passages = sort.candidates.passages
+    def _prepare(self, query: _Query) -> list[tuple[Work, _Query, Group]]:
+        passages = query.candidates.passages
+        mechanism = self.systems[query.system] if self.systems else self.mechanism
         ready = []
         started = time.perf_counter()
-        for group in sort.waiting:
-            request = Request(sort.candidates.query, tuple(passages[index] for index in group))
-            ready.append((self._fits(self.mechanism.prepare(request)), sort, group))
-        sort.seconds += time.perf_counter() - started
+        for group in query.sort.waiting:
+            request = Request(query.candidates.query, tuple(passages[index] for index in group))
+            ready.append((self._fits(mechanism.prepare(request)), query, group))
+        query.sort.seconds += time.perf_counter() - started
         return ready
 
     def _fits(self, work: Work) -> Work:
@@ -214,13 +331,13 @@ class Engine:
         return work
 
     def _take(
-        self, pool: list[tuple[Work, _Sort, Group]]
-    ) -> tuple[list[tuple[Work, _Sort, Group]], list[tuple[Work, _Sort, Group]]]:
+        self, pool: list[tuple[Work, _Query, Group]]
+    ) -> tuple[list[tuple[Work, _Query, Group]], list[tuple[Work, _Query, Group]]]:
         """The next batch of a pool sorted longest first, and the rest: the longest work, and what fits beside it."""
         longest = pool[0][0]
         total = 0
-        batch: list[tuple[Work, _Sort, Group]] = []
-        rest: list[tuple[Work, _Sort, Group]] = []
+        batch: list[tuple[Work, _Query, Group]] = []
+        rest: list[tuple[Work, _Query, Group]] = []
         for item in pool:
             tokens = longest.tokens if self.mechanism.padded else item[0].tokens
             if item[0].batch == longest.batch and (not batch or total + tokens <= self.batch_tokens):
@@ -230,12 +347,15 @@ class Engine:
                 rest.append(item)
         return batch, rest
 
-    def _run(self, works: Sequence[Work]) -> tuple[list[Answer], float]:
-        """Answers and seconds of a batch; one that does not fit into memory is halved, and so is the budget."""
+    def _run(self, works: Sequence[Work], systems: Sequence[Sequence[int]]) -> tuple[list[Mapping[int, Answer]], float]:
+        """Answers of a batch by system, and its seconds.
+
+        A batch that does not fit into memory is halved, and so is the budget.
+        """
         started = time.perf_counter()
         try:
             self.batches += 1
-            return self.mechanism.score(works), time.perf_counter() - started
+            return self._score(works, systems), time.perf_counter() - started
         except (MemoryError, RuntimeError) as error:
             if not _out_of_memory(error):
                 raise
@@ -248,8 +368,16 @@ class Engine:
         self.batch_tokens = max(1, min(self.batch_tokens, sum(work.tokens for work in works)) // 2)
         _log.warning("%s: out of memory, batches of at most %d tokens from here on", self.name, self.batch_tokens)
         half = len(works) // 2
-        answers = [answer for part in (works[:half], works[half:]) for answer in self._run(part)[0]]
+        parts = slice(None, half), slice(half, None)
+        answers = [answer for part in parts for answer in self._run(works[part], systems[part])[0]]
         return answers, time.perf_counter() - started
+
+    def _score(self, works: Sequence[Work], systems: Sequence[Sequence[int]]) -> list[Mapping[int, Answer]]:
+        if not self.systems:
+            return [{0: answer} for answer in self.mechanism.score(works)]
+        whom = [[self.systems[system] for system in each] for each in systems]
+        found = self.systems[0].score_for(works, whom)
+        return [dict(zip(each, answers, strict=True)) for each, answers in zip(systems, found, strict=True)]
 
 
 def failure_rate(costs: Iterable[Cost]) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
 from layerrank.core.records import AS_WRITTEN, Passage, Query
 
@@ -88,6 +88,25 @@ class Mechanism(Protocol):
 
     def release(self) -> None:
         """Hand back memory kept in store, before a smaller batch is tried."""
+        ...
+
+
+class Sharing(Mechanism, Protocol):
+    """A mechanism that reads the same prompts as others of its kind, and can answer from what was read for them."""
+
+    def depth(self, qid: str) -> int:
+        """How far a query's groups are read; what is read deeper may answer too."""
+        ...
+
+    def answered_by(self, work: Work) -> bool:
+        """Whether what is read for a work, which another may have made ready, holds all that this one needs."""
+        ...
+
+    def score_for(self, works: Sequence[Work], whom: Sequence[Sequence[Self]]) -> list[list[Answer]]:
+        """Run the model over works of one batch, and score each for several, its own mechanism first.
+
+        Answers are as each would give by itself; what was computed is counted in the first.
+        """
         ...
 
 

@@ -1,0 +1,173 @@
+"""Attention cells of one framework in several windows, together: as each alone, and no group read twice."""
+
+import random
+from collections import Counter
+
+import pytest
+from support.tiny import LAYERS, save_tiny
+
+from layerrank.attention.probe import Probe
+from layerrank.core.records import Candidates, Passage, Query
+from layerrank.core.windows import LayerWindow
+from layerrank.models.decoder import load_decoder
+from layerrank.ranking.cells import Cell
+from layerrank.ranking.engine import Engine, shared_out
+
+WORDS = ["wings", "air", "lift", "bread", "yeast", "oven", "sugar", "layers", "flows", "rises"]
+SORTS = [
+    ("pointwise", {}),
+    ("pairwise", {"sort": "allpair"}),
+    ("pairwise", {"k": 3}),
+    ("pairwise", {"sort": "bubblesort", "k": 2}),
+    ("setwise", {"k": 3}),
+    ("setwise", {"sort": "bubblesort", "k": 3}),
+    ("listwise", {"size": 4, "step": 2}),
+    ("listwise", {"size": "whole", "repeats": 2}),
+]
+NAMES = ["-".join(map(str, (kind, own.get("sort", own.get("size", ""))))) for kind, own in SORTS]
+ALL, MIDDLE = LayerWindow(0, LAYERS - 1), LayerWindow(1, 2)
+CHOSEN = {f"q{number}": LayerWindow(number % 2, 1 + number % 3) for number in range(4)}
+"""A window of its own for each query, deeper or shallower than `MIDDLE`."""
+
+
+def rows(count=4, n=8):
+    source = random.Random(7)
+    return [
+        Candidates(
+            Query(f"q{number}", " ".join(source.choices(WORDS, k=1 + number))),
+            tuple(
+                Passage(f"p{place}", " ".join(source.choices(WORDS, k=source.randrange(1, 30))))
+                for place in range(n - number)
+            ),
+            tuple(float(-place) for place in range(n - number)),
+        )
+        for number in range(count)
+    ]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return save_tiny(tmp_path_factory.mktemp("models") / "qwen3", "qwen3", "digits", bos=False)
+
+
+@pytest.fixture(scope="module", params=["float32", "bfloat16"])
+def decoder(folder, request):
+    return load_decoder(folder, dtype=request.param)
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """What the model reads: (query, passages, layers, tokens) of every group, and how many passes."""
+    seen, read = [], Probe.read
+
+    def watched(self, prompts, last_layer=None, **others):
+        seen.append([(prompt.qid, prompt.pids, last_layer + 1, prompt.tree.tokens) for prompt in prompts])
+        return read(self, prompts, last_layer, **others)
+
+    monkeypatch.setattr(Probe, "read", watched)
+    return seen
+
+
+def cells(framework, own, windows, reading=None, heads=None):
+    return [
+        Cell(framework, "attention", own, reading or {}, family="chatml", windows=window, heads=chosen)
+        for window, chosen in zip(windows, heads or [None] * len(windows), strict=True)
+    ]
+
+
+def rank(made, decoder, **limits):
+    """(system, query) → what it ranks, all in one engine."""
+    engine = Engine(made[0].sorter, [cell.build(decoder) for cell in made], **limits)
+    engine.check(rows())
+    return {(ranked.system, ranked.ranking.qid): ranked for ranked in engine.rank(rows())}
+
+
+def apart(made, decoder):
+    """The same, an engine each."""
+    return {
+        (system, ranked.ranking.qid): ranked
+        for system, cell in enumerate(made)
+        for ranked in Engine(cell.sorter, cell.build(decoder)).rank(rows())
+    }
+
+
+def counts(cost):
+    names = ("groups", "memo_hits", "forward_passes", "prompt_tokens", "layer_tokens", "truncated_passages")
+    return {name: getattr(cost, name) for name in names}
+
+
+@pytest.mark.parametrize(("framework", "own"), SORTS, ids=NAMES)
+def test_windows_together_are_each_alone_and_read_each_group_once(decoder, reads, framework, own):
+    made = cells(framework, own, [MIDDLE, ALL, CHOSEN])
+    alone = apart(made, decoder)
+    by_itself = [group for batch in reads for group in batch]
+    reads.clear()
+    together = rank(made, decoder)
+    read = [group for batch in reads for group in batch]
+    assert together.keys() == alone.keys()
+    for key, ranked in together.items():
+        assert ranked.ranking.pids == alone[key].ranking.pids
+        assert ranked.ranking.scores == pytest.approx(alone[key].ranking.scores, abs=1e-6, rel=1e-6)
+        assert counts(ranked.cost) == counts(alone[key].cost)
+    # Each group that any of them asks for is read once, as deep as the deepest that asks for it.
+    deepest = {}
+    for qid, pids, layers, _ in by_itself:
+        deepest[qid, pids] = max(layers, deepest.get((qid, pids), 0))
+    assert Counter((qid, pids, layers) for qid, pids, layers, _ in read) == Counter(
+        (*group, layers) for group, layers in deepest.items()
+    )
+    assert len(read) < len(by_itself)
+    # What was computed adds up to what was read.
+    costs = [ranked.cost for ranked in together.values()]
+    assert sum(cost.computed_tokens for cost in costs) == sum(tokens for *_, tokens in read)
+    assert sum(cost.computed_layer_tokens for cost in costs) == sum(tokens * layers for *_, layers, tokens in read)
+    for cost in costs:
+        assert 0 < cost.computed_tokens <= cost.prompt_tokens
+        assert cost.computed_layer_tokens <= cost.layer_tokens
+        assert cost.seconds > 0
+
+
+def test_one_step_frameworks_read_as_much_as_the_deepest_window_alone(decoder, reads):
+    made = cells("pairwise", {"sort": "allpair"}, [ALL, MIDDLE])
+    apart(made[:1], decoder)
+    passes = len(reads)
+    reads.clear()
+    rank(made, decoder)
+    assert len(reads) == passes
+
+
+@pytest.mark.parametrize("strategy", ["NA_calibration", "masked_NA_calibration"])
+def test_chosen_heads_share_what_a_linear_strategy_reads(folder, reads, strategy):
+    """Under the masked strategy their pass is another one: each reads for itself, in the same run."""
+    decoder = load_decoder(folder)
+    heads = {f"q{number}": ((0, number % 4), (2, 1)) for number in range(4)}
+    spans = dict.fromkeys(heads, LayerWindow(0, 2))
+    made = cells("pointwise", {}, [MIDDLE, spans], {"strategy": strategy}, [None, heads])
+    alone = apart(made, decoder)
+    apart_groups = sum(map(len, reads))
+    reads.clear()
+    together = rank(made, decoder)
+    for key, ranked in together.items():
+        assert ranked.ranking.pids == alone[key].ranking.pids
+        assert ranked.ranking.scores == pytest.approx(alone[key].ranking.scores, abs=1e-6)
+    assert sum(map(len, reads)) == apart_groups // (2 if strategy == "NA_calibration" else 1)
+
+
+def test_a_query_is_ranked_by_the_systems_that_want_it(folder, reads):
+    made = cells("setwise", {"k": 3}, [ALL, MIDDLE])
+    decoder = load_decoder(folder)
+    engine = Engine(
+        made[0].sorter,
+        [cell.build(decoder) for cell in made],
+        wanted=lambda qid: [1] if qid == "q3" else [0, 1],
+    )
+    found = {(ranked.system, ranked.ranking.qid) for ranked in engine.rank(rows())}
+    assert found == {(0, f"q{number}") for number in (0, 1, 2)} | {(1, f"q{number}") for number in range(4)}
+    assert {layers for batch in reads for qid, _, layers, _ in batch if qid == "q3"} == {3}
+
+
+@pytest.mark.parametrize(
+    ("total", "weights", "parts"), [(10, [1, 1, 1], [3, 3, 4]), (7, [30, 14], [4, 3]), (0, [1], [0])]
+)
+def test_shares_are_in_proportion_and_add_up(total, weights, parts):
+    assert shared_out(total, weights) == parts
