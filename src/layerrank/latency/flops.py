@@ -8,7 +8,7 @@ sees: 2·H·d for the logit, 2·H·d for the weighted value.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from layerrank.prompts.tree import Tree
@@ -22,6 +22,7 @@ class Sizes:
         hidden: width of the residual stream, D.
         heads, kv_heads: query heads H and key-value heads of each layer.
         head: width of a head, d.
+        inner: width between the two products of an MLP, I.
         weights: of each layer, the weights that every token is multiplied with (of experts, the chosen ones).
         windows: of each layer, how many tokens back it sees, the token itself included; None for all.
         vocabulary: rows of the language-model head, V.
@@ -31,6 +32,7 @@ class Sizes:
     heads: int
     kv_heads: int
     head: int
+    inner: int
     weights: tuple[int, ...]
     windows: tuple[int | None, ...]
     vocabulary: int
@@ -66,6 +68,7 @@ def sizes_of(model: Any, config: Any) -> Sizes:
         heads=heads,
         kv_heads=int(getattr(config, "num_key_value_heads", None) or heads),
         head=int(getattr(config, "head_dim", None) or config.hidden_size // heads),
+        inner=int(getattr(config, "intermediate_size", None) or 4 * config.hidden_size),
         weights=weights,
         windows=_windows(config, len(layers)),
         vocabulary=int(config.vocab_size),
@@ -92,15 +95,7 @@ def reading(sizes: Sizes, tree: Tree, last_layer: int | None = None) -> int:
     """
     last = sizes.layers - 1 if last_layer is None else last_layer
     rows = sum(len(branch) for branch in tree.branches)
-    below = Sizes(
-        sizes.hidden,
-        sizes.heads,
-        sizes.kv_heads,
-        sizes.head,
-        sizes.weights[:last],
-        sizes.windows[:last],
-        sizes.vocabulary,
-    )
+    below = replace(sizes, weights=sizes.weights[:last], windows=sizes.windows[:last])
     projections = 2 * sizes.hidden * sizes.head * (sizes.kv_heads * tree.tokens + sizes.heads * rows)
     return forward(below, tree) + projections + 2 * sizes.heads * sizes.head * _row_pairs(tree, sizes.windows[last])
 
