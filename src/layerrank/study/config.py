@@ -18,7 +18,7 @@ OVER_ORDERS = "orders"
 """The variant of what is measured over all orders, in tables of values."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Study:
     """A checked study: `config` with all defaults filled in, and the catalogue entries that it uses, by name.
 

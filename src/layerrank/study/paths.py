@@ -7,6 +7,7 @@ shell reads it (`{params.runs:q}`).
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -1009,6 +1010,11 @@ class Paths:
             *expand("transfer/{name}", name=self.transferred),
         ]
         return expand("<results>/tables/{name}.html", name=names)
+
+
+# Snakemake asks for a function's signature several times a job: it is worked out once.
+for _function in filter(inspect.isfunction, tuple(vars(Paths).values())):
+    vars(_function)["__signature__"] = inspect.signature(_function)
 
 
 def _trained_files(collection: str, variant: str, models: Iterable[str], ending: str) -> list[str]:

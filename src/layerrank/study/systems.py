@@ -9,6 +9,7 @@ are cells of the grid, which one variant runs.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 from layerrank.attention.scores import MASKED
@@ -41,6 +42,7 @@ class PlannedRun:
     cached: bool
 
 
+@functools.cache
 def systems(study: Study, variant: str) -> dict[str, PlannedRun]:
     """Every system that a variant runs, by name: whole-list attention by its windows and heads, then the grid's cells.
 
