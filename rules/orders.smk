@@ -37,6 +37,7 @@ rule evaluate_orders:
         qrels=PATHS.order_qrels,
         candidates="<results>/{collection}/candidates/base.jsonl.gz",
         selections=PATHS.cached_selections,
+        heads=PATHS.stored_heads,
         sweep="<results>/{collection}/{model}/orders/sweep.arrow",
     output:
         values="<results>/{collection}/{model}/evaluation/orders.tsv",
@@ -63,7 +64,7 @@ rule evaluate_orders:
     shell:
         "python -m layerrank evaluate-orders --collection {wildcards.collection} --model {wildcards.model} --variant orders"
         " --orders {params.orders:q} {params.shuffled:q} --qrels {input.qrels:q} --candidates {input.candidates:q}"
-        " --windows {params.windows:q} --selections {input.selections:q} --measures {params.measures:q}"
-        " --sweep {input.sweep:q} --relevance-level {params.level} --strategy {params.strategy} --seed {params.seed}"
+        " --windows {params.windows:q} --selections {input.selections:q} --heads {input.heads:q}"
+        " --measures {params.measures:q} --sweep {input.sweep:q} --relevance-level {params.level} --strategy {params.strategy} --seed {params.seed}"
         " --resamples {params.resamples} --workers {threads} --output {output.values:q} --table {output.windows:q}"
         " --by-order {output.by_order:q} 2> {log:q}"

@@ -6,6 +6,7 @@ rule heads_table:
         means="<results>/tables/means.tsv",
         comparisons="<results>/tables/comparisons.tsv",
         costs=every("<results>/{collection}/{model}/evaluation/base.costs.tsv"),
+        over_orders=PATHS.window_orders,
         chosen=PATHS.chosen_heads,
     output:
         table("heads", "heads_table", WINDOWS, "windows and heads"),
@@ -20,7 +21,8 @@ rule heads_table:
         code=code_digest("heads-table"),
     shell:
         "python -m layerrank heads-table --means {input.means:q} --comparisons {input.comparisons:q} --costs {input.costs:q}"
-        " --chosen {params.chosen:q} --measure {params.measure:q} {params.tests:q} --outputs {output:q} 2> {log:q}"
+        " --over-orders {input.over_orders:q} --chosen {params.chosen:q} --measure {params.measure:q} {params.tests:q}"
+        " --outputs {output:q} 2> {log:q}"
 
 
 rule plot_heads:

@@ -8,6 +8,8 @@ from support.stores import write_store
 from layerrank.__main__ import main
 from layerrank.attention.scores import MASKED, passage_scores, standardised
 from layerrank.core import frames
+from layerrank.core.errors import UserError
+from layerrank.core.heads import ChosenHeads, HeadSelection, write_head_selection
 from layerrank.core.records import Candidates, Passage, Query
 from layerrank.core.windows import LayerWindow
 from layerrank.evaluation import measures
@@ -63,21 +65,30 @@ def measured(pids, scores, judgements, measure="nDCG@10"):
     return float(measures.of_orders(measure, judgements, list(pids), order)[0])
 
 
-def test_equals_loops(stored, orders, qrels, candidates):
-    swept = sweep_orders(orders, NAMES[2:], qrels, "nDCG@10", MASKED)
-    found = over_orders(orders, NAMES[2:], qrels, candidates, WINDOWS, ["nDCG@10", "RR"], MASKED, swept=swept)
-    used = sorted({*(LayerWindow(i, i) for i in range(LAYERS)), *(w for own in WINDOWS.values() for w in own.values())})
-    means = place_means({name: orders[name] for name in NAMES[2:]}, used, MASKED)
+HEADS = {
+    "heads-core": {**{f"q{i}": ((i % 2, 0), (2, 1)) for i in range(6)}, "none": ((0, 0),)},
+}
+EVERY = LayerWindow(0, LAYERS - 1)
+
+
+@pytest.mark.parametrize(("strategy", "windows"), [(MASKED, WINDOWS), ("NA_calibration", WINDOWS | HEADS)])
+def test_equals_loops(stored, orders, qrels, candidates, strategy, windows):
+    swept = sweep_orders(orders, NAMES[2:], qrels, "nDCG@10", strategy)
+    found = over_orders(orders, NAMES[2:], qrels, candidates, windows, ["nDCG@10", "RR"], strategy, swept=swept)
+    used = [LayerWindow(i, i) for i in range(LAYERS)]
+    used += [w for own in windows.values() for w in own.values() if w not in used]
+    means = place_means({name: orders[name] for name in NAMES[2:]}, used, strategy)
     by_name = {name: {one.qid: one for one in own} for name, own in stored.items()}
     values = found.values.set_index(["system", "measure", "qid"])["value"]
     assert set(found.values["system"]) == {
         *("bm25", "ceiling", "constant", "random", "place"),
-        *(f"listwise-attention{way}-{w}" for way in ("", "_averaged", "_calibrated") for w in WINDOWS),
+        *(f"listwise-attention{way}-{w}" for way in ("", "_averaged", "_calibrated") for w in windows),
     }
-    for name, own in WINDOWS.items():
+    for name, own in windows.items():
         for qid in list(qrels)[:-1]:
             signals = [by_name[order][qid] for order in NAMES]
-            scores = [passage_scores(one, own[qid], MASKED) for one in signals]
+            heads = None if isinstance(own[qid], LayerWindow) else own[qid]
+            scores = [passage_scores(one, EVERY if heads else own[qid], strategy, heads) for one in signals]
             each = [measured(one.pids, s, qrels[qid]) for one, s in zip(signals, scores, strict=True)]
             assert values[f"listwise-attention-{name}", "nDCG@10", qid] == pytest.approx(np.mean(each))
             base = signals[0].pids
@@ -92,9 +103,9 @@ def test_equals_loops(stored, orders, qrels, candidates):
             assert values[f"listwise-attention_calibrated-{name}", "nDCG@10", qid] == pytest.approx(np.mean(calibrated))
         assert values[f"listwise-attention-{name}", "nDCG@10", "none"] == 0
     table = found.windows.set_index(["kind", "window"])
-    assert list(found.windows["kind"]) == ["window"] * 2 + ["layer"] * LAYERS
+    assert list(found.windows["kind"]) == ["window"] * len(windows) + ["layer"] * LAYERS
     mean = found.values.groupby(["system", "measure"])["value"].mean()
-    for name in WINDOWS:
+    for name in windows:
         own = table.loc[("window", name)]
         for column, way in (("value", ""), ("averaged", "_averaged"), ("calibrated", "_calibrated")):
             assert own[column] == pytest.approx(mean[f"listwise-attention{way}-{name}", "nDCG@10"])
@@ -107,6 +118,12 @@ def test_equals_loops(stored, orders, qrels, candidates):
     layer = table.loc[("layer", "L1-1")]
     assert layer["passage"] == pytest.approx(np.nanmean(swept.passage[:, column]), abs=1e-5)
     assert layer["tau"] == pytest.approx(np.nanmean(swept.tau[:, column]), abs=1e-5)
+
+
+def test_heads_with_the_mask_are_in_no_store(orders, qrels, candidates):
+    swept = sweep_orders(orders, NAMES[2:], qrels, "nDCG@10", MASKED)
+    with pytest.raises(UserError, match="heads cannot be chosen"):
+        over_orders(orders, NAMES[2:], qrels, candidates, HEADS, ["nDCG@10"], MASKED, swept=swept)
 
 
 def test_without_shuffles_nothing_is_calibrated(orders, qrels, candidates):
@@ -138,6 +155,19 @@ def test_commands(tmp_path, orders, qrels, candidates):
     assert len(frames.read_frame(tmp_path / "w.tsv", frames.WINDOW_ORDERS)) == 5
     assert len(frames.read_frame(tmp_path / "b.tsv", frames.BY_ORDER)) == 8
     assert set(frames.read_values([tmp_path / "v.tsv"])["variant"]) == {"orders"}
+    about = {"chosen_by": "none", "upper_bound": False, "folds": None, "seed": None, "collection": "c"}
+    sets = (ChosenHeads(((2, 1), (0, 0)), ("q1",), "c"),)
+    chosen = HeadSelection(
+        "core", "core", {"top": 2}, layers=LAYERS, heads=2, collections=("c",), sets=sets, default=((1, 0),), **about
+    )
+    write_head_selection(tmp_path / "core.json", chosen)
+    with_heads = ["--heads", f"{tmp_path}/core.json"]
+    assert main(["evaluate-orders", *flags, *given, *windows, *with_heads, *outputs]) == 2  # with the mask
+    sweep += ["--strategy", "query_last"]
+    assert main(["sweep-orders", *sweep]) == 0
+    assert main(["evaluate-orders", *flags, *given, *windows, *with_heads, "--strategy", "query_last", *outputs]) == 0
+    found = frames.read_frame(tmp_path / "w.tsv", frames.WINDOW_ORDERS)
+    assert list(found["window"])[:3] == ["all", "L1-2", "heads-core"]
     assert main(["sweep-orders", *flags, "--shuffled", "order-shuffled-9", *sweep[len(flags) :]]) == 2
     for figure, table in (("shares", "s.tsv"), ("stability", "s.tsv"), ("slopes", "b.tsv")):
         name = "--by-order" if figure == "slopes" else "--orders"

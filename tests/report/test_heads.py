@@ -86,6 +86,30 @@ def test_windows_heads_and_both_stand_beside_their_work_and_tests():
     ]
     pair = family.loc[(f"{WHOLE}-heads-core", f"{WHOLE}-heads-within")]
     assert pairs.rows[2].cells[3].value == pytest.approx(pair["difference"])
+    assert len(table.columns) == 5
+
+
+def test_agreement_between_orders_and_value_over_them_stand_beside_windows_and_heads():
+    own = pd.concat([values(), values(queries=6).assign(variant="orders")])
+    tested = compare(own, [ALL_LAYERS], seed=1, resamples=99)
+    rows = [
+        dict.fromkeys(frames.WINDOW_ORDERS, 0.25)
+        | {"collection": "c", "model": "m", "variant": "orders", "kind": kind, "window": name}
+        | {"tau": tau, "value": value}
+        for kind, name, tau, value in [("window", "all", 0.1, 0.3), ("window", "heads-core", 0.6, 0.4)]
+    ]
+    over_orders = pd.DataFrame(rows)
+    means = means_table(["c"], ["m"], SYSTEMS)
+    table = heads_table(means, tested, costs(), {}, "nDCG@10", Marks("", "t-test", 0.05), over_orders)
+    assert [column.group for column in table.columns] == [""] * 5 + ["Over input orders"] * 3
+    every, best, core = ([cell.value for cell in line.cells[5:]] for line in table.sections[0].rows[:3])
+    family = tested[(tested["variant"] == "orders")].set_index(["family", "baseline", "system"])["difference"]
+    assert every == [0.1, 0.3, None]
+    assert best == [None, None, pytest.approx(family["windows", ALL_LAYERS, f"{WHOLE}-selected-best"])]
+    assert core == [0.6, 0.4, pytest.approx(family["heads", ALL_LAYERS, f"{WHOLE}-heads-core"])]
+    pair = table.sections[1].rows[0].cells
+    assert pair[5].value is None
+    assert pair[7].value == pytest.approx(family["heads", f"{WHOLE}-selected-best", f"{WHOLE}-heads-core"])
 
 
 def test_heads_are_a_family_of_their_own_and_oracles_are_not_in_it():

@@ -135,6 +135,9 @@ RULES = {
 }
 
 
+LINEAR = {"strategy": "NA_calibration", "selection": {"peak": {"rule": "peak"}, "free": {"rule": "label-free"}}}
+
+
 def test_heads_that_are_scored_chosen_and_timed():
     own = paths(
         heads={"selection": RULES},
@@ -180,6 +183,8 @@ def test_heads_that_are_scored_chosen_and_timed():
     ]
     assert own.compared_heads and not paths().compared_heads and not paths().transferred_heads
     assert not any("heads-" in window for window in own.cached_windows)
+    linear = paths(heads={"selection": RULES}, orders={"reversed": True}, leave_out=[], layers=LINEAR)
+    assert linear.stored_heads(job()) == own.heads_of(job()) and own.stored_heads(job()) == []
 
 
 def test_windows_from_other_collections():

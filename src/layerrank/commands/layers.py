@@ -162,6 +162,9 @@ def add_evaluate_orders(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="files of select-window of those",
     )
+    parser.add_argument(
+        "--heads", type=file, nargs="*", default=[], metavar="FILE", help="files of choose-heads: ranked by as well"
+    )
     parser.add_argument("--measures", nargs="+", required=True, metavar="MEASURE", help="in ir_measures' syntax")
     parser.add_argument(
         "--relevance-level", type=whole(), default=1, metavar="GRADE", help="lowest grade that is relevant (1)"
@@ -176,22 +179,25 @@ def add_evaluate_orders(parser: argparse.ArgumentParser) -> None:
 
 
 def run_evaluate_orders(options: argparse.Namespace) -> None:
-    """Windows over input orders, and what averaging over orders and calibration by place make of their rankings."""
+    """Windows and heads over input orders, and what averaging and calibration by place make of their rankings."""
     from layerrank.attention.store import stored_layers
     from layerrank.core import files, frames
-    from layerrank.core.windows import read_selection, selected_by, windows_for
+    from layerrank.core.heads import read_head_selection
+    from layerrank.core.windows import by_heads, heads_for, read_selection, selected_by, windows_for
     from layerrank.layers.orders import read_order_sweep
     from layerrank.layers.over_orders import over_orders
 
     orders, qrels = _orders(options), files.read_qrels(options.qrels)
     layers = stored_layers(next(iter(orders.values())))
     selections = {selected_by(read_selection(path).rule): path for path in options.selections}
+    heads = {by_heads(read_head_selection(path).rule): path for path in options.heads}
+    windows = {window: windows_for(window, qrels, layers, selections.get(window)) for window in options.windows}
     found = over_orders(
         orders,
         options.shuffled,
         qrels,
         files.read_candidates(options.candidates),
-        {window: windows_for(window, qrels, layers, selections.get(window)) for window in options.windows},
+        {**windows, **{name: heads_for(name, qrels, layers, None, path) or {} for name, path in heads.items()}},
         options.measures,
         options.strategy,
         swept=read_order_sweep(options.sweep),

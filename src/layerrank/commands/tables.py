@@ -237,6 +237,7 @@ def add_heads_table(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--means", type=file, required=True, metavar="FILE", help="TSV of `aggregate`")
     parser.add_argument("--comparisons", type=file, required=True, metavar="FILE", help="TSV of `compare`")
     _add_frames(parser, "--costs", "files of `summarise-costs`")
+    _add_frames(parser, "--over-orders", "tables of evaluate-orders", required=False)
     _add_chosen(parser)
     parser.add_argument("--measure", required=True, metavar="MEASURE", help="measure to show")
     _add_test(parser)
@@ -256,6 +257,7 @@ def run_heads_table(options: argparse.Namespace) -> None:
         _chosen(options),
         options.measure,
         Marks("", options.test, options.alpha),
+        frames.read_frames(options.over_orders, frames.WINDOW_ORDERS) if options.over_orders else None,
     )
     _write(options, table)
 

@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 from layerrank.attention.scores import standardised
 from layerrank.attention.store import stored_qids
 from layerrank.core.errors import UserError
-from layerrank.core.windows import LayerWindow
 from layerrank.layers.place import at_places
 from layerrank.layers.selection import folds_of
-from layerrank.layers.signals import InOrders, finite_scores, for_each_in_orders
+from layerrank.layers.signals import InOrders, Read, finite_scores, for_each_in_orders
 
 Values = NDArray[np.float64]
 
@@ -31,13 +30,13 @@ class PlaceMeans:
 
     Attributes:
         folds: the fold of each query that was learnt from: {qid: 0 … F − 1}.
-        windows: the W windows, as they were given.
+        reads: the W windows and sets of heads, as they were given.
         means: float64[F + 1, W, M]: [f] is learnt from all queries but those of fold f, [F] from all. Places are
             relative: M = the longest list, and a shorter one is stretched over it by linear interpolation.
     """
 
     folds: Mapping[str, int]
-    windows: tuple[LayerWindow, ...]
+    reads: tuple[Read, ...]
     means: Values
 
     def calibrated(self, qid: str, scores: Values) -> Values:
@@ -55,7 +54,7 @@ class PlaceMeans:
 
 def place_means(
     shuffles: Mapping[str, Sequence[Path]],
-    windows: Sequence[LayerWindow],
+    reads: Sequence[Read],
     strategy: str,
     *,
     folds: int = 5,
@@ -80,14 +79,14 @@ def place_means(
         shuffles,
         _by_place,
         dict.fromkeys(qids),
-        score=partial(finite_scores, windows=windows, strategy=strategy),
-        rows=len(windows),
+        score=partial(finite_scores, reads=reads, strategy=strategy),
+        rows=len(reads),
         workers=workers,
         what="places",
     )
     longest = max(own.shape[-1] for own in found.values())
     count = max(fold.values()) + 1
-    sums, weights = np.zeros((count, len(windows), longest)), np.zeros((count, len(windows), longest))
+    sums, weights = np.zeros((count, len(reads), longest)), np.zeros((count, len(reads), longest))
     for qid, (total, known) in found.items():
         below, share = _grid(total.shape[-1], longest)
         for at, part in ((below, 1 - share), (np.minimum(below + 1, longest - 1), share)):
@@ -95,7 +94,7 @@ def place_means(
             np.add.at(weights[fold[qid]].T, at, (known * part).T)
     left = [(sums.sum(axis=0) - own, weights.sum(axis=0) - weight) for own, weight in zip(sums, weights, strict=True)]
     left.append((sums.sum(axis=0), weights.sum(axis=0)))
-    return PlaceMeans(fold, tuple(windows), np.stack([_mean(total, weight) for total, weight in left]))
+    return PlaceMeans(fold, tuple(reads), np.stack([_mean(total, weight) for total, weight in left]))
 
 
 def _by_place(query: InOrders, _: None) -> Values:

@@ -124,7 +124,7 @@ def sweep_orders(
         orders,
         partial(_statistics, shuffled=chosen, measure=measure),
         qrels,
-        score=partial(finite_scores, windows=windows, strategy=strategy),
+        score=partial(finite_scores, reads=windows, strategy=strategy),
         rows=len(windows),
         workers=workers,
         what="orders",

@@ -1,4 +1,4 @@
-"""The windows that a study uses, and each layer by itself, over input orders; and what two remedies make of them.
+"""The windows and heads that a study uses, and each layer by itself, over input orders; and what remedies make of them.
 
 Whole-list attention is measured in every order, and its mean over orders is its value there. **Order-averaged** scores
 rank each query once, by the mean of standardised scores over all orders; **place-calibrated** ones rank it in every
@@ -30,10 +30,11 @@ from layerrank.evaluation.values import evaluate
 from layerrank.layers.calibration import PlaceMeans, place_means
 from layerrank.layers.orders import STATISTICS, OrderSweep, over_queries
 from layerrank.layers.place import at_places, shares, stability
-from layerrank.layers.signals import InOrders, finite_scores, for_each_in_orders, ranked
+from layerrank.layers.signals import InOrders, Read, finite_scores, for_each_in_orders, ranked
 
 Values = NDArray[np.float64]
-Windows = Mapping[str, Mapping[str, LayerWindow]]
+Windows = Mapping[str, Mapping[str, Read]]
+"""What each query is ranked by, a window or chosen heads, by the name that the study gives it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +75,7 @@ def over_orders(
         shuffled: names of the orders that are shuffles; without any, or with one query, nothing is calibrated.
         qrels: of the judged queries; each without a signal in every order counts as an empty ranking.
         candidates: of the base, for the first stage and the ceiling.
-        windows: the window of each query, by the name of the window.
+        windows: the window of each query, or its heads, which a linear strategy alone ranks by, by name.
         names: measures.
         strategy: of semantics.md §2.
         swept: every window over the same orders and queries: its measure is that of `windows` and `by_order`.
@@ -90,7 +91,9 @@ def over_orders(
         raise UserError("orders: the sweep is of other queries or orders; sweep them again")
     lead, layers = swept.measure, stored_layers(next(iter(orders.values())))
     single = [LayerWindow(layer, layer) for layer in range(layers)]
-    used = sorted({*single, *(window for own in windows.values() for window in own.values())})
+    read = {one for own in windows.values() for one in own.values()}
+    used: list[Read] = sorted({*single, *(one for one in read if isinstance(one, LayerWindow))})
+    used += sorted(one for one in read if not isinstance(one, LayerWindow))
     texts = list(dict.fromkeys([lead, *names]))
     chosen = [place for place, name in enumerate(orders) if name in shuffled]
     shuffles = {name: orders[name] for name in orders if name in shuffled}
@@ -104,7 +107,7 @@ def over_orders(
         orders,
         work,
         qrels,
-        score=partial(finite_scores, windows=used, strategy=strategy),
+        score=partial(finite_scores, reads=used, strategy=strategy),
         rows=len(used),
         workers=workers,
         what="windows over orders",

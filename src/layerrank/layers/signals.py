@@ -13,15 +13,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from layerrank.attention.scores import window_scores
+from layerrank.attention.scores import passage_scores, window_scores
 from layerrank.attention.signal import Signal
 from layerrank.attention.store import read_signals, stored_layers, stored_qids
 from layerrank.core.errors import UserError
+from layerrank.core.heads import Head
 from layerrank.core.progress import progress
 from layerrank.core.windows import LayerWindow
 
 Values = NDArray[np.float64]
 Work = Callable[[Signal, Any], Values]
+Read = LayerWindow | tuple[Head, ...]
+"""What a ranking reads: a window of layers, or chosen heads."""
 
 BLOCK = 8
 """Queries a task reads."""
@@ -135,9 +138,18 @@ def ranked(scores: Values) -> NDArray[np.int64]:
     return np.argsort(-scores, axis=-1, kind="stable").astype(np.int64)
 
 
-def finite_scores(signal: Signal, windows: Sequence[LayerWindow], strategy: str) -> Values:
-    """float64[W, N]: `window_scores`. Raises `UserError` where one is not finite."""
-    scores = window_scores(signal, windows, strategy)
+def finite_scores(signal: Signal, reads: Sequence[Read], strategy: str) -> Values:
+    """float64[W, N]: `passage_scores` of each window, or set of heads, of `reads`.
+
+    Raises `UserError` where one is not finite, and for heads with the masked strategy.
+    """
+    scores = np.empty((len(reads), len(signal.pids)))
+    windows = {place: read for place, read in enumerate(reads) if isinstance(read, LayerWindow)}
+    scores[list(windows)] = window_scores(signal, list(windows.values()), strategy)
+    every = LayerWindow(0, signal.layers - 1)
+    for place, read in enumerate(reads):
+        if not isinstance(read, LayerWindow):
+            scores[place] = passage_scores(signal, every, strategy, read)
     if not np.isfinite(scores).all():
         raise UserError(f"query {signal.qid}: a passage score is not finite; extract its signal again")
     return scores

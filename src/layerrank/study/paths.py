@@ -21,7 +21,7 @@ from snakemake.io import expand, local, multiext, report
 
 from layerrank.collections import prepared
 from layerrank.core.errors import UserError
-from layerrank.core.systems import ALL_LAYERS, parse_system, whole_list_windows
+from layerrank.core.systems import ALL_LAYERS, parse_system, whole_list_heads, whole_list_windows
 from layerrank.core.windows import ALL, fixed_window, head_rule_of, rule_of, selected_by
 from layerrank.evaluation import measures
 from layerrank.layers.head_rules import HeadRule, parse_head_rule, scoring
@@ -685,6 +685,12 @@ class Paths:
         """Files of those of them that a rule chooses."""
         rules = [rule for window in self.cached_windows if (rule := rule_of(window))]
         return [_selection(wildcards.collection, wildcards.model, rule) for rule in rules]
+
+    def stored_heads(self, wildcards: Wildcards) -> list[str]:
+        """Files of the heads for which the stored signal answers; none under the masked strategy."""
+        runs = self.systems[settings.BASE]
+        rules = [head_rule_of(str(runs[name].window)) for name in whole_list_heads(runs) if runs[name].cached]
+        return _heads(wildcards.collection, wildcards.model, [rule for rule in rules if rule])
 
     @cached_property
     def evaluations(self) -> list[str]:

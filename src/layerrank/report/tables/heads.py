@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -14,14 +15,26 @@ from layerrank.core.windows import ALL, head_rule_of, rule_of, span_of, window_l
 from layerrank.report.tables.describe import P_VALUE, Cell, Column, Row, Section, Table, Value, interval, row
 from layerrank.report.tables.effectiveness import TESTS, Marks
 from layerrank.report.tables.looked_up import Tests, by_system, means_by_system, of_measure, queries_of, tests_of
+from layerrank.report.tables.orders import difference, records, tests_over_orders, within
 
 SIGNED = "+.3f"
+OVER_ORDERS_COLUMNS = (
+    Column("Kendall τ", ".2f", group="Over input orders", detail="95 % interval"),
+    Column("value", ".3f", group="Over input orders", detail="95 % interval"),
+    Column("difference", SIGNED, group="Over input orders", detail="95 % interval"),
+)
 Chosen = Mapping[tuple[str, str, str], HeadSelection]
 """Files of `choose-heads`, by collection, model and rule."""
 
 
 def heads_table(
-    means: pd.DataFrame, comparisons: pd.DataFrame, costs: pd.DataFrame, chosen: Chosen, measure: str, marks: Marks
+    means: pd.DataFrame,
+    comparisons: pd.DataFrame,
+    costs: pd.DataFrame,
+    chosen: Chosen,
+    measure: str,
+    marks: Marks,
+    over_orders: pd.DataFrame | None = None,
 ) -> Table:
     """Windows against heads against heads within a window: a section a collection and model, then their pairs.
 
@@ -30,13 +43,18 @@ def heads_table(
         comparisons: of `compare`, columns `frames.COMPARISON`.
         costs: of `summarise-costs`, columns `frames.SUMMARY`.
         chosen: what the rules chose.
+        over_orders: of `evaluate-orders`, columns `frames.WINDOW_ORDERS`, where the study has further orders.
     """
+    orders = [] if over_orders is None else records(over_orders, "window")
+    stable = {(str(one["collection"]), str(one["model"]), str(one["window"])): one for one in orders}
+    changes = tests_over_orders(comparisons, measure) if stable else {}
     columns = (
         Column("Reads", detail="heads, layers"),
         Column(measure, ".3f", detail="95 % interval"),
         Column("work, %", ".0f"),
         Column("difference", SIGNED, detail="95 % interval"),
         Column("p, corrected", P_VALUE),
+        *(OVER_ORDERS_COLUMNS if stable else ()),
     )
     tests = tests_of(comparisons, frames.OF_HEADS, measure, "base")
     of_windows = tests_of(comparisons, frames.OF_WINDOWS, measure, "base")
@@ -58,6 +76,8 @@ def heads_table(
             one = (tests | of_windows).get((collection, model, ALL_LAYERS, name))
             share = 100 * work[key] / work[collection, model, ALL_LAYERS]
             detail = _read(chosen.get((collection, model, head_rule_of(window) or "")))
+            over = stable.get((collection, model, window))
+            change = changes.get((collection, model, ALL_LAYERS, name))
             rows.append(
                 row(
                     [
@@ -65,6 +85,7 @@ def heads_table(
                         Cell(own[name], detail=interval(*ends[key], ".3f")),
                         share,
                         *_tested(one, marks),
+                        *([_agreement(over), _value(over), difference(change, marks)] if stable else []),
                     ],
                     aside=parse_system(name).upper_bound,
                 )
@@ -74,9 +95,14 @@ def heads_table(
             Section(f"{model} on {collection} · {queries} queries · difference from all layers", tuple(rows))
         )
         pairs = [
-            row([_pair(baseline, system), None, None, *_tested(tests[collection, model, baseline, system], marks)])
-            for one, other, baseline, system in tests
-            if (one, other) == (collection, model) and baseline != ALL_LAYERS
+            row(
+                [
+                    *(_pair(key[2], key[3]), None, None, *_tested(one, marks)),
+                    *([None, None, difference(changes.get(key), marks)] if stable else []),
+                ]
+            )
+            for key, one in tests.items()
+            if key[:2] == (collection, model) and key[2] != ALL_LAYERS
         ]
         sections += [Section("The first less the second", tuple(pairs))] * bool(pairs)
     return Table(
@@ -90,6 +116,14 @@ def heads_table(
             f"{_sizes(tests)} tests of a collection and model in which heads stand against all layers, chosen windows "
             "and one another; windows against all layers are a family of their own.",
             "Greyed out: chosen on the test queries’ own judgements, an upper bound.",
+            *(
+                [
+                    "Over input orders: mean Kendall τ between a query’s rankings under pairs of orders, mean of the "
+                    "measure over orders, and differences of such means, on the queries that run in all of them. Under "
+                    "the mask no stored signal answers for chosen heads: they stand empty."
+                ]
+                * bool(stable)
+            ),
         ),
     )
 
@@ -169,6 +203,14 @@ def head_transfer_table(transfer: pd.DataFrame) -> Table:
 def _between(one: Mapping[Hashable, object], name: str, form: str) -> Cell:
     value, low, high = (float(str(one[f"{name}{end}"])) for end in ("", "_low", "_high"))
     return Cell(value, detail=interval(low, high, form))
+
+
+def _agreement(over: dict[str, Any] | None) -> Cell:
+    return Cell() if over is None else within(over, "tau", ".2f")
+
+
+def _value(over: dict[str, Any] | None) -> Cell:
+    return Cell() if over is None else within(over, "value", ".3f")
 
 
 def _tested(one: dict[str, object] | None, marks: Marks) -> tuple[Cell, Cell]:

@@ -85,11 +85,11 @@ def records(windows: pd.DataFrame, kind: str) -> list[dict[str, Any]]:
 
 
 def tests_over_orders(comparisons: pd.DataFrame, measure: str) -> Tests:
-    """Comparisons of means over orders, of windows and of remedies, by (collection, model, baseline, system)."""
+    """Comparisons of means over orders: of windows, heads and remedies, by (collection, model, baseline, system)."""
     own = comparisons[
         (comparisons["variant"] == OVER_ORDERS)
         & (comparisons["measure"] == measure)
-        & comparisons["family"].isin([frames.OF_WINDOWS, frames.OF_REMEDIES])
+        & comparisons["family"].isin([frames.OF_WINDOWS, frames.OF_REMEDIES, frames.OF_HEADS])
     ]
     rows = [{str(key): value for key, value in one.items()} for one in own.to_dict("records")]
     return {tuple(one[key] for key in ("collection", "model", "baseline", "system")): one for one in rows}
