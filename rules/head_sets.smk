@@ -57,7 +57,8 @@ rule count_heads:
 
 rule agree_heads:
     input:
-        PATHS.ranked_heads,
+        ranked=PATHS.ranked_heads,
+        dtypes=PATHS.heads_in_dtypes,
     output:
         "<results>/tables/heads/agreement.tsv",
     log:
@@ -66,9 +67,10 @@ rule agree_heads:
         "../envs/analysis.yaml"
     params:
         ranked=PATHS.of_ranked_heads,
+        dtypes=PATHS.of_heads_in_dtypes,
         code=code_digest("agree-heads"),
     shell:
-        "python -m layerrank agree-heads --ranked {params.ranked:q} --output {output:q} 2> {log:q}"
+        "python -m layerrank agree-heads --ranked {params.ranked:q} {params.dtypes:q} --output {output:q} 2> {log:q}"
 
 
 rule transfer_heads:

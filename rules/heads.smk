@@ -1,4 +1,4 @@
-# Heads from the stored signal, with no model at hand: every head scored, and the heads that rules choose.
+# Heads from the stored signal, with no model at hand: every head scored, and those that rules choose; in each dtype too.
 
 
 rule score_heads:
@@ -46,3 +46,22 @@ rule choose_heads:
         "python -m layerrank choose-heads --name {wildcards.heads} --rule {params.rule:q}"
         " --collection {wildcards.collection} --scores {input.scores:q} --others {params.others:q} {params.within:q}"
         " --output {output.chosen:q} --ranked {output.ranked:q} 2> {log:q}"
+
+
+use rule score_heads as score_heads_in_dtype with:
+    output:
+        "<results>/{collection}/{model}/heads/{variant}/{heads}.scores.arrow",
+    log:
+        "<logs>/{collection}/{model}/score_heads.{variant}.{heads}.log",
+    wildcard_constraints:
+        heads=one_of(PATHS.rules_in_dtypes),
+
+
+use rule choose_heads as choose_heads_in_dtype with:
+    output:
+        chosen="<results>/{collection}/{model}/heads/{variant}/{heads}.json",
+        ranked="<results>/{collection}/{model}/heads/{variant}/{heads}.ranked.json",
+    log:
+        "<logs>/{collection}/{model}/choose_heads.{variant}.{heads}.log",
+    wildcard_constraints:
+        heads=one_of(PATHS.rules_in_dtypes),

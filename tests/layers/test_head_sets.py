@@ -112,6 +112,27 @@ def test_agreement_by_hand(place):
     assert (same["overlap"], same["correlation"]) == (1.0, pytest.approx(1.0))
 
 
+def test_agreement_between_dtypes_by_hand(place):
+    """Of the best two, float32 and bfloat16 share one; float16 has the same two in another order."""
+    _, paths, qrels = place
+    one = dataclasses.replace(ranked(paths, qrels), chosen_by="none")
+    order = list(itertools.product(range(LAYERS), range(HEADS)))
+    a, b, c, *others = order
+    by_dtype = {
+        "float32": [dataclasses.replace(one, default=(a, b, c, *others))],
+        "bfloat16": [dataclasses.replace(one, default=(b, c, a, *others))],
+        "float16": [dataclasses.replace(one, default=(b, a, c, *others))],
+    }
+    found = head_sets.agreement({("c", "m"): by_dtype["float32"]}, {("c", "m"): by_dtype})
+    rows = {(row["one"], row["other"]): row for row in found.to_dict("records")}
+    assert list(rows) == [("float32", "bfloat16"), ("float32", "float16"), ("bfloat16", "float16")]
+    assert set(found["kind"]) == {"dtypes"} and set(found["within"]) == {"m on c"} and set(found["heads"]) == {2}
+    assert [row["overlap"] for row in rows.values()] == [0.5, 1.0, 0.5]
+    # Spearman's rho of 6 ranks: 1 - 6 · Σd² / (6 · 35), with Σd² = 4 + 1 + 1, 1 + 1, 1 + 1.
+    assert [row["correlation"] for row in rows.values()] == pytest.approx([1 - 36 / 210, 1 - 12 / 210, 1 - 12 / 210])
+    assert set(found["chance"]) == {2 / 6}
+
+
 def test_models_of_other_shapes_have_no_heads_in_common(place):
     _, paths, qrels = place
     one = ranked(paths, qrels)

@@ -190,6 +190,7 @@ AGREEMENT = pd.DataFrame(
     [
         ("folds", "core", "m on c", "5 sets", "", 8, 0.75, 0.03, 0.9),
         ("collections", "core", "m", "c", "d", 8, 0.5, 0.03, 0.4),
+        ("dtypes", "core", "m on c", "float32", "bfloat16", 8, 0.875, 0.03, 0.99),
     ],
     columns=list(frames.HEAD_AGREEMENT),
 )
@@ -204,10 +205,11 @@ TRANSFER = pd.DataFrame(
 
 def test_agreement_and_transfer_say_against_what():
     table = agreement_table(AGREEMENT)
-    assert [section.title for section in table.sections] == ["Folds of one collection", "Collections"]
+    assert [section.title for section in table.sections] == ["Folds of one collection", "Collections", "Dtypes"]
     assert lines(table) == [
         ["core heads", "5 sets", 8, 75.0, pytest.approx(3.0), 0.9],
         ["core heads", "c and d", 8, 50.0, pytest.approx(3.0), 0.4],
+        ["core heads", "float32 and bfloat16", 8, 87.5, pytest.approx(3.0), 0.99],
     ]
     table = head_transfer_table(TRANSFER)
     assert lines(table) == [

@@ -174,7 +174,8 @@ def test_heads_that_are_scored_chosen_and_timed():
     }
     assert "top" not in json.loads(paths().asked)
     ranked = [f"{folder}/{name}.ranked.json" for name in RULES]
-    assert own.ranked_heads_of(job()) == ranked and own.of_ranked_heads(job(), ranked * 4)[:1] == [f"a={ranked[0]}"]
+    of_ranked = own.of_ranked_heads(job(), SimpleNamespace(ranked=ranked * 4))
+    assert own.ranked_heads_of(job()) == ranked and of_ranked[:1] == [f"a={ranked[0]}"]
     assert own.transferred_heads == [f"<results>/tables/heads/transfer.{model}.tsv" for model in "ab"]
     assert len(own.carried_heads(job())) == 2 * len(RULES) and own.carried_heads(job())[0] == f"{folder}/core.json"
     carried = own.carried_signals(job())
@@ -185,6 +186,26 @@ def test_heads_that_are_scored_chosen_and_timed():
     assert not any("heads-" in window for window in own.cached_windows)
     linear = paths(heads={"selection": RULES}, orders={"reversed": True}, leave_out=[], layers=LINEAR)
     assert linear.stored_heads(job()) == own.heads_of(job()) and own.stored_heads(job()) == []
+
+
+def test_heads_in_several_dtypes():
+    """Rules that read other orders have them in the base's dtype alone, as has whatever changes more than the dtype."""
+    variants = {"half": {"dtype": "float16"}, "few": {"dtype": "bfloat16", "queries": 2}, "same": {"dtype": "float16"}}
+    own = paths(
+        heads={"selection": RULES}, orders={"reversed": True}, leave_out=[], variants=variants | {"grid": {"depth": 5}}
+    )
+    folder = "<results>/long/a/heads"
+    names = [f"{folder}{of}/{rule}.ranked.json" for of in ("", "/half") for rule in ("core", "deep")]
+    assert own.rules_in_dtypes == ("core", "deep") and own.heads_in_dtypes[:4] == names
+    assert len(own.heads_in_dtypes) == 4 * len(names)
+    said = own.of_heads_in_dtypes(job(), SimpleNamespace(dtypes=own.heads_in_dtypes))
+    assert said[:2] == ["--dtypes", f"a/float32={names[0]}"] and said[3] == f"a/float16={names[2]}"
+    half = job(variant="half", heads="deep")
+    assert own.head_scores(half) == f"{folder}/half/core.scores.arrow"
+    assert own.other_head_scores(half) == ["<results>/short/a/heads/half/core.scores.arrow"]
+    assert own.signal(half)[0] == "<results>/long/a/attention/half.shard-0-of-2.arrow"
+    one = paths(heads={"selection": RULES}, orders={"reversed": True}, leave_out=[])
+    assert one.heads_in_dtypes == [] == one.of_heads_in_dtypes(job(), SimpleNamespace(dtypes=[]))
 
 
 def test_windows_from_other_collections():

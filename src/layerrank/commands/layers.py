@@ -414,20 +414,33 @@ def add_agree_heads(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ranked", type=named_file, nargs="+", required=True, metavar="MODEL=FILE", help="of choose-heads --ranked"
     )
+    parser.add_argument(
+        "--dtypes",
+        type=named_file,
+        nargs="*",
+        default=[],
+        metavar="MODEL/DTYPE=FILE",
+        help="the same of every dtype, of what was computed in several",
+    )
     parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="TSV, a row a rule and pair")
 
 
 def run_agree_heads(options: argparse.Namespace) -> None:
-    """Hold sets of heads against each other: between folds, collections, and models of as many layers and heads."""
+    """Hold sets of heads against each other: between folds, collections, dtypes, and models of one shape."""
     from layerrank.core import frames
     from layerrank.core.heads import read_head_selection
     from layerrank.layers.head_sets import agreement
 
     places: dict[tuple[str, str], list[HeadSelection]] = {}
+    dtypes: dict[tuple[str, str], dict[str, list[HeadSelection]]] = {}
     for model, path in options.ranked:
         found = read_head_selection(path)
         places.setdefault((found.collection, model), []).append(found)
-    frames.write_frame(options.output, agreement(places))
+    for name, path in options.dtypes:
+        found = read_head_selection(path)
+        model, _, dtype = name.partition("/")
+        dtypes.setdefault((found.collection, model), {}).setdefault(dtype, []).append(found)
+    frames.write_frame(options.output, agreement(places, dtypes))
 
 
 def add_transfer_heads(parser: argparse.ArgumentParser) -> None:

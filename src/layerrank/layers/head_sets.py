@@ -29,6 +29,8 @@ from layerrank.layers.signals import for_each, ranked
 Floats = NDArray[np.float64]
 Places = Mapping[tuple[str, str], Sequence[HeadSelection]]
 """What rules chose, by collection and model."""
+Dtypes = Mapping[tuple[str, str], Mapping[str, Sequence[HeadSelection]]]
+"""What rules chose in each dtype, by collection and model."""
 
 
 def head_counts(
@@ -82,14 +84,15 @@ def head_counts(
     return pd.DataFrame(rows, columns=own_columns(HEAD_COUNTS))
 
 
-def agreement(places: Places) -> pd.DataFrame:
+def agreement(places: Places, dtypes: Dtypes | None = None) -> pd.DataFrame:
     """How far sets of one rule agree: columns `frames.HEAD_AGREEMENT`.
 
-    Between the folds of one place (the mean over pairs of folds), between collections of one model, and between models
-    of as many layers and heads on one collection.
+    Between the folds of one place (the mean over pairs of folds), between collections of one model, between models of
+    as many layers and heads on one collection, and between dtypes of one place.
 
     Args:
         places: every head that a rule allows, best first (`choose_heads(…, every=True)`).
+        dtypes: the same in each dtype, of places whose signal was read in several.
     """
     rows: list[tuple[Any, ...]] = []
     for (collection, model), selections in places.items():
@@ -106,6 +109,9 @@ def agreement(places: Places) -> pd.DataFrame:
         kind, place = ("collections", first[1]) if same_model else ("models", first[0])
         names = (first[0], second[0]) if same_model else (first[1], second[1])
         rows += _pairs(kind, place, names, others, others_too)
+    for (collection, model), by_dtype in (dtypes or {}).items():
+        for (one_dtype, chosen), (other_dtype, chosen_too) in itertools.combinations(by_dtype.items(), 2):
+            rows += _pairs("dtypes", f"{model} on {collection}", (one_dtype, other_dtype), chosen, chosen_too)
     return pd.DataFrame(rows, columns=list(HEAD_AGREEMENT))
 
 

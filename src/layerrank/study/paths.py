@@ -380,7 +380,7 @@ class Paths:
 
     def prompt_flags(self, wildcards: Wildcards) -> list[str]:
         """Flags of everything that shapes a prompt and the forward pass."""
-        names = wildcards.collection, wildcards.model, getattr(wildcards, "variant", "base")
+        names = wildcards.collection, wildcards.model, _variant(wildcards)
         return flags(settings.prompt_settings(self.study, *names))
 
     def checked_prompt(self, wildcards: Wildcards) -> str:
@@ -400,7 +400,7 @@ class Paths:
 
     def signal(self, wildcards: Wildcards) -> list[str]:
         """The files of the signal of the variant, or of the base where there is none in the path."""
-        return self.signal_of(wildcards.collection, wildcards.model, getattr(wildcards, "variant", "base"))
+        return self.signal_of(wildcards.collection, wildcards.model, _variant(wildcards))
 
     # Layers and windows.
 
@@ -528,7 +528,9 @@ class Paths:
 
     def head_scores(self, wildcards: Wildcards) -> str:
         """The scores that a rule chooses by."""
-        return _head_scores(wildcards.collection, wildcards.model, self._scored_as(wildcards.heads))
+        return _head_scores(
+            wildcards.collection, wildcards.model, self._scored_as(wildcards.heads), _variant(wildcards)
+        )
 
     def other_collections(self, wildcards: Wildcards) -> list[str]:
         """The other collections of the study on which a rule chooses heads."""
@@ -536,8 +538,8 @@ class Paths:
 
     def other_head_scores(self, wildcards: Wildcards) -> list[str]:
         """Their scores."""
-        scored = self._scored_as(wildcards.heads)
-        return [_head_scores(name, wildcards.model, scored) for name in self.other_collections(wildcards)]
+        scored, variant = self._scored_as(wildcards.heads), _variant(wildcards)
+        return [_head_scores(name, wildcards.model, scored, variant) for name in self.other_collections(wildcards)]
 
     def of_other_heads(self, wildcards: Wildcards, input: Input) -> list[str]:
         """`collection=path` of the input `others`."""
@@ -571,7 +573,41 @@ class Paths:
 
     def of_ranked_heads(self, wildcards: Wildcards, input: Input) -> list[str]:
         """`model=path` of the input."""
-        return named((model for _, model in self.study.read_pairs for _ in self.head_rules), input)
+        return named((model for _, model in self.study.read_pairs for _ in self.head_rules), input.ranked)
+
+    @cached_property
+    def rules_in_dtypes(self) -> tuple[str, ...]:
+        """The rules that choose heads in each dtype of the study: other orders are read in the base's alone."""
+        return tuple(name for name, rule in self.head_rules.items() if "orders" not in rule.settings)
+
+    def _dtypes(self, collection: str, model: str) -> dict[str, str]:
+        """The base, and the variants that change the dtype alone, by dtype; nothing where there is one dtype."""
+        own = self.study.config["variants"].items()
+        found: dict[str, str] = {}
+        for variant in (settings.BASE, *(name for name, changed in own if changed.keys() == {"dtype"})):
+            dtype = settings.prompt_settings(self.study, collection, model, variant)["dtype"]
+            found.setdefault(str(dtype), variant)
+        return found if len(found) > 1 else {}
+
+    @cached_property
+    def _in_dtypes(self) -> list[tuple[str, str]]:
+        """`model/dtype` and file of every ranking of heads in a dtype, of pairs that have several."""
+        return [
+            (f"{model}/{dtype}", path)
+            for collection, model in self.study.read_pairs
+            for dtype, variant in self._dtypes(collection, model).items()
+            for path in _heads(collection, model, self.rules_in_dtypes, ".ranked", variant)
+        ]
+
+    @cached_property
+    def heads_in_dtypes(self) -> list[str]:
+        """Every head that a rule allows, best first, in each dtype of the study; nothing where there is one."""
+        return [path for _, path in self._in_dtypes]
+
+    def of_heads_in_dtypes(self, wildcards: Wildcards, input: Input) -> list[str]:
+        """The input `dtypes` by model and dtype, where there is any."""
+        names = (name for name, _ in self._in_dtypes)
+        return ["--dtypes", *named(names, input.dtypes)] if input.dtypes else []
 
     @cached_property
     def transferred_heads(self) -> list[str]:
@@ -1032,6 +1068,11 @@ def _model(wildcards: Wildcards) -> str:
     return str(getattr(wildcards, "ranker", None) or wildcards.model)
 
 
+def _variant(wildcards: Wildcards) -> str:
+    """The variant of a path, the base where it has none."""
+    return str(getattr(wildcards, "variant", settings.BASE))
+
+
 def _cell(wildcards: Wildcards) -> dict[str, str]:
     return {name: getattr(wildcards, name) for name in ("collection", "model", "variant")}
 
@@ -1048,12 +1089,16 @@ def _chosen(collection: str, model: str, window: str) -> list[str]:
     return [] if heads is None else _heads(collection, model, [heads])
 
 
-def _heads(collection: str, model: str, rules: Iterable[str], of: str = "") -> list[str]:
-    return [f"<results>/{collection}/{model}/heads/{rule}{of}.json" for rule in rules]
+def _heads(collection: str, model: str, rules: Iterable[str], of: str = "", variant: str = settings.BASE) -> list[str]:
+    return [f"{_head_folder(collection, model, variant)}/{rule}{of}.json" for rule in rules]
 
 
-def _head_scores(collection: str, model: str, rule: str) -> str:
-    return f"<results>/{collection}/{model}/heads/{rule}.scores.arrow"
+def _head_scores(collection: str, model: str, rule: str, variant: str) -> str:
+    return f"{_head_folder(collection, model, variant)}/{rule}.scores.arrow"
+
+
+def _head_folder(collection: str, model: str, variant: str) -> str:
+    return f"<results>/{collection}/{model}/heads" + (f"/{variant}" if variant != settings.BASE else "")
 
 
 def _order_sweep(collection: str, model: str) -> str:

@@ -138,7 +138,7 @@ def agreement_table(agreement: pd.DataFrame) -> Table:
         Column("by chance, %", ".0f"),
         Column("Spearman’s ρ", "+.2f", detail="of all ranks"),
     )
-    titles = {"folds": "Folds of one collection", "collections": "Collections", "models": "Models"}
+    titles = {"folds": "Folds of one collection", "collections": "Collections", "models": "Models", "dtypes": "Dtypes"}
     sections: dict[str, list[Row]] = {}
     for one in agreement.to_dict("records"):
         between = " and ".join(str(one[key]) for key in ("one", "other") if str(one[key]))
