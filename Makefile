@@ -14,7 +14,7 @@ run: $(STAMP)  ## the embedded study and its report
 	@echo "The report: report/report.html"
 
 test: $(STAMP)  ## the test suite; what needs root and Debian's SLURM packages is in test-slurm
-	$(VENV)/bin/python -m pytest -q -n $(CORES) --dist loadgroup -m "not slurm and not gpu and not network"
+	$(VENV)/bin/python -m pytest -q -n $(CORES) -m "not slurm and not gpu and not network"
 
 test-slurm: $(STAMP)  ## whole studies on a one-node SLURM cluster that the tests start (root, Debian's packages)
 	$(VENV)/bin/python -m pytest -q -m slurm

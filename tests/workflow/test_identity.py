@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import pytest
 from safetensors.torch import load_file, save_file
 from support import studies
 from support.studies import planned, snakemake
@@ -35,7 +34,6 @@ def weights_of(folder: Path) -> set[str]:
     return found | {read_metadata(folder / SIGNAL)["weights"]}
 
 
-@pytest.mark.xdist_group("identity")
 def test_two_studies_with_one_cache_and_one_name_and_a_model_that_is_overwritten(tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     for folder, factor in ((first, 1.0), (second, 1.5)):
@@ -67,7 +65,6 @@ def test_a_model_folder_that_is_absent_is_one_line_before_anything_runs(tmp_path
     assert "Traceback" not in done.stdout + done.stderr
 
 
-@pytest.mark.xdist_group("identity")
 def test_a_text_that_is_replaced_under_an_older_time_stamp(tmp_path):
     run = "results/tiny/first_stage/run.txt"
     studies.write_study(tmp_path)

@@ -8,8 +8,6 @@ from layerrank.study import plan
 from layerrank.study.load import load_study
 from layerrank.study.systems import systems
 
-pytestmark = pytest.mark.xdist_group("paper")
-
 PAPER = plan.BASE / "config/paper.yaml"
 MODELS = {"qwen3-0.6b", "qwen3-4b", "qwen3-8b", "llama-3.1-8b-instruct", "mistral-7b-instruct-v0.2"}
 PUBLISHED = {"listwise-attention-all", "listwise-attention-L10-13", "listwise-attention-L18-21"} | {

@@ -18,7 +18,6 @@ from layerrank.core.files import read_run
 
 pytestmark = [
     pytest.mark.slurm,
-    pytest.mark.xdist_group("slurm"),
     pytest.mark.skipif(why_not() is not None, reason=str(why_not())),
 ]
 

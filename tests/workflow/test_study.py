@@ -11,8 +11,6 @@ import pytest
 from support import studies
 from support.studies import contents, planned, snakemake, write_config
 
-pytestmark = pytest.mark.xdist_group("study")
-
 SECONDS = ("latency", "/logs/", "pareto", "costs.", ".arrow", "manifest", "provenance", "answers/windows")
 RETRIEVAL = {"prepare_collection", "build_index", "retrieve"}
 MODEL = {"fetch_model", "check_prompts", "extract_attention", "rerank_online"}

@@ -10,8 +10,6 @@ from layerrank.core import files
 from layerrank.core.records import Query
 from layerrank.ranking.reranker import Reranker
 
-pytestmark = pytest.mark.xdist_group("study")
-
 CHANGES = {
     "variants": None,
     "define": {"models": {"encoder": {"source": "folder", "path": "encoder", "ranker": "cross_encoder"}}},

@@ -13,10 +13,7 @@ from layerrank.attention.explorer.view import describe
 from layerrank.core.windows import LayerWindow
 
 pytest.importorskip("playwright", reason="playwright drives the browser")
-pytestmark = [
-    pytest.mark.skipif(chromium() is None, reason="no Chromium on this machine"),
-    pytest.mark.xdist_group("browser"),
-]
+pytestmark = pytest.mark.skipif(chromium() is None, reason="no Chromium on this machine")
 
 
 @pytest.fixture(scope="module")
