@@ -72,6 +72,12 @@ def _in_a_browser(case: str, path: Path) -> Iterator[Row]:
         page.click("[data-qid='q1']")
         page.wait_for_selector("html[data-ready='q1']")
         yield Row(SECTION, case, "another query", "s", time.perf_counter() - begun)
+        begun = time.perf_counter()
+        page.check("#passage input[value=raw]", force=True)
+        page.wait_for_function("() => location.hash.includes('k=raw')")
+        yield Row(SECTION, case, "the first change to raw attention", "s", time.perf_counter() - begun)
+        took = page.evaluate(MOVES, FRAMES)
+        yield row_of(SECTION, case, "a frame of a drag, raw attention", "ms", took, target="≤ 33")
         browser.close()
 
 
@@ -92,5 +98,6 @@ def _view(rng: np.random.Generator, qid: str) -> QueryView:
     pieces = [[f" w{word}" for word in rng.integers(0, 5000, length)] for length in lengths]
     row = Candidates(Query(qid, qid), tuple(Passage(pid, "") for pid in pids), tuple(range(PASSAGES, 0, -1)))
     grades = {pid: int(grade) for pid, grade in zip(pids, rng.integers(0, 4, PASSAGES), strict=True)}
-    read = {"first stage": Signal(qid, pids, lengths, signal, sums, int(lengths.sum()), 0.0)}
+    na = np.abs(rng.standard_t(2, size=signal.shape) * 1e-4).astype(np.float32)
+    read = {"first stage": Signal(qid, pids, lengths, signal, sums, int(lengths.sum()), 0.0, na=na)}
     return view_query(row, read, pieces, judgements=grades)

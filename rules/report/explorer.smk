@@ -30,6 +30,7 @@ rule explore:
         strategy=CONFIG["layers"]["strategy"],
         chosen=as_json(CONFIG["explorer"]["chosen"]),
         queries=CONFIG["explorer"]["queries"],
+        tokens=CONFIG["explorer"]["tokens"],
         title=PATHS.title,
         links=PATHS.explored_links,
         code=code_digest("explore"),
@@ -38,4 +39,4 @@ rule explore:
         " --signals {params.signals:q} --runs {params.runs:q} --windows {params.windows:q}"
         " --selections {input.selections:q} --profile {input.profile:q} --orders {input.orders:q} {params.prompt:q}"
         " --measure {params.measure:q} --strategy {params.strategy} --chosen {params.chosen:q}"
-        " --queries {params.queries} --title {params.title:q} --links {params.links:q} --output {output:q} 2> {log:q}"
+        " --queries {params.queries} --tokens {params.tokens} --title {params.title:q} --links {params.links:q} --output {output:q} 2> {log:q}"

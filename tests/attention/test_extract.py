@@ -71,6 +71,24 @@ def test_every_query_has_its_record(study, reads, caplog):
     assert metadata["layers"] == LAYERS and metadata["query_span"] == "query_only" and metadata["depth"] == 4
 
 
+def test_tokens_of_na_come_from_the_same_pass(study, reads):
+    extract(*study, SETTINGS)
+    bare = list(read_signals(study[2]))
+    reads.clear()
+    extract(*study, SETTINGS, na_tokens=True, keep=True)
+    assert len(reads) == 5 and read_metadata(study[2])["na_tokens"] is True
+    for one, other in zip(bare, read_signals(study[2]), strict=True):
+        assert one.na is None
+        np.testing.assert_array_equal(one.signal, other.signal)
+        if one.pids:
+            sums = np.add.reduceat(other.na, np.cumsum(other.lengths) - other.lengths, axis=1)
+            np.testing.assert_allclose(sums, other.sums["na"].sum(axis=1), rtol=0, atol=1e-6)
+    reads.clear()
+    study[2].unlink()
+    extract(*study, SETTINGS, keep=True)  # switched off again: what there is holds all that is asked for
+    assert not reads and len(list(read_signals(study[2]))) == 5
+
+
 def _die_after_two(candidates_file, folder, output):
     plain, done = Probe.read, []
 

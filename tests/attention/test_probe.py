@@ -67,9 +67,12 @@ def test_signal_is_eager_attentions(folders, architecture, family):
     decoder = load_decoder(folders(architecture))
     prompt = prompt_of(decoder, family)
     assert len(prompt.tree.prefix) > 3 * WINDOW  # windows close over most of the prompt
-    (signal,) = Probe(decoder).read([prompt], masked=True)
+    (signal,) = Probe(decoder).read([prompt], masked=True, na=True)
     reference = eager_signal(decoder.model, prompt)
     close(signal, reference, FLOAT32)
+    np.testing.assert_allclose(signal.na, reference.na, rtol=0, atol=FLOAT32)
+    by_passage = np.add.reduceat(signal.na, np.cumsum(signal.lengths) - signal.lengths, axis=1)
+    np.testing.assert_allclose(by_passage, signal.sums["na"].sum(axis=1), rtol=0, atol=FLOAT32)
     np.testing.assert_allclose(signal.masked, reference.masked, rtol=0, atol=FLOAT32)
     assert (signal.masked != signal.sums["query"] - signal.sums["na"]).any()  # the mask drops something
     assert (signal.qid, signal.pids) == ("q", ("d0", "d1", "d2", "d3"))
@@ -154,8 +157,10 @@ def test_chosen_heads(folders, architecture):
     np.testing.assert_array_equal(whole.signal, plain.signal)
     ends = np.cumsum(plain.lengths)
     for layer, head in [(0, 0), (2, 1), (3, decoder.heads - 1)]:
-        (one,) = probe.read([prompt], heads=[(layer, head)])
-        assert not np.delete(one.signal, layer, axis=0).any()
+        (one,) = probe.read([prompt], heads=[(layer, head)], na=True)
+        assert not np.delete(one.signal, layer, axis=0).any() and not np.delete(one.na, layer, axis=0).any()
+        na = np.stack([part.sum() for part in np.split(one.na[layer], ends[:-1])])
+        np.testing.assert_allclose(na, plain.sums["na"][layer, head], rtol=0, atol=FLOAT32)
         by_passage = np.stack([part.sum() for part in np.split(one.signal[layer], ends[:-1])])
         linear = plain.sums["query"][layer, head] - plain.sums["na"][layer, head]
         np.testing.assert_allclose(by_passage, linear, rtol=0, atol=FLOAT32)

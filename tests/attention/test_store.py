@@ -79,6 +79,43 @@ def test_heads_need_not_be_kept(tmp_path, records):
     assert saved >= sum(4 * record.masked.size for record in records)
 
 
+def with_na(records):
+    return [replace(record, na=np.abs(record.signal) * 2) for record in records]
+
+
+def test_tokens_of_na_are_kept_where_the_store_says_so(tmp_path, records):
+    full = with_na(records)
+    write(tmp_path / "both.arrow", full, {**METADATA, "na_tokens": True})
+    write(tmp_path / "one.arrow", full)
+    write(tmp_path / "bare.arrow", records)
+    for left, right in zip(read_signals(tmp_path / "both.arrow"), full, strict=True):
+        same(left, right)
+        np.testing.assert_array_equal(left.na, right.na)
+    assert (tmp_path / "one.arrow").read_bytes() == (tmp_path / "bare.arrow").read_bytes()
+    assert all(signal.na is None for signal in read_signals(tmp_path / "one.arrow"))
+    more = (tmp_path / "both.arrow").stat().st_size - (tmp_path / "one.arrow").stat().st_size
+    numbers = sum(4 * record.signal.size for record in records)
+    assert numbers <= more < numbers + 2000
+    with (
+        SignalWriter(tmp_path / "none.arrow", {**METADATA, "na_tokens": True}) as store,
+        pytest.raises(ValueError, match="query q0 comes without the tokens of N/A"),
+    ):
+        store.append(records[0])
+
+
+def test_a_kept_store_with_tokens_of_na_serves_without_them_and_not_the_other_way(tmp_path, records):
+    path, order = tmp_path / "base.arrow", [record.qid for record in records]
+    write(path, with_na(records), {**METADATA, "na_tokens": True}, order, keep=True)
+    written = path.read_bytes()
+    path.unlink()
+    with SignalWriter(path, METADATA) as store:
+        assert store.restore(order)
+    assert path.read_bytes() == written
+    write(path, records, order=order, keep=True)
+    with SignalWriter(path, {**METADATA, "na_tokens": True}) as store:
+        assert not store.restore(order)
+
+
 def test_values_are_views_of_the_file(tmp_path, records):
     path = tmp_path / "base.arrow"
     write(path, records)

@@ -79,6 +79,9 @@ def test_heads_are_eager_attentions(reranker, explanation):
     row = frame[(frame["passage"] == "layer") & (frame["layer"] == 2) & (frame["head"] == 1) & (frame["token"] == 3)]
     before = sum(len(explanation.tokens(id_)) for id_ in ("air", "bread"))
     assert row["value"].item() == pytest.approx(float(explanation.by_head[2, 1, before + 3]))
+    for signal, values in (("raw", means[0]), ("na", means[1])):
+        own = explanation.to_frame(signal=signal)["value"].to_numpy().reshape(-1, len(tokens))
+        np.testing.assert_allclose(own, values.sum(axis=1)[: len(own)][:, tokens], atol=1e-5)
     by_layer = explanation.to_frame()
     summed = frame.groupby(["passage", "layer", "token"], sort=False)["value"].sum()
     np.testing.assert_allclose(by_layer["value"], summed, atol=1e-5)
@@ -89,6 +92,17 @@ def test_the_reversed_order_is_the_other_prompt(reranker, explanation):
     column = explanation.view.column(LayerWindow(1, 2))
     assert [explanation.ids[i] for i in explanation.view.views[1].orders[column]] == [result.id for result in turned]
     assert f"rank {explanation.view.rank(0, LayerWindow(1, 2), 1)} when reversed" in explanation.sentence("air")
+
+
+def test_words_by_the_signal_asked_for(explanation):
+    raw, na, calibrated = (explanation.tokens("air", signal=name) for name in ("raw", "na", "calibrated"))
+    for (_, q, counts), (_, n, _), (_, c, _) in zip(raw, na, calibrated, strict=True):
+        assert counts and q == pytest.approx(n + c, abs=1e-6) and q > 0 and n > 0
+    assert "of the query's attention" in explanation.sentence("air", signal="raw")
+    with pytest.raises(ValueError, match="signal 'x': one of calibrated, raw, na"):
+        explanation.tokens(signal="x")
+    with pytest.raises(ValueError, match="signal 'raw': heads are read"):
+        explanation.to_frame(heads=True, signal="raw")
 
 
 def test_weights_for_diffir(explanation):

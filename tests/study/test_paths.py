@@ -316,6 +316,15 @@ def test_the_explorer_shows_orders_of_the_same_candidates(two):
     assert Paths(off, BASE, two.cache).explorers == []
 
 
+def test_tokens_of_na_are_kept_of_the_order_that_a_page_shows(two):
+    def kept(variant, **explorer):
+        study = replace(two.study, config=two.study.config | {"explorer": two.study.config["explorer"] | explorer})
+        return Paths(study, BASE, two.cache).na_tokens(SimpleNamespace(variant=variant)) == "--na-tokens"
+
+    assert kept("base") and not kept("grid")
+    assert not kept("base", tokens="calibrated") and not kept("base", queries=0)
+
+
 def test_published_figures_are_shown_where_there_are_some(two):
     assert not two.has_published and not any("published" in path for path in two.tables)
     study = paths(collections=["bright-theoremqa-theorems"], models=["qwen3-0.6b"], leave_out=[], passages={})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,7 @@ def hostile_view(qid: str, passages: int = 6, layers: int = 6, heads: int = 3, s
     lengths = [len(tokens) for tokens in pieces]
     own = random_signal(qid, lengths, layers, heads, seed)
     order = np.random.default_rng(seed + 1).permutation(passages)
+    own = replace(own, na=(np.abs(own.signal) + np.random.default_rng(seed + 3).random(own.signal.shape)).astype("f4"))
     other = reordered(random_signal(qid, lengths, layers, heads, seed + 2), order)
     row = Candidates(
         Query(qid, HOSTILE[seed % len(HOSTILE)]),

@@ -45,14 +45,15 @@ def eager_signal(model: Any, prompt: IcrPrompt, layers: int | None = None) -> Si
                 c = means[0][layer, head, begin:end] - means[1][layer, head, begin:end]
                 kept = c > c.mean() - 2 * c.std(ddof=1) if len(c) > 1 else np.ones(len(c), dtype=bool)
                 masked[layer, head, passage] = c[kept].sum()
-    by_token = means[0].sum(axis=1)[:, tokens] - means[1].sum(axis=1)[:, tokens]
+    query, na = (values.sum(axis=1)[:, tokens] for values in means)
     return Signal(
         qid=prompt.qid,
         pids=prompt.pids,
         lengths=(prompt.spans[:, 1] - prompt.spans[:, 0]).astype(np.int32),
-        signal=by_token.astype(np.float32),
+        signal=(query - na).astype(np.float32),
         sums=sums,
         prompt_tokens=prompt.prompt_tokens,
         seconds=0.0,
         masked=masked,
+        na=na.astype(np.float32),
     )

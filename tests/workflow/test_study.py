@@ -133,6 +133,13 @@ def test_truncation_reruns_the_signal_and_below_but_no_retrieval(study):
     assert not jobs.keys() & (RETRIEVAL | {"fetch_model"})
 
 
+def test_tokens_of_na_rerun_the_one_signal_that_holds_them(study):
+    write_config(study, {"explorer": {"tokens": "calibrated"}})
+    jobs = planned(study)
+    assert jobs["extract_attention"] == 1 and jobs["explore"] == 1  # the base of its one model; no order of it
+    assert not jobs.keys() & (RETRIEVAL | {"fetch_model", "check_prompts"})
+
+
 def test_a_prompt_family_reruns_the_signal_and_below(study):
     write_config(study, {"define": {"models": {"random": {"family": "qwen"}}}})
     jobs = planned(study)

@@ -70,7 +70,8 @@ class _Reading:
         sums: float32[L, S, H, N], filled layer by layer.
         masked: float32[L, H, N], likewise; None where it is not wanted.
         by_head: float32[L, H, T], likewise.
-        chosen: bool[L, H], the heads that `signal` sums over; None for all.
+        na: float32[L, T], likewise.
+        chosen: bool[L, H], the heads that `signal` and `na` sum over; None for all.
     """
 
     weights: Tensor
@@ -80,6 +81,7 @@ class _Reading:
     sums: Tensor
     masked: Tensor | None = None
     by_head: Tensor | None = None
+    na: Tensor | None = None
     chosen: Tensor | None = None
 
 
@@ -218,6 +220,7 @@ class Probe:
         *,
         masked: bool = False,
         by_head: bool = False,
+        na: bool = False,
         heads: Collection[tuple[int, int]] | None = None,
     ) -> list[Signal]:
         """Return each prompt's signal for layers 0 to `last_layer` (default: all loaded), read in one forward pass.
@@ -230,6 +233,7 @@ class Probe:
             last_layer: where the pass ends.
             masked: keep each head's masked sum by passage too.
             by_head: keep what each head pays each token too.
+            na: keep what `N/A` alone pays each token too.
             heads: (layer, head) pairs that the signal per token sums over, all where None; sums by passage are of every
                 head in any case.
         """
@@ -240,7 +244,7 @@ class Probe:
             return [
                 signal
                 for prompt in prompts
-                for signal in self.read([prompt], last, masked=masked, by_head=by_head, heads=heads)
+                for signal in self.read([prompt], last, masked=masked, by_head=by_head, na=na, heads=heads)
             ]
         if not prompts:
             return []
@@ -257,6 +261,8 @@ class Probe:
                 group.reading.by_head = torch.zeros(
                     (last + 1, self.decoder.heads, group.reading.signal.shape[1]), device=self.decoder.device
                 )
+            if na:
+                group.reading.na = torch.zeros_like(group.reading.signal)
             if heads is not None:
                 group.reading.chosen = _chosen(heads, last + 1, self.decoder.heads, self.decoder.device)
         self._forward(packed, _Pass(groups, last_layer=last))
@@ -428,7 +434,10 @@ def _keep(reading: _Reading, probabilities: Tensor, layer: int) -> None:
     tokens = functional.pad(attention.index_select(2, reading.tokens), (0, 1))  # [S, H, T + 1]
     query, na = SUMS.index("query"), SUMS.index("na")
     calibrated = tokens[query, :, :-1] - tokens[na, :, :-1]
-    reading.signal[layer] = (calibrated if reading.chosen is None else calibrated[reading.chosen[layer]]).sum(dim=0)
+    summed = slice(None) if reading.chosen is None else reading.chosen[layer]
+    reading.signal[layer] = calibrated[summed].sum(dim=0)
+    if reading.na is not None:
+        reading.na[layer] = tokens[na, :, :-1][summed].sum(dim=0)
     if reading.by_head is not None:
         reading.by_head[layer] = calibrated
     of_passages = tokens.index_select(2, reading.passages.reshape(-1)).view(len(SUMS), heads, *reading.passages.shape)
@@ -497,6 +506,7 @@ def _signals(prompts: Sequence[IcrPrompt], reading: _Reading) -> Iterator[Signal
     values, sums = reading.signal.cpu().numpy(), reading.sums.cpu().numpy()
     masked = None if reading.masked is None else reading.masked.cpu().numpy()
     by_head = None if reading.by_head is None else reading.by_head.cpu().numpy()
+    na = None if reading.na is None else reading.na.cpu().numpy()
     token = passage = 0
     for prompt in prompts:
         lengths = (prompt.spans[:, 1] - prompt.spans[:, 0]).astype(np.int32)
@@ -512,6 +522,7 @@ def _signals(prompts: Sequence[IcrPrompt], reading: _Reading) -> Iterator[Signal
             seconds=0.0,
             masked=None if masked is None else np.ascontiguousarray(masked[:, :, passages]),
             by_head=None if by_head is None else np.ascontiguousarray(by_head[:, :, tokens]),
+            na=None if na is None else np.ascontiguousarray(na[:, tokens]),
         )
 
 

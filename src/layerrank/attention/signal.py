@@ -32,6 +32,8 @@ class Signal:
             mean − 2 · std of that passage and head (semantics.md §7); None where it was not kept.
         by_head: float32[L, H, T], (q − n)[l, h, t] before heads are summed; None unless it was asked for. No store
             holds it.
+        na: float32[L, T], n[l, t] of `N/A` alone, tokens as in `signal`, so that signal + na is q[l, t]; None where it
+            was not kept.
     """
 
     qid: str
@@ -43,6 +45,7 @@ class Signal:
     seconds: float
     masked: Floats | None = None
     by_head: Floats | None = None
+    na: Floats | None = None
 
     def __post_init__(self) -> None:
         if self.lengths.shape != (len(self.pids),):
@@ -58,6 +61,8 @@ class Signal:
                 raise ValueError(f"query {self.qid}: sums[{name!r}] of shape {values.shape}")
         if self.masked is not None and self.masked.shape != self.sums["query"].shape:
             raise ValueError(f"query {self.qid}: masked of shape {self.masked.shape}")
+        if self.na is not None and self.na.shape != self.signal.shape:
+            raise ValueError(f"query {self.qid}: na of shape {self.na.shape}, signal of {self.signal.shape}")
 
     @property
     def layers(self) -> int:

@@ -33,7 +33,8 @@ FORMAT = 3
 """Version of the record's layout and of what its numbers mean; it goes up when either changes.
 
 1: signal and passage sums. 2: `masked` beside the sums, of each head by itself; empty where it is not kept. 3: the
-signal in float32 alone, without `scale`.
+signal in float32 alone, without `scale`; a store whose metadata say `na_tokens` has `na` beside the signal, which a
+reader that does not know of it leaves aside.
 """
 
 READ = (1, 2, 3)
@@ -55,6 +56,7 @@ def _schema(metadata: Mapping[str, Any]) -> pa.Schema:
         pa.field("heads", pa.int32()),
         *([pa.field("scale", pa.list_(pa.float32()))] if metadata["format"] < 3 else []),
         pa.field("signal", pa.list_(pa.float32())),
+        *([pa.field("na", pa.list_(pa.float32()))] if metadata.get("na_tokens") else []),
         *(pa.field(f"sums_{name}", pa.list_(pa.float32())) for name in SUMS),
         *([pa.field("masked", pa.list_(pa.float32()))] if metadata["format"] > 1 else []),
         pa.field("prompt_tokens", pa.int32()),
@@ -90,6 +92,7 @@ def _batch(signal: Signal, schema: pa.Schema) -> pa.RecordBatch:
         "heads": signal.heads,
         "scale": np.ones(0, dtype=np.float32),
         "signal": signal.signal.reshape(-1),
+        "na": np.zeros(0, dtype=np.float32) if signal.na is None else signal.na.reshape(-1),
         **{f"sums_{name}": signal.sums[name].reshape(-1) for name in SUMS},
         "masked": np.zeros(0, dtype=np.float32) if signal.masked is None else signal.masked.reshape(-1),
         "prompt_tokens": signal.prompt_tokens,
@@ -123,7 +126,7 @@ class SignalWriter:
     Args:
         path: the final file.
         metadata: JSON-able facts of the whole store. A partial file with others (`NOT_COMPARED` excepted) is set aside,
-            not mixed. `format` is added.
+            not mixed. `format` is added. With `na_tokens` the store keeps each signal's `na`.
 
     Raises:
         UserError: another process is writing the same store.
@@ -192,6 +195,8 @@ class SignalWriter:
         """Write one query's record and flush it to the disk."""
         if signal.qid in self.finished:
             raise ValueError(f"{self.path}: query {signal.qid} is already in the store")
+        if self.metadata.get("na_tokens") and signal.na is None:
+            raise ValueError(f"{self.path}: query {signal.qid} comes without the tokens of N/A")
         where = self._file.tell()
         with naming(self.path):
             self._file.write(_batch(signal, self.schema).serialize())
@@ -202,11 +207,14 @@ class SignalWriter:
     def restore(self, order: Sequence[str]) -> bool:
         """Bring back a store that `close` had kept, made with these settings and this code of these queries in order.
 
-        Returns whether there was one, all of it intact; the writer is closed then.
+        One that holds `na` as well serves where it is not asked for. Returns whether there was one, all of it intact;
+        the writer is closed then.
         """
         wanted = {**self.metadata, "qids": list(order)}
         try:
             kept = read_metadata(self.whole)
+            if "na_tokens" not in wanted:
+                kept.pop("na_tokens", None)
             if _comparable(kept) != _comparable(wanted) or kept.get("code") != wanted.get("code"):
                 return False
             for _ in read_signals(self.whole):
@@ -306,6 +314,7 @@ def _signal(reader: Any, index: int, qid: str, path: Path) -> Signal:
     if values.dtype != np.float32:
         raise UserError(f"{path}: the signal is {values.dtype}, not float32; delete the file to extract it again")
     masked = flat("masked") if "masked" in batch.schema.names else np.zeros(0, dtype=np.float32)
+    na = flat("na").reshape(values.shape) if "na" in batch.schema.names else None
     return Signal(
         qid=qid,
         pids=pids,
@@ -315,6 +324,7 @@ def _signal(reader: Any, index: int, qid: str, path: Path) -> Signal:
         prompt_tokens=batch.column("prompt_tokens")[0].as_py(),
         seconds=batch.column("seconds")[0].as_py(),
         masked=masked.reshape(layers, heads, len(pids)) if len(masked) else None,
+        na=na,
     )
 
 

@@ -51,13 +51,19 @@ def add_explore(parser: argparse.ArgumentParser) -> None:
     add_strategy(parser)
     parser.add_argument(
         "--chosen",
-        default="changed",
+        default='"changed"',
         type=json_value,
         metavar="JSON",
         help='"changed", "unstable", "worst", "all", or a list of queries',
     )
     parser.add_argument(
         "--queries", type=whole(1), default=50, metavar="N", help="the most that are shown (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--tokens",
+        choices=("all", "calibrated"),
+        default="all",
+        help="tokens under query − N/A, the query and N/A alone where the signals have them, or under the first alone",
     )
     parser.add_argument("--title", default="Explorer", help="title of the page")
     parser.add_argument("--subtitle", default="", help="line below it")
@@ -88,6 +94,7 @@ def run_explore(options: argparse.Namespace) -> None:
         options.measure,
         options.strategy,
         PromptSettings(**prompt_of(options)),
+        options.tokens == "all",
     )
     views = build.study_views(sources, load_tokenizer(options.model), options.chosen, options.queries)
     text = page.render(

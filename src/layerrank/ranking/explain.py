@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from layerrank.attention.explorer.page import Curves, Preset, render
-from layerrank.attention.explorer.view import QueryView, describe, view_query
+from layerrank.attention.explorer.view import CALIBRATED, QueryView, describe, view_query
 from layerrank.attention.probe import Probe
 from layerrank.attention.scores import MASKED
 from layerrank.core import files
@@ -63,13 +63,18 @@ class Explanation:
         layers = [self.view.column(LayerWindow(layer, layer)) for layer in range(self.view.layers)]
         return self.view.views[0].scores[layers]
 
-    def tokens(self, passage: Any = None) -> list[tuple[str, float, bool]]:
-        """Each token of a passage: its text, what the window gives it, and whether the mask keeps it.
+    def tokens(self, passage: Any = None, *, signal: str = CALIBRATED) -> list[tuple[str, float, bool]]:
+        """Each token of a passage: its text, what the window gives it, and whether it counts.
 
-        `passage` is an id; the best passage where it is None. Raises `UserError` for an unknown id.
+        Args:
+            passage: an id; the best passage where it is None.
+            signal: `calibrated` (the query less `N/A`, whose mask drops tokens), `raw` (the query alone) or `na`.
+
+        Raises:
+            UserError: an unknown id or signal.
         """
         place = self._place(passage)
-        values, kept = self.view.token_scores(place, self.window)
+        values, kept = self.view.token_scores(place, self.window, signal)
         return list(zip(self.view.pieces[place], values.tolist(), kept.tolist(), strict=True))
 
     def spans(self, passage: Any = None) -> list[tuple[int, int]]:
@@ -77,9 +82,9 @@ class Explanation:
         ends = np.cumsum([len(piece) for piece in self.view.pieces[self._place(passage)]]).tolist()
         return list(zip([0, *ends[:-1]], ends, strict=True))
 
-    def sentence(self, passage: Any = None) -> str:
-        """What carried a passage, in one sentence that follows from the numbers; the best passage where None."""
-        return describe(self.view, self._place(passage), self.window)
+    def sentence(self, passage: Any = None, *, signal: str = CALIBRATED) -> str:
+        """What carried a passage, in one sentence that follows from the numbers; arguments as of `tokens`."""
+        return describe(self.view, self._place(passage), self.window, signal)
 
     def _place(self, passage: Any) -> int:
         if passage is None:
@@ -95,21 +100,24 @@ class Explanation:
         window = window_label(str(self.window))
         return f"Explanation({self.view.query.text!r}, {len(self.ids)} passages, {window}{best})"
 
-    def to_frame(self, *, heads: bool = False) -> pd.DataFrame:
+    def to_frame(self, *, heads: bool = False, signal: str = CALIBRATED) -> pd.DataFrame:
         """A row a passage, layer and token: passage, layer, token (its place), text, value; with `heads` head too.
 
-        Values are (q − n), before the mask; a layer's heads add up to its value. Raises `UserError` where heads are
-        wanted that were not read (`Reranker.explain(…, heads=True)`).
+        Values are those of `signal` (as of `tokens`), before the mask; a layer's heads add up to its value. Raises
+        `UserError` where heads are wanted that were not read (`Reranker.explain(…, heads=True)`), or of another signal
+        than the calibrated one.
         """
         import pandas as pd
 
         if heads and self.by_head is None:
             raise InputError("explain: heads were not read token by token; say explain(…, heads=True)")
+        if heads and signal != CALIBRATED:
+            raise InputError(f"explain: signal {signal!r}: heads are read token by token of {CALIBRATED!r} alone")
         pieces = self.view.pieces
         ids = np.repeat(np.arange(len(pieces)), [len(tokens) for tokens in pieces])
         place = np.concatenate([np.zeros(0, dtype=np.int64), *(np.arange(len(tokens)) for tokens in pieces)])
         text = np.array([piece for tokens in pieces for piece in tokens], dtype=object)
-        values = self.by_head if heads and self.by_head is not None else self.view.signal[:, None]
+        values = self.by_head if heads and self.by_head is not None else self.view.tokens(signal)[:, None]
         layers, count, tokens_ = values.shape
         frame = pd.DataFrame(
             {
@@ -193,7 +201,7 @@ def explain(
             f"explain: the prompt has {prompts[0].prompt_tokens} tokens in {len(shown)} passages, "
             f"the model reads {decoder.context}"
         )
-    (given,) = probe.read(prompts[:1], last_layer=window.end, by_head=heads)
+    (given,) = probe.read(prompts[:1], last_layer=window.end, by_head=heads, na=True)
     signals = {"first stage": given}
     if len(shown) > 1:
         (signals["reversed"],) = probe.read(prompts[1:], last_layer=window.end)

@@ -923,6 +923,11 @@ class Paths:
         """Whether the study has an explorer."""
         return int(self.study.config["explorer"]["queries"]) > 0
 
+    def na_tokens(self, wildcards: Wildcards) -> str:
+        """The flag that keeps what N/A alone pays each token, of the order whose tokens a page shows."""
+        kept = wildcards.variant == "base" and self.explored and self.study.config["explorer"]["tokens"] == "all"
+        return "--na-tokens" if kept else ""
+
     @cached_property
     def explored_orders(self) -> Mapping[str, str]:
         """The variants that show the base's candidates in another order, by what a page calls them; the base first."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import random
 import re
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from support.pages import HOSTILE, browser_page, chromium, hostile_page, hostile_view
 
@@ -181,6 +183,90 @@ def test_a_passage_shows_its_words(page, views):
     assert page.evaluate("() => document.querySelector('#passage .text').textContent") == "".join(views[0].pieces[-1])
 
 
+KINDS = ("calibrated", "raw", "na")
+
+
+def toggle(page, kind):
+    page.locator(f"#passage input[value={kind}] + span").click()
+    page.wait_for_function(f"() => {'k=' + kind!r} === 'k=calibrated' || location.hash.includes('k={kind}')")
+    settle(page)
+
+
+def shaded(page, kind="calibrated"):
+    """What the tooltip of each part of the text says of one signal."""
+    name = {"calibrated": "query − N/A", "raw": "query alone", "na": "N/A alone"}[kind]
+    titles = page.evaluate("() => [...document.querySelectorAll('#passage .token')].map(t => t.title)")
+    return [float(title.split(f"{name} ")[1].split(";")[0]) for title in titles]
+
+
+def test_the_signal_of_tokens_is_a_choice(page, views):
+    """Shading, sentence and dropped tokens follow, at windows by keyboard too; the address keeps the choice."""
+    view, passage = views[0], 1
+    page.goto(page.url.split("#")[0] + f"#q=q0&w=1-2&p={view.passages[passage].pid}")
+    settle(page)
+    for kind in ("raw", "na", "calibrated"):
+        toggle(page, kind)
+        for key in ("ArrowRight", "Shift+ArrowRight", "Shift+ArrowLeft", "ArrowLeft"):
+            page.focus("#window .range")
+            page.keyboard.press(key)
+            settle(page)
+            window = window_of(page)
+            expect(page, view, window)  # scores are those of the study, whatever is shaded
+            values, kept = view.token_scores(passage, window, kind)
+            layers = window.end - window.start + 1
+            step = float(np.abs(view.signal).max() + view.na.max()) / 254
+            for other in KINDS:
+                exact = view.token_scores(passage, window, other)[0]
+                assert shaded(page, other) == pytest.approx(exact, abs=layers * step + 0.01 * np.abs(exact).max())
+            assert numbers(page.inner_text("#passage .sentence")) == numbers(describe(view, passage, window, kind))
+            struck = page.evaluate("() => document.querySelectorAll('#passage .token.dropped').length")
+            assert struck == int((~kept).sum())
+        page.select_option("#passage select", "sentence")
+        whole = float(values[kept].sum())
+        assert sum(shaded(page, kind)) == pytest.approx(whole, abs=layers * len(values) * step)
+        page.select_option("#passage select", "token")
+    toggle(page, "raw")
+    page.select_option("#passage select", "sentence")
+    here = page.url
+    assert "k=raw" in here and "t=sentence" in here
+    page.goto("about:blank")
+    page.goto(here)
+    page.wait_for_selector("html[data-ready='q0']")
+    assert page.locator("#passage input[value=raw]").is_checked()
+    assert page.input_value("#passage select") == "sentence"
+    assert "of the query's attention" in page.inner_text("#passage .sentence")
+    page.click("#queries [data-qid='q1']")  # the choice holds for another query
+    page.wait_for_selector("html[data-ready='q1']")
+    assert "of the query's attention" in page.inner_text("#passage .sentence")
+
+
+def test_the_signal_by_keyboard(page, views):
+    page.focus("#passage input:checked")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("() => location.hash.includes('k=raw')")
+    assert "of the query's attention" in page.inner_text("#passage .sentence")
+    assert page.inner_text("[aria-live]") == "Tokens, layers and heads: query alone"
+    page.evaluate("() => document.activeElement.blur()")
+    page.keyboard.press("s")
+    page.wait_for_function("() => location.hash.includes('k=na')")
+    page.keyboard.press("s")
+    page.wait_for_function("() => !location.hash.includes('k=')")
+    assert numbers(page.inner_text("#passage .sentence")) == numbers(
+        describe(views[0], int(views[0].order(window_of(page))[0]), window_of(page))
+    )
+
+
+def test_a_study_that_keeps_no_tokens_of_na_says_so(page, views, tmp_path):
+    path = tmp_path / "page.html"
+    path.write_text(hostile_page([replace(view, na=None) for view in views]), encoding="utf-8")
+    page.goto(path.as_uri())
+    page.wait_for_selector("html[data-ready]")
+    before = shaded(page)
+    toggle(page, "raw")
+    assert "keeps tokens of query − N/A only" in page.inner_text("#passage")
+    assert shaded(page) == before and "query alone" in page.inner_text("#passage figure >> nth=0")
+
+
 def numbers(text):
     """A sentence with its share of the score rounded to tens: the page reads it off quantised tokens."""
     return re.sub(r"(-?\d+)% of", lambda match: f"{round(int(match[1]), -1)}% of", text)
@@ -228,9 +314,10 @@ def test_texts_are_shown_as_text(page, views):
     assert "shuffled <b>1</b>" in page.evaluate("() => document.querySelector('#ranking').textContent")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_people_who_cannot_see_it_can_use_it(page, theme):
+@pytest.mark.parametrize(("theme", "kind"), [("light", "calibrated"), ("dark", "calibrated"), ("light", "raw")])
+def test_people_who_cannot_see_it_can_use_it(page, theme, kind):
     """axe-core's rules of WCAG 2 A and AA."""
+    toggle(page, kind)
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core checks accessibility")
     page.emulate_media(color_scheme=theme)
     found = axe.Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21aa"]}).response

@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from support.pages import hostile_page, hostile_view, reordered
 from support.signals import random_signal
 
 from layerrank.attention.explorer.page import quantised
-from layerrank.attention.explorer.view import describe, discordance, view_query
+from layerrank.attention.explorer.view import SIGNALS, describe, discordance, view_query
 from layerrank.attention.scores import all_windows, passage_scores
 from layerrank.core.errors import UserError
 from layerrank.core.records import Candidates, Passage, Query
@@ -75,6 +76,25 @@ def test_the_mask_keeps_what_the_score_counts(view):
             assert c[kept].sum() == pytest.approx(view.views[0].scores[view.column(window), passage], abs=1e-6)
 
 
+def test_raw_is_calibrated_and_na_and_every_token_of_them_counts(view):
+    window, begin = LayerWindow(1, 4), 0
+    for passage, pieces in enumerate(view.pieces):
+        tokens = slice(begin, begin + len(pieces))
+        begin = tokens.stop
+        found = {signal: view.token_scores(passage, window, signal) for signal in SIGNALS}
+        na = view.na[1:5, tokens].astype(np.float64).sum(axis=0)
+        assert found["na"][0] == pytest.approx(na, abs=1e-6)
+        assert found["raw"][0] == pytest.approx(view.signal[1:5, tokens].astype(np.float64).sum(axis=0) + na, abs=1e-5)
+        assert found["raw"][1].all() and found["na"][1].all()
+    every = [view.token_scores(passage, one)[1] for passage in range(len(view.passages)) for one in all_windows(6)]
+    assert not all(kept.all() for kept in every)  # as the calibrated signal's mask would not have it
+    np.testing.assert_array_equal(view.heads("raw") - view.heads("na"), view.heads())
+    with pytest.raises(UserError, match="signal 'both': one of calibrated, raw, na"):
+        view.tokens("both")
+    with pytest.raises(UserError, match="signal 'raw': query q0 was read without the tokens of N/A"):
+        replace(view, na=None).tokens("raw")
+
+
 def test_discordance_is_kendalls():
     random = np.random.default_rng(0)
     one, other = (np.stack([random.permutation(9) for _ in range(70)]) for _ in range(2))
@@ -97,6 +117,17 @@ def test_a_sentence_by_hand():
     assert describe(seen, 0, LayerWindow(1, 1)) == (
         "Stayed at 1: layer 1, head 1 gives the most; 'gold', '[2]', '↵' give 100% of the score; "
         "stood last (next to the query) in the prompt; rank 1 when reversed."
+    )
+    na = np.full((2, 5), 0.1, dtype=np.float32)
+    na[1, 0] = 0.7
+    sums["na"][0, 0, 0] = sums["na"][1, 0, 0] = 2.0
+    beside = replace(seen, na=na)
+    assert describe(beside, 0, LayerWindow(1, 1), "raw").startswith(
+        "Stayed at 1: layer 1, head 1 gives the most of the query's attention; '[2]', 'gold', '↵' "
+        "give 100% of it; stood last"
+    )
+    assert "layer 1, head 0 gives the most of the attention of N/A; '[2]', 'gold', '↵' give 100% of it;" in (
+        describe(beside, 0, LayerWindow(1, 1), "na")
     )
     both = {"first stage": own, "reversed": reordered(own, [1, 0]), "again": own}
     more = view_query(row, both, [["[2]", " gold", "\n"], ["[1]", " x"]])
@@ -121,6 +152,17 @@ def test_a_page_holds_what_python_computed(view):
         assert head["moved"][0, column] == ranks[head["mover"][0, column]]
     shaded = block["tokens"].astype(np.float32) * np.repeat(block["token_scale"], [len(p) for p in view.pieces], axis=1)
     assert shaded == pytest.approx(view.signal, abs=float(np.abs(view.signal).max()) / 254 + 1e-6)
+    beside = unpacked(parts["na-0"])
+    assert beside["tokens"].astype(np.float32) * np.repeat(
+        beside["token_scale"], [len(p) for p in view.pieces], axis=1
+    ) == pytest.approx(view.na, abs=float(view.na.max()) / 254 + 1e-6)
+    for held, signal, prefix in ((block, "calibrated", ""), (beside, "raw", "raw_"), (beside, "na", "na_")):
+        heads = view.heads(signal)
+        assert held[f"{prefix}best"].tolist() == heads.max(axis=1).tolist()
+        assert held[f"{prefix}best_head"].tolist() == heads.argmax(axis=1).tolist()
+        shaded = held[f"{prefix}heads"] * held[f"{prefix}head_scale"]
+        assert shaded == pytest.approx(heads, abs=float(np.abs(heads).max()) / 254 + 1e-6)
+    assert "na-0" not in blocks(hostile_page([replace(view, na=None)]))
     assert [entry["pieces"] for entry in block["passages"]] == [list(pieces) for pieces in view.pieces]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ class Sources:
         measure: in ir_measures' syntax.
         strategy: of semantics.md §2.
         prompt: settings that the signals were read with.
+        na_tokens: show what `N/A` alone pays each token, where the signals have it.
     """
 
     candidates: Path
@@ -53,6 +54,7 @@ class Sources:
     measure: str
     strategy: str
     prompt: PromptSettings
+    na_tokens: bool = True
 
 
 Key = Callable[["_Glance"], float]
@@ -179,6 +181,8 @@ def _view(
     runs: Mapping[str, Mapping[str, Sequence[str]]],
 ) -> QueryView:
     prompt = sources.prompt
+    if not sources.na_tokens:
+        signals = {name: replace(signal, na=None) for name, signal in signals.items()}
     return view_query(
         row,
         signals,

@@ -15,9 +15,9 @@
     id: (a, b) => head.queries[a].qid.localeCompare(head.queries[b].qid, "en", { numeric: true }),
   };
   const SIGNALS = {
-    calibrated: "query − N/A",
-    query: "query alone",
-    na: "N/A alone",
+    calibrated: { label: "calibrated", name: "query − N/A", of: "", share: "the score" },
+    raw: { label: "raw", name: "query alone", of: " of the query's attention", share: "it" },
+    na: { label: "N/A", name: "N/A alone", of: " of the attention of N/A", share: "it" },
   };
 
   let head, block;
@@ -82,18 +82,36 @@
   const windowName = (start = state.s, end = state.e) =>
     start === 0 && end === head.layers - 1 ? "all layers" : start === end ? `layer ${start}` : `layers ${start}–${end}`;
 
-  function tokenScores(passage) {
+  function summed(held, passage) {
     const [begin, past] = block.bounds[passage];
     const total = block.bounds[size() - 1][1];
     const c = new Float64Array(past - begin);
     for (let layer = state.s; layer <= state.e; layer++) {
-      const scale = block.token_scale[layer * size() + passage];
-      for (let t = begin; t < past; t++) c[t - begin] += block.tokens[layer * total + t] * scale;
+      const scale = held.token_scale[layer * size() + passage];
+      for (let t = begin; t < past; t++) c[t - begin] += held.tokens[layer * total + t] * scale;
     }
+    return c;
+  }
+  // The signal of tokens and heads: the one asked for, where the page holds it for this query.
+  const signal = () => (block.beside ? state.kind : "calibrated");
+  function tokenScores(passage) {
+    const all = { calibrated: summed(block, passage) };
+    if (block.beside) {
+      all.na = summed(block.beside, passage);
+      all.raw = all.calibrated.map((one, t) => Math.max(0, one + all.na[t])); // below 0 by rounding alone
+    }
+    const c = all[signal()];
+    if (signal() !== "calibrated") return { c, all, kept: new Array(c.length).fill(true) };
     const mean = c.reduce((a, b) => a + b, 0) / c.length;
     const spread = Math.sqrt(c.reduce((a, b) => a + (b - mean) ** 2, 0) / (c.length - 1));
     const kept = Array.from(c, (one) => c.length < 2 || one > mean - 2 * spread);
-    return { c, kept };
+    return { c, all, kept };
+  }
+  // Of heads, arrays [L, H, N] and [L, N]: 8-bit values and their scale; the most of a layer and the head that gives it.
+  function headsOf() {
+    const kind = signal();
+    const own = (name) => (kind === "calibrated" ? block[name] : block.beside[`${kind}_${name}`]);
+    return { heads: own("heads"), scale: own("head_scale"), best: own("best"), bestHead: own("best_head") };
   }
 
   // ---- words ---------------------------------------------------------------------------------------------------
@@ -105,13 +123,10 @@
     const after = rank[passage] + 1;
     const moved = before === after ? `Stayed at ${after}` : `${after < before ? "Rose" : "Fell"} from ${before} to ${after}`;
     const parts = [];
-    let best = [-Infinity, 0, 0];
-    for (let layer = state.s; layer <= state.e; layer++)
-      for (let one = 0; one < head.heads; one++) {
-        const got = block.heads[(layer * head.heads + one) * n + passage];
-        if (got > best[0]) best = [got, layer, one];
-      }
-    parts.push(`layer ${best[1]}, head ${best[2]} gives the most`);
+    const { best, bestHead } = headsOf();
+    let most = state.s;
+    for (let layer = state.s; layer <= state.e; layer++) if (best[layer * n + passage] > best[most * n + passage]) most = layer;
+    parts.push(`layer ${most}, head ${bestHead[most * n + passage]} gives the most${SIGNALS[signal()].of}`);
     const { c, kept } = tokenScores(passage);
     let total = 0;
     c.forEach((one, t) => (total += kept[t] ? one : 0));
@@ -120,7 +135,7 @@
       const top = order.slice(0, 3);
       const words = top.map((t) => `'${quoted(block.passages[passage].pieces[t])}'`).join(", ");
       const share = (100 * top.reduce((sum, t) => sum + c[t], 0)) / total;
-      parts.push(`${words} ${top.length > 1 ? "give" : "gives"} ${share.toFixed(0)}% of the score`);
+      parts.push(`${words} ${top.length > 1 ? "give" : "gives"} ${share.toFixed(0)}% of ${SIGNALS[signal()].share}`);
     }
     const place = block.views[0].places[passage];
     parts.push(
@@ -211,18 +226,30 @@
   }
 
   function passageHead() {
-    const pick = (key, names, label) => {
-      const select = h(
-        "select",
-        { "aria-label": label, onchange: () => { state[key] = select.value; passage(); } },
-        names.map(([name, text]) => h("option", { value: name }, text)),
-      );
-      return select;
-    };
-    return [
-      pick("shade", [["token", "by token"], ["sentence", "by sentence"]], "Shade the text"),
-      pick("kind", Object.entries(SIGNALS), "Signal of the strip by layer"),
-    ];
+    ui.shade = h(
+      "select",
+      { "aria-label": "Shade the text", onchange: () => { state.shade = ui.shade.value; passage(); address(); } },
+      ["token", "sentence"].map((name) => h("option", { value: name }, `by ${name}`)),
+    );
+    ui.kinds = Object.entries(SIGNALS).map(([kind, { label, name }]) =>
+      h(
+        "label",
+        { title: `${name} (key s: the next signal)` },
+        h("input", { type: "radio", name: "signal", value: kind, "aria-label": `${label}: ${name}`, onchange: () => setSignal(kind) }),
+        h("span", {}, label),
+      ),
+    );
+    return [ui.shade, h("div", { class: "choice", role: "radiogroup", "aria-label": "Signal of tokens, layers and heads" }, ui.kinds)];
+  }
+  async function setSignal(kind) {
+    ui.asked = kind;
+    const found = block;
+    await beside(found, state.q, kind);
+    if (ui.asked !== kind || block !== found) return;
+    state.kind = kind;
+    passage();
+    address();
+    ui.live.textContent = `Tokens, layers and heads: ${SIGNALS[kind].name}`;
   }
 
   // ---- queries -------------------------------------------------------------------------------------------------
@@ -544,7 +571,9 @@
   function passage() {
     const own = block.passages[state.p];
     if (!own) return ui.passage.replaceChildren(h("p", {}, "This query has no candidates."));
-    const { c, kept } = tokenScores(state.p);
+    ui.shade.value = state.shade;
+    for (const label of ui.kinds) label.firstChild.checked = label.firstChild.value === state.kind;
+    const { c, all, kept } = tokenScores(state.p);
     const groups = state.shade === "sentence" ? sentences(own.pieces) : own.pieces.map((_, t) => [t]);
     const sums = groups.map((tokens) => tokens.reduce((sum, t) => sum + (kept[t] ? c[t] : 0), 0));
     const largest = Math.max(1e-12, ...sums.map(Math.abs), ...(state.shade === "token" ? Array.from(c, Math.abs) : []));
@@ -557,7 +586,7 @@
         {
           class: dropped ? "token dropped" : "token",
           style: `background:rgba(var(${strength < 0 ? "--shade-minus" : "--shade-plus"}),${alpha})`,
-          title: `${dropped ? "dropped by the mask; " : ""}${(state.shade === "token" ? c[tokens[0]] : sums[g]).toExponential(2)}`,
+          title: (dropped ? "dropped by the mask; " : "") + worth(tokens, kept, all),
         },
         tokens.map((t) => own.pieces[t]).join(""),
       );
@@ -567,9 +596,29 @@
       h("p", { class: "pid" }, h("b", {}, own.pid), ` · ${own.grade === null ? "not judged" : "grade " + own.grade} · first stage ${state.p + 1} (${own.score.toFixed(2)}) · score ${number(score(state.p))}`),
       h("p", { class: "sentence" }, sentence(state.p)),
       ui.text,
-      h("p", { class: "legend" }, h("span", { class: "key plus" }, "adds"), h("span", { class: "key minus" }, "takes away"), h("s", {}, "dropped by the mask"), " Shading is of 8-bit values; scores and ranks are exact."),
+      legend(),
       layers(),
       heads(),
+    );
+  }
+
+  // What a token or a sentence gets under each signal; the mask takes tokens out of query − N/A alone.
+  function worth(tokens, kept, all) {
+    const sum = (kind) => tokens.reduce((total, t) => total + (kind !== "calibrated" || state.shade === "token" || kept[t] ? all[kind][t] : 0), 0);
+    const order = [signal(), ...Object.keys(SIGNALS).filter((kind) => kind !== signal())];
+    return order.filter((kind) => all[kind]).map((kind) => `${SIGNALS[kind].name} ${sum(kind).toExponential(2)}`).join("; ");
+  }
+  function legend() {
+    const of = h("span", { class: "of" }, `Text by ${SIGNALS[signal()].name}:`);
+    const calibrated = signal() === "calibrated";
+    return h(
+      "p",
+      { class: "legend" },
+      of,
+      h("span", { class: "key plus" }, calibrated ? "adds" : "attention"),
+      calibrated ? [h("span", { class: "key minus" }, "takes away"), h("s", {}, "dropped by the mask")] : "every token counts, the mask is of query − N/A",
+      h("span", {}, "Shading is of 8-bit values; scores and ranks are exact."),
+      signal() === state.kind ? null : h("span", {}, "Layers alone follow the choice: this study keeps tokens of query − N/A only."),
     );
   }
 
@@ -588,7 +637,7 @@
     const n = size(), L = head.layers, width = 340, height = 90, left = 24, bottom = 18;
     const numbers = Array.from({ length: L }, (_, l) => {
       const q = block.query[l * n + state.p], na = block.na[l * n + state.p];
-      return state.kind === "query" ? q : state.kind === "na" ? na : q - na;
+      return state.kind === "raw" ? q : state.kind === "na" ? na : q - na;
     });
     const largest = Math.max(1e-12, ...numbers.map(Math.abs));
     const lowest = Math.min(0, ...numbers);
@@ -600,26 +649,27 @@
       {},
       s(
         "svg",
-        { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `What each layer gives this passage, ${SIGNALS[state.kind]}` },
+        { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `What each layer gives this passage, ${SIGNALS[state.kind].name}` },
         s("rect", { class: "inside", x: left + state.s * step, width: (state.e - state.s + 1) * step, y: 0, height: height - bottom }),
         numbers.map((one, l) => s("rect", { class: one < 0 ? "minus" : "plus", x: left + l * step + 0.5, width: Math.max(1, step - 1), y: one < 0 ? zero : zero - one * scale, height: Math.abs(one) * scale })),
         s("line", { class: "axis", x1: left, x2: width, y1: zero, y2: zero }),
         [0, Math.floor(L / 2), L - 1].map((l) => s("text", { class: "tick", x: left + (l + 0.5) * step, y: height - 5, "text-anchor": "middle" }, String(l))),
       ),
-      h("figcaption", {}, `By layer, ${SIGNALS[state.kind]}, before the mask`),
+      h("figcaption", {}, `By layer, ${SIGNALS[state.kind].name}${state.kind === "calibrated" ? ", before the mask" : ""}`),
     );
   }
 
   function heads() {
     const n = size(), L = head.layers, H = head.heads, width = 340, left = 24, bottom = 16;
     const step = (width - left) / L, tall = Math.max(4, Math.min(12, 140 / H));
-    const scale = block.head_scale[state.p];
+    const { heads: values, scale: scales } = headsOf();
+    const scale = scales[state.p];
     let largest = 1;
-    for (let i = 0; i < L * H; i++) largest = Math.max(largest, Math.abs(block.heads[i * n + state.p]));
+    for (let i = 0; i < L * H; i++) largest = Math.max(largest, Math.abs(values[i * n + state.p]));
     const cells = [];
     for (let l = 0; l < L; l++)
       for (let one = 0; one < H; one++) {
-        const got = block.heads[(l * H + one) * n + state.p];
+        const got = values[(l * H + one) * n + state.p];
         cells.push(
           s("rect", { x: left + l * step, y: one * tall, width: step, height: tall, style: `fill:${colour(got / largest)}` }, s("title", {}, `layer ${l}, head ${one}: ${(got * scale).toExponential(2)}`)),
         );
@@ -629,13 +679,13 @@
       {},
       s(
         "svg",
-        { viewBox: `0 0 ${width} ${H * tall + bottom}`, role: "img", "aria-label": "What each head of each layer gives this passage" },
+        { viewBox: `0 0 ${width} ${H * tall + bottom}`, role: "img", "aria-label": `What each head of each layer gives this passage, ${SIGNALS[signal()].name}` },
         cells,
         s("rect", { class: "frame", x: left + state.s * step, width: (state.e - state.s + 1) * step, y: 0, height: H * tall }),
         [0, Math.floor(H / 2), H - 1].map((one) => s("text", { class: "tick", x: left - 4, y: one * tall + tall, "text-anchor": "end" }, String(one))),
         [0, Math.floor(L / 2), L - 1].map((l) => s("text", { class: "tick", x: left + (l + 0.5) * step, y: H * tall + 12, "text-anchor": "middle" }, String(l))),
       ),
-      h("figcaption", {}, "By layer (across) and head (down), query − N/A, before the mask"),
+      h("figcaption", {}, `By layer (across) and head (down), ${SIGNALS[signal()].name}${signal() === "calibrated" ? ", before the mask" : ""}`),
     );
   }
 
@@ -703,14 +753,19 @@
   }
 
   // ---- address, theme, files -----------------------------------------------------------------------------------
-  function address() {
+  function addressed() {
     const query = head.queries[state.q];
     const own = block.passages[state.p];
     const parts = new URLSearchParams({ q: query ? query.qid : "", w: `${state.s}-${state.e}` });
     if (own) parts.set("p", own.pid);
     if (state.b) parts.set("b", state.b);
     if (state.v) parts.set("o", block.views[state.v].name);
-    const hash = "#" + parts;
+    if (state.kind !== "calibrated") parts.set("k", state.kind);
+    if (state.shade !== "token") parts.set("t", state.shade);
+    return "#" + parts;
+  }
+  function address() {
+    const hash = addressed();
     if (location.hash !== hash) {
       try { history.replaceState(null, "", hash); } catch { location.replace(hash); }
     }
@@ -719,7 +774,7 @@
     const parts = new URLSearchParams(location.hash.slice(1));
     const q = head.queries.findIndex((query) => query.qid === parts.get("q"));
     const [start, end] = (parts.get("w") || "").split("-").map(Number);
-    return { q: q < 0 ? 0 : q, window: start >= 0 && end >= start && end < head.layers ? [start, end] : null, p: parts.get("p"), b: parts.get("b") || "", o: parts.get("o") };
+    return { q: q < 0 ? 0 : q, window: start >= 0 && end >= start && end < head.layers ? [start, end] : null, p: parts.get("p"), b: parts.get("b") || "", o: parts.get("o"), k: Object.hasOwn(SIGNALS, parts.get("k")) ? parts.get("k") : "calibrated", t: parts.get("t") === "sentence" ? "sentence" : "token" };
   }
   function darker() {
     const root = document.documentElement;
@@ -772,9 +827,18 @@
     }
     return cache.get(q);
   }
+  // What N/A alone pays, unpacked when it is first asked for; null where the study does not keep it.
+  async function beside(found, q, kind) {
+    if (kind === "calibrated" || found.beside !== undefined) return;
+    found.beside = document.getElementById(`na-${q}`) ? await unpack(`na-${q}`) : null;
+  }
   async function open(q, wanted = {}) {
     const found = await load(q);
+    const kind = (ui.asked = wanted.k ?? state.kind);
+    await beside(found, q, kind);
     block = found;
+    state.kind = kind;
+    state.shade = wanted.t ?? state.shade;
     const follows = state.q === q ? -1 : head.presets.findIndex((one) => one.windows[state.q] && one.windows[state.q][0] === state.s && one.windows[state.q][1] === state.e);
     if (wanted.window) [state.s, state.e] = wanted.window;
     else if (follows >= 0) [state.s, state.e] = head.presets[follows].windows[q];
@@ -806,8 +870,9 @@
     list();
     await open(wanted.q, { ...wanted, window: [state.s, state.e] });
     window.addEventListener("hashchange", () => {
+      if ("#" + new URLSearchParams(location.hash.slice(1)) === addressed()) return;
       const next = fromAddress();
-      if (next.q !== state.q || (next.window && (next.window[0] !== state.s || next.window[1] !== state.e))) open(next.q, next);
+      open(next.q, next);
     });
     let width = document.documentElement.clientWidth;
     window.addEventListener("resize", () => {
@@ -817,6 +882,7 @@
     document.addEventListener("keydown", (event) => {
       if (event.target.closest("input, select, [role=slider]") || event.ctrlKey || event.metaKey || event.altKey) return;
       if (event.key === "/") { ui.search.focus(); event.preventDefault(); }
+      else if (event.key === "s") setSignal(after(Object.keys(SIGNALS), ui.asked));
       else if (event.key === "j" || event.key === "k") step(event.key === "j" ? 1 : -1);
       else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
         if (event.target.closest("#queries")) return;
@@ -826,6 +892,7 @@
       } else keys(event, "both");
     });
   }
+  const after = (names, name) => names[(names.indexOf(name) + 1) % names.length];
   function step(by) {
     const shownItems = [...ui.items.keys()];
     const next = shownItems[shownItems.indexOf(state.q) + by];

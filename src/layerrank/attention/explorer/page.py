@@ -2,7 +2,8 @@
 
 Texts, ids and labels travel inside the packed data and are shown as text alone, so nothing that a collection holds can
 act on the page. Scores of windows are float32 of the exact ones; orders and values are the exact ones. Tokens and heads
-are quantised to 8 bits for shading, a scale for each layer and passage.
+are quantised to 8 bits for shading, a scale for each layer and passage. What `N/A` alone pays tokens and heads, from
+which the query's own attention follows, stands in a block beside each query's, which is unpacked when it is asked for.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import jinja2
 import numpy as np
 import numpy.typing as npt
 
-from layerrank.attention.explorer.view import QueryView, View, discordance
+from layerrank.attention.explorer.view import NA, RAW, QueryView, View, discordance
 from layerrank.core.windows import LayerWindow
 
 FORMAT = 1
@@ -113,6 +114,7 @@ def render(
         script=_asset("explorer.js"),
         header=packed(header, _overview(views, layers)),
         blocks=[packed(*_block(view)) for view in views],
+        beside=[None if view.na is None else packed(*_na_block(view, view.na)) for view in views],
     )
 
 
@@ -181,8 +183,9 @@ def _overview(views: Sequence[QueryView], layers: int) -> dict[str, npt.NDArray[
 def _block(view: QueryView) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
     """One query's meta and arrays."""
     small = np.uint8 if len(view.passages) <= 256 else np.uint16
-    tokens, token_scale = _by_passage(view)
-    heads, head_scale = quantised(view.sums["query"].astype(np.float32) - view.sums["na"], (0, 1))
+    tokens, token_scale = _by_passage(view, view.signal)
+    heads, head_scale = quantised(view.heads(), (0, 1))
+    best, best_head = _best(view.heads())
     meta = {
         "passages": [
             {"pid": passage.pid, "title": passage.title, "grade": grade, "score": float(score), "pieces": list(pieces)}
@@ -198,6 +201,8 @@ def _block(view: QueryView) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]
         "token_scale": token_scale,
         "heads": heads,
         "head_scale": head_scale,
+        "best": best,
+        "best_head": best_head,
         "query": view.sums["query"].sum(axis=1, dtype=np.float32),
         "na": view.sums["na"].sum(axis=1, dtype=np.float32),
     }
@@ -209,18 +214,37 @@ def _block(view: QueryView) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]
     return meta, arrays
 
 
+def _na_block(view: QueryView, na: npt.NDArray[np.float32]) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    """What `N/A` alone pays tokens and heads, and the query alone heads; its tokens are the sum of the two blocks'."""
+    tokens, scale = _by_passage(view, na)
+    arrays: dict[str, npt.NDArray[Any]] = {"tokens": tokens, "token_scale": scale}
+    for signal in (RAW, NA):
+        heads, head_scale = quantised(view.heads(signal), (0, 1))
+        best, best_head = _best(view.heads(signal))
+        arrays |= {f"{signal}_heads": heads, f"{signal}_head_scale": head_scale}
+        arrays |= {f"{signal}_best": best, f"{signal}_best_head": best_head}
+    return {}, arrays
+
+
+def _best(heads: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint16]]:
+    """Of each layer and passage the most that a head gives, float32[L, N], and which head that is, uint16[L, N]."""
+    return heads.max(axis=1), heads.argmax(axis=1).astype(np.uint16)
+
+
 def _view_meta(view: View) -> dict[str, Any]:
     return {"name": view.name, "places": view.places.tolist()}
 
 
-def _by_passage(view: QueryView) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
-    """The signal per token as int8[L, T], with its scale float32[L, N]."""
-    tokens = np.zeros(view.signal.shape, dtype=np.int8)
+def _by_passage(
+    view: QueryView, signal: npt.NDArray[np.float32]
+) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
+    """A signal per token as int8[L, T], with its scale float32[L, N]."""
+    tokens = np.zeros(signal.shape, dtype=np.int8)
     scales = np.zeros((view.layers, len(view.pieces)), dtype=np.float32)
     begin = 0
     for passage, pieces in enumerate(view.pieces):
         span = slice(begin, begin + len(pieces))
-        tokens[:, span], scales[:, passage] = quantised(view.signal[:, span], (1,))
+        tokens[:, span], scales[:, passage] = quantised(signal[:, span], (1,))
         begin = span.stop
     return tokens, scales
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from layerrank.attention.scores import MASKED, sweep_scores
 from layerrank.attention.signal import Signal
-from layerrank.core.errors import UserError
+from layerrank.core.errors import InputError, UserError
 from layerrank.core.records import Candidates, Passage, Query
 from layerrank.core.windows import LayerWindow
 from layerrank.evaluation import measures
@@ -25,6 +25,11 @@ Judgements = Mapping[str, int]
 
 TOP_TOKENS = 3
 """Tokens that a sentence names."""
+
+CALIBRATED, RAW, NA = SIGNALS = ("calibrated", "raw", "na")
+"""What a token is shown to get: the query's attention less that of `N/A`, the query's alone, that of `N/A` alone."""
+
+_NAMED = {CALIBRATED: "", RAW: " of the query's attention", NA: " of the attention of N/A"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +72,7 @@ class QueryView:
         pieces: each passage's text as the prompt shows it, cut into its tokens.
         signal: float32[L, T], (q − n)[l, t] of the first view (semantics.md §2).
         sums: float32[L, H, N] by name of `SUMS`, of the first view.
+        na: float32[L, T], n[l, t] of the first view; None where it was not kept.
         runs: other systems' rankings, by name.
         first_value: the measure of the first stage's order; None where the query is not judged.
         ceiling: the measure of the best order of the candidates; None likewise.
@@ -83,6 +89,7 @@ class QueryView:
     runs: Mapping[str, Run]
     first_value: float | None
     ceiling: float | None
+    na: npt.NDArray[np.float32] | None = None
 
     @property
     def layers(self) -> int:
@@ -103,12 +110,32 @@ class QueryView:
         """Rank of a passage, from 1."""
         return int(np.flatnonzero(self.order(window, view) == passage)[0]) + 1
 
-    def token_scores(self, passage: int, window: LayerWindow) -> tuple[Floats, npt.NDArray[np.bool_]]:
-        """c[t] of a passage's tokens under a window, and which of them the mask keeps (semantics.md §2)."""
+    def tokens(self, signal: str = CALIBRATED) -> npt.NDArray[np.float32]:
+        """float32[L, T] of one of `SIGNALS`. Raises `UserError` for another, and where the store has no `N/A`."""
+        if signal not in SIGNALS:
+            raise InputError(f"signal {signal!r}: one of {', '.join(SIGNALS)}")
+        if signal == CALIBRATED:
+            return self.signal
+        if self.na is None:
+            raise UserError(f"signal {signal!r}: query {self.query.qid} was read without the tokens of N/A")
+        return self.na if signal == NA else self.signal + self.na
+
+    def heads(self, signal: str = CALIBRATED) -> npt.NDArray[np.float32]:
+        """float32[L, H, N] of one of `SIGNALS`, summed over a passage's tokens."""
+        query, na = self.sums["query"], self.sums["na"]
+        return {CALIBRATED: query - na, RAW: query, NA: na}[signal]
+
+    def token_scores(
+        self, passage: int, window: LayerWindow, signal: str = CALIBRATED
+    ) -> tuple[Floats, npt.NDArray[np.bool_]]:
+        """What a passage's tokens get under a window, and which of them count (semantics.md §2).
+
+        The mask is of the calibrated signal, which makes the score; every token counts of the others.
+        """
         ends = np.cumsum([len(pieces) for pieces in self.pieces])
         tokens = slice(int(ends[passage]) - len(self.pieces[passage]), int(ends[passage]))
-        c = self.signal[window.start : window.end + 1, tokens].sum(axis=0, dtype=np.float64)
-        if len(c) < 2:
+        c = self.tokens(signal)[window.start : window.end + 1, tokens].sum(axis=0, dtype=np.float64)
+        if len(c) < 2 or signal != CALIBRATED:
             return c, np.ones(len(c), dtype=bool)
         return c, c > c.mean() - 2 * c.std(ddof=1)
 
@@ -166,6 +193,7 @@ def view_query(
         pieces=tuple(tuple(tokens) for tokens in pieces),
         signal=own.signal,
         sums=own.sums,
+        na=own.na,
         runs={name: _run(order, at, judgements, measure) for name, order in (runs or {}).items()},
         first_value=value["first"],
         ceiling=value["ceiling"],
@@ -209,15 +237,17 @@ def discordance(one: Ints, other: Ints) -> Floats:
     return share
 
 
-def describe(view: QueryView, passage: int, window: LayerWindow) -> str:
+def describe(view: QueryView, passage: int, window: LayerWindow, signal: str = CALIBRATED) -> str:
     """One sentence that follows from the numbers: how far a passage moved, what carries its score, where it stood.
+
+    The head and the tokens are those of one of `SIGNALS`, which is named where it is not the calibrated one.
 
     Such as: "Rose from 15 to 1: layer 10, head 4 gives the most; 'the', 'the', 'longitude' give 61% of the score; stood
     first in the prompt; rank 9 when reversed."
     """
     n = len(view.passages)
     to = view.rank(passage, window)
-    parts = [_moved(passage + 1, to), *_carried(view, passage, window)]
+    parts = [_moved(passage + 1, to), *_carried(view, passage, window, signal)]
     place = int(view.views[0].places[passage])
     parts.append(f"stood {_nth(place, n)} in the prompt")
     others = [(number, other.name) for number, other in enumerate(view.views) if number and other.places[passage]]
@@ -229,19 +259,20 @@ def describe(view: QueryView, passage: int, window: LayerWindow) -> str:
     return f"{head}: {'; '.join(rest)}."
 
 
-def _carried(view: QueryView, passage: int, window: LayerWindow) -> list[str]:
+def _carried(view: QueryView, passage: int, window: LayerWindow, signal: str) -> list[str]:
     """The head and the tokens that give most of a passage's score."""
-    heads = view.sums["query"][..., passage].astype(np.float64) - view.sums["na"][..., passage]
-    inside = heads[window.start : window.end + 1]
+    inside = view.heads(signal)[window.start : window.end + 1, :, passage]
     layer, head = np.unravel_index(int(np.argmax(inside)), inside.shape)
-    parts = [f"layer {window.start + int(layer)}, head {int(head)} gives the most"]
-    c, kept = view.token_scores(passage, window)
+    parts = [f"layer {window.start + int(layer)}, head {int(head)} gives the most{_NAMED[signal]}"]
+    c, kept = view.token_scores(passage, window, signal)
     total = float(c[kept].sum())
     if total > 0 and len(c):
         top = [int(t) for t in np.argsort(-np.where(kept, c, -np.inf), kind="stable")[:TOP_TOKENS] if kept[t]]
         words = ", ".join(f"'{shown(view.pieces[passage][t])}'" for t in top)
         share = 100 * float(c[top].sum()) / total
-        parts.append(f"{words} {'give' if len(top) > 1 else 'gives'} {share:.0f}% of the score")
+        parts.append(
+            f"{words} {'give' if len(top) > 1 else 'gives'} {share:.0f}% of {'it' if _NAMED[signal] else 'the score'}"
+        )
     return parts
 
 
