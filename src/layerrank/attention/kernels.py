@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,9 @@ from torch.nn import functional
 
 BLOCK_ELEMENTS = 1 << 25
 """Logits held at a time by explicit attention over a prefix."""
+
+STEP = 256
+"""Rows of fused attention at a time where its rows are only the last ones of a prefix."""
 
 
 @dataclass(frozen=True)
@@ -22,15 +26,39 @@ class Kernel:
     sinks: Tensor | None
 
     def causal(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Outputs [B, H, P, d] of prefixes, each token seeing what stands before it in its window."""
-        length = query.shape[2]
+        """Outputs [B, H, n, d] of the last n tokens of prefixes, each seeing what stands before it in its window.
+
+        Keys and values are of the whole prefixes: [B, Hkv, P, d] with P ≥ n.
+        """
+        length = key.shape[2]
         plain = self.softcap is None and self.sinks is None and query.shape[-1] == value.shape[-1]
         slow = query.dtype != torch.float32 and query.device.type == "cpu"
-        if plain and not slow and (self.window is None or length <= self.window):
-            return functional.scaled_dot_product_attention(
-                query, key, value, is_causal=True, scale=self.scale, enable_gqa=query.shape[1] != key.shape[1]
+        if not plain or slow or (self.window is not None and length > self.window):
+            return self._blocked(query, key, value)
+        if query.shape[2] < length:
+            return self._last_rows(query, key, value)
+        return functional.scaled_dot_product_attention(
+            query, key, value, is_causal=True, scale=self.scale, enable_gqa=query.shape[1] != key.shape[1]
+        )
+
+    def _last_rows(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Fused attention of a prefix's last rows, step by step: torch's own causal mask begins at the first key."""
+        rows, length = query.shape[2], key.shape[2]
+        staircase = _staircase(-(-length // 1024) * 1024, query.dtype, query.device)
+        top = staircase.shape[1] - STEP
+        output = query.new_empty((*query.shape[:3], value.shape[-1]))
+        for begin in range(0, rows, STEP):
+            end = min(begin + STEP, rows)
+            first, last = length - rows + begin, length - rows + end  # keys before `first` are open to every row
+            output[:, :, begin:end] = functional.scaled_dot_product_attention(
+                query[:, :, begin:end],
+                key[:, :, :last],
+                value[:, :, :last],
+                attn_mask=staircase[: end - begin, top - first : top - first + last],
+                scale=self.scale,
+                enable_gqa=query.shape[1] != key.shape[1],
             )
-        return self._blocked(query, key, value)
+        return output
 
     def _blocked(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """The same in blocks of rows over the keys they may see. On the processor, half precision keeps its products.
@@ -38,27 +66,29 @@ class Kernel:
         There torch's fused kernel computes bfloat16 at float32's speed; two products and a softmax, which sums in
         float32 and rounds its result as eager attention does, take a third of its time.
         """
-        batch, heads, length, _ = query.shape
+        batch, heads, count, _ = query.shape
+        length, before = key.shape[2], key.shape[2] - count
         halved = query.dtype != torch.float32 and query.device.type == "cpu" and self.sinks is None
-        output = query.new_empty((batch, heads, length, value.shape[-1]))
+        output = query.new_empty((batch, heads, count, value.shape[-1]))
         reach = length if self.window is None else min(length, self.window)
         rows = max(16, min(128, BLOCK_ELEMENTS // max(1, batch * heads * reach)))
         halves = _Halves(self, query, key, value, rows, reach) if halved else None
         future = torch.ones(rows, rows, dtype=torch.bool, device=query.device).triu(1)
-        for begin in range(0, length, rows):
-            end = min(begin + rows, length)
+        for begin in range(0, count, rows):
+            end = min(begin + rows, count)
+            at, last = before + begin, before + end  # the block's rows among the keys
             if self.window is None:  # columns before the block are open to every row of it
-                first, opened, closed = 0, begin, future[: end - begin, : end - begin]
+                first, opened, closed = 0, at, future[: end - begin, : end - begin]
             else:
-                first, opened = max(0, begin - self.window + 1), 0
-                positions = torch.arange(first, end, device=query.device)
-                back = positions[begin - first :, None] - positions[None, :]
+                first, opened = max(0, at - self.window + 1), 0
+                positions = torch.arange(first, last, device=query.device)
+                back = positions[at - first :, None] - positions[None, :]
                 closed = (back < 0) | (back >= self.window)
             if halves is not None:
-                halves.write(output, begin, end, first, opened, closed)
+                halves.write(output, slice(begin, end), slice(first, last), opened, closed)
                 continue
-            probabilities = self.rows(query[:, :, begin:end], key[:, :, first:end], closed, opened)
-            output[:, :, begin:end] = weigh(probabilities, value[:, :, first:end])
+            probabilities = self.rows(query[:, :, begin:end], key[:, :, first:last], closed, opened)
+            output[:, :, begin:end] = weigh(probabilities, value[:, :, first:last])
         return output
 
     def rows(self, query: Tensor, key: Tensor, closed: Tensor, opened: int = 0) -> Tensor:
@@ -93,22 +123,29 @@ class _Halves:
         elements = self._groups * rows * (reach + rows)
         self._logits, self._probabilities = query.new_empty(elements), query.new_empty(elements)
 
-    def write(self, output: Tensor, begin: int, end: int, first: int, opened: int, closed: Tensor) -> None:
-        """Outputs of rows `begin` to `end` over keys `first` to `end`; `closed` begins after `opened` keys."""
-        heads, rows, keys = self._groups, end - begin, end - first
+    def write(self, output: Tensor, own: slice, seen: slice, opened: int, closed: Tensor) -> None:
+        """Outputs of the rows `own` over the keys `seen`; `closed` begins after `opened` keys."""
+        heads, rows, keys = self._groups, own.stop - own.start, seen.stop - seen.start
         logits = self._logits[: heads * rows * keys].view(heads * rows, keys)
         probabilities = self._probabilities[: heads * rows * keys].view(heads * rows, keys)
         for item in range(self._key.shape[0]):
             for group in range(self._key.shape[1]):
                 of_group = slice(group * heads, (group + 1) * heads)
-                folded = self._query[item, of_group, begin:end].reshape(heads * rows, -1)
-                torch.mm(folded, self._key[item, group, first:end].t(), out=logits)
+                folded = self._query[item, of_group, own].reshape(heads * rows, -1)
+                torch.mm(folded, self._key[item, group, seen].t(), out=logits)
                 if self._kernel.softcap is not None:
                     logits.div_(self._kernel.softcap).tanh_().mul_(self._kernel.softcap)
                 logits.view(heads, rows, keys)[..., opened:].masked_fill_(closed, float("-inf"))
                 torch.softmax(logits, dim=-1, out=probabilities)
-                weighed = torch.mm(probabilities, self._value[item, group, first:end])
-                output[item, of_group, begin:end] = weighed.view(heads, rows, -1)
+                weighed = torch.mm(probabilities, self._value[item, group, seen])
+                output[item, of_group, own] = weighed.view(heads, rows, -1)
+
+
+@functools.lru_cache(maxsize=4)
+def _staircase(length: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """[STEP, length + STEP] to add to logits: row i sees the first `length` + i + 1 keys; views of it fit any step."""
+    stairs = torch.full((STEP, length + STEP), float("-inf"), dtype=dtype, device=device)
+    return stairs.triu_(length + 1)
 
 
 def weigh(probabilities: Tensor, value: Tensor) -> Tensor:

@@ -93,15 +93,18 @@ class _Group:
         places: B trees of a pack.
         prefix: tokens of the longest prefix, P.
         rows: most branch tokens of a tree, R.
+        begin: the first of the P tokens whose output is computed here; those before it are another tree's. 0 where
+            kernels are shared, and on a device, whose fused kernel takes whole prefixes.
         closed: bool[B, 1, R, P + R] of what branch rows must not see; None where there are no rows.
         take_prefix, take_rows: int[B · P], int[B · R]: offsets into the pack, padding repeats the first token.
-        keep_prefix, keep_rows: which of these are no padding; None where all are.
+        keep_prefix, keep_rows: which of these are neither padding nor another tree's; None where all are.
     """
 
     places: tuple[Place, ...]
     prefix: int
     rows: int
     device: torch.device
+    begin: int = 0
     reading: _Reading | None = None
     closed: dict[int | None, Tensor] = field(default_factory=dict)
     indices: tuple[Tensor, Tensor, Tensor, Tensor] | None = None
@@ -111,6 +114,8 @@ class _Group:
         group = cls(tuple(places), max(place.prefix for place in places), max(place.rows for place in places), device)
         if len(places) > 1:
             group.indices = group._indices()
+        elif device.type == "cpu":
+            group.begin = places[0].shared
         return group
 
     def _indices(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -118,19 +123,22 @@ class _Group:
         rows = np.zeros((len(self.places), self.rows), dtype=np.int64)
         prefix_kept, rows_kept = np.zeros(prefix.shape, dtype=bool), np.zeros(rows.shape, dtype=bool)
         for index, place in enumerate(self.places):
-            prefix[index, : place.prefix] = np.arange(place.start, place.start + place.prefix)
-            prefix_kept[index, : place.prefix] = True
-            rows[index, : place.rows] = np.arange(place.start + place.prefix, place.end)
+            prefix[index, : place.prefix] = place.offsets
+            prefix_kept[index, place.shared : place.prefix] = True
+            rows[index, : place.rows] = np.arange(place.first_row, place.end)
             rows_kept[index, : place.rows] = True
         parts = (prefix, rows, np.flatnonzero(prefix_kept), np.flatnonzero(rows_kept))
         moved = [_to(part.reshape(-1), self.device) for part in parts]
         return moved[0], moved[1], moved[2], moved[3]
 
     def take(self, states: Tensor) -> Tensor:
-        """[1, h, n, d] → prefixes, then branch rows: [B, h, P + R, d]; a view where B = 1."""
+        """[1, h, n, d] → prefixes, then branch rows: [B, h, P + R, d]; a view where B = 1 and nothing is borrowed."""
         if self.indices is None:
             place = self.places[0]
-            return states[:, :, place.start : place.end]
+            if not place.shared:
+                return states[:, :, place.start : place.end]
+            stretches = (*place.path, slice(place.first_row, place.end))
+            return torch.cat([states[:, :, stretch] for stretch in stretches], dim=2)
         prefix, rows, _, _ = self.indices
         heads, size = states.shape[1], states.shape[3]
         parts = [
@@ -139,11 +147,18 @@ class _Group:
         ]
         return torch.cat(parts, dim=2).transpose(0, 1)
 
+    def take_queries(self, states: Tensor) -> Tensor:
+        """As `take`, from token `begin` on: [B, h, P − begin + R, d]."""
+        if not self.begin:
+            return self.take(states)
+        place = self.places[0]
+        return states[:, :, place.start : place.end]
+
     def place_prefix(self, output: Tensor, states: Tensor) -> None:
-        """Write prefix outputs [B, H, P, d] into [n, H, d]."""
+        """Write outputs of prefixes from `begin` on [B, H, P − begin, d] into [n, H, d]."""
         if self.indices is None:
-            start = self.places[0].start
-            output[start : start + self.prefix] = states[0].transpose(0, 1)
+            place = self.places[0]
+            output[place.start : place.first_row] = states[0, :, place.shared - self.begin :].transpose(0, 1)
             return
         prefix, _, kept, _ = self.indices
         output[prefix[kept]] = states.transpose(1, 2).reshape(-1, *states.shape[1::2])[kept]
@@ -152,7 +167,7 @@ class _Group:
         """Write outputs of branch rows [B, H, R, d] into [n, H, d]."""
         if self.indices is None:
             place = self.places[0]
-            output[place.start + place.prefix : place.end] = states[0].transpose(0, 1)
+            output[place.first_row : place.end] = states[0].transpose(0, 1)
             return
         _, rows, _, kept = self.indices
         output[rows[kept]] = states.transpose(1, 2).reshape(-1, *states.shape[1::2])[kept]
@@ -195,14 +210,19 @@ _current: contextvars.ContextVar[_Pass] = contextvars.ContextVar("layerrank_pass
 class Probe:
     """Runs a decoder over packed prompts, and reads its attention.
 
+    Args:
+        decoder: the model.
+        share: compute once what prompts of a pass begin with; without, the results are the same but for rounding.
+
     Raises:
         UserError: a model whose attention the probe would get wrong, by name, before any work. What decides is a short
             trial: every layer must call the attention function with known arguments and a causal or sliding-window
             mask, and hidden states must be those of the model's own attention.
     """
 
-    def __init__(self, decoder: Decoder) -> None:
+    def __init__(self, decoder: Decoder, *, share: bool = True) -> None:
         self.decoder = decoder
+        self._share = share
         self._model = decoder.model
         self._rotary = [module for module in self._model.modules() if rope_depends_on_length(module)]
         self._masks: tuple[_Mask, ...] = ()
@@ -212,6 +232,15 @@ class Probe:
     def one_by_one(self) -> bool:
         """True where prompts must not share a pass: rotary frequencies that depend on a sequence's whole length."""
         return bool(self._rotary)
+
+    @property
+    def shares(self) -> bool:
+        """Whether prompts of one pass that begin with the same tokens have these computed once."""
+        return self._share and not self.one_by_one
+
+    def computed(self, trees: Sequence[Tree]) -> list[int]:
+        """Each tree's part of the tokens that a pass over them computes; the parts add up to these."""
+        return pack(trees, self.shares).computed
 
     def read(
         self,
@@ -226,7 +255,7 @@ class Probe:
         """Return each prompt's signal for layers 0 to `last_layer` (default: all loaded), read in one forward pass.
 
         The pass ends inside `last_layer`, as soon as its branch rows are read. Values are float32 whatever the model's
-        dtype. `seconds` are those of the whole pass, shared by tokens.
+        dtype. `seconds` are those of the whole pass, shared by tokens computed.
 
         Args:
             prompts: to read together.
@@ -250,7 +279,7 @@ class Probe:
             return []
         synchronise(self.decoder.device)
         begun = time.perf_counter()
-        packed = pack([prompt.tree for prompt in prompts])
+        packed = pack([prompt.tree for prompt in prompts], self.shares)
         chosen = _grouped(packed.places, self.decoder.device)
         groups = [_Group.of([packed.places[index] for index in indices], self.decoder.device) for indices in chosen]
         for group, indices in zip(groups, chosen, strict=True):
@@ -271,9 +300,8 @@ class Probe:
             assert group.reading is not None
             signals.update(zip(indices, _signals([prompts[index] for index in indices], group.reading), strict=True))
         seconds = time.perf_counter() - begun
-        total = sum(prompt.tree.tokens for prompt in prompts)
-        for index, prompt in enumerate(prompts):
-            object.__setattr__(signals[index], "seconds", seconds * prompt.tree.tokens / total)
+        for index, (prompt, tokens) in enumerate(zip(prompts, packed.computed, strict=True)):
+            object.__setattr__(signals[index], "seconds", seconds * tokens / len(packed.ids))
             if not np.isfinite(signals[index].signal).all():
                 raise UserError(f"model {self.decoder.name}: query {prompt.qid}: its attention is not finite")
         return [signals[index] for index in range(len(prompts))]
@@ -287,7 +315,7 @@ class Probe:
             return [states for tree in trees for states in self.hidden([tree])]
         if not trees:
             return []
-        packed = pack(trees)
+        packed = pack(trees, self.shares)
         groups = [
             _Group.of([packed.places[index] for index in indices], self.decoder.device)
             for indices in _grouped(packed.places, self.decoder.device)
@@ -296,8 +324,8 @@ class Probe:
         assert states is not None
         found: list[list[Tensor]] = []
         for place in packed.places:
-            last = states[place.start + place.prefix - 1 : place.start + place.prefix]
-            rows = states[place.start + place.prefix : place.end]
+            end = place.path[-1].stop
+            last, rows = states[end - 1 : end], states[place.first_row : place.end]
             found.append([torch.cat([last, rows[place.branch(index)]]) for index in range(len(place.branches))])
         return found
 
@@ -410,13 +438,13 @@ def attend(
     last = layer == state.last_layer
     output = query.new_empty((query.shape[2], query.shape[1], value.shape[-1]))
     for group in state.groups:
-        queries, keys, values = group.take(query), group.take(key), group.take(value)
-        prefix = slice(None, group.prefix)
-        if not last:
-            group.place_prefix(output, kernel.causal(queries[:, :, prefix], keys[:, :, prefix], values[:, :, prefix]))
+        queries, keys, values = group.take_queries(query), group.take(key), group.take(value)
+        prefix, own = slice(None, group.prefix), group.prefix - group.begin
+        if own and not last:
+            group.place_prefix(output, kernel.causal(queries[:, :, :own], keys[:, :, prefix], values[:, :, prefix]))
         if not group.rows:
             continue
-        probabilities = kernel.rows(queries[:, :, group.prefix :], keys, group.hidden_from_rows(window))
+        probabilities = kernel.rows(queries[:, :, own:], keys, group.hidden_from_rows(window))
         if group.reading is not None:
             _keep(group.reading, probabilities[..., prefix], layer)
         if not last:
@@ -527,16 +555,20 @@ def _signals(prompts: Sequence[IcrPrompt], reading: _Reading) -> Iterator[Signal
 
 
 def _grouped(places: Sequence[Place], device: torch.device) -> list[list[int]]:
-    """Indices of trees that share kernels: each alone on the processor, else while padding stays below a fifth."""
+    """Indices of trees that share kernels: each alone on the processor, else while padding stays below a fifth.
+
+    Kernels take whole prefixes: together they must not be more tokens than the pack holds.
+    """
     if device.type == "cpu":
         return [[index] for index in range(len(places))]
+    room = sum(place.prefix - place.shared for place in places)
     by_length = sorted(range(len(places)), key=lambda index: (-places[index].prefix, -places[index].rows, index))
     groups: list[list[int]] = []
     for index in by_length:
         longest = places[groups[-1][0]].prefix if groups else 0
         if groups and (places[index].rows > 0) == (places[groups[-1][0]].rows > 0):
             used = sum(places[member].prefix for member in groups[-1]) + places[index].prefix
-            if used >= 0.8 * longest * (len(groups[-1]) + 1):
+            if used >= 0.8 * longest * (len(groups[-1]) + 1) and used <= room:
                 groups[-1].append(index)
                 continue
         groups.append([index])

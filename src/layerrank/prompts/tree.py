@@ -5,6 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+LEAST_SHARED = 8
+"""Tokens that a common beginning must have to be computed once: below, laying keys out anew takes what is saved."""
+
+LEAST_SHARE = 1 / 128
+"""The share of a prompt that it must be."""
+
 
 @dataclass(frozen=True)
 class Tree:
@@ -25,3 +33,14 @@ class Tree:
     def tokens(self) -> int:
         """Number of tokens that a forward pass computes for this tree."""
         return len(self.prefix) + sum(len(branch) for branch in self.branches)
+
+
+def borrowed(before: Sequence[int], own: Sequence[int]) -> int:
+    """How many tokens of its beginning a prompt takes over from one before it; 0 where so few do not pay.
+
+    With prompts in lexicographic order, this sum over neighbours is all that common beginnings can save.
+    """
+    length = min(len(before), len(own))
+    differ = np.flatnonzero(np.asarray(before[:length]) != np.asarray(own[:length]))
+    common = int(differ[0]) if differ.size else length
+    return common if common >= max(LEAST_SHARED, LEAST_SHARE * len(own)) else 0

@@ -48,6 +48,7 @@ class Attention:
         heads: Only these (layer, head) pairs, of all queries or of each. The masked strategy masks what they pay
             together (semantics.md §7).
         query_span: Overrides the family's.
+        share: Compute once what groups of a pass begin with.
     """
 
     padded = False
@@ -63,6 +64,7 @@ class Attention:
         strategy: str = MASKED,
         heads: Sequence[Sequence[int]] | Mapping[str, Sequence[Head]] | None = None,
         query_span: str | None = None,
+        share: bool = True,
     ) -> None:
         checked = partial(check_strategy, strategy, layers=decoder.layers, each=decoder.heads)
         self.heads: Heads | Mapping[str, Heads] | None
@@ -73,7 +75,7 @@ class Attention:
             for window in [windows] if isinstance(windows, LayerWindow) else set(windows.values()):
                 heads_within(self.heads, window)
         self.decoder = decoder
-        self.probe = Probe(decoder)
+        self.probe = Probe(decoder, share=share)
         self.windows = windows
         self.strategy = strategy
         self.context = decoder.context or sys.maxsize
@@ -109,7 +111,8 @@ class Attention:
             **self._prompt,
         )
         batch = self._batch(request.query.qid)
-        return Work(request, prompt.tree.tokens, prompt.prompt_tokens, prompt, batch=batch)
+        beginning = prompt.tree.prefix if self.probe.shares else ()
+        return Work(request, prompt.tree.tokens, prompt.prompt_tokens, prompt, batch, beginning)
 
     def _batch(self, qid: str) -> tuple[int, Heads | None]:
         """The last layer to read, and the heads to mask over where they are chosen."""
@@ -134,18 +137,28 @@ class Attention:
         """The same, and score each group for several windows over the same decoder and prompts, its own first."""
         last, heads = _batch_of(works[0])
         signals = self.probe.read([work.prompt for work in works], last_layer=last, heads=heads)
+        computed = self.probe.computed([work.prompt.tree for work in works])
         return [
-            [each._answer(work, signal) for each in every]
-            for work, signal, every in zip(works, signals, whom, strict=True)
+            [each._answer(work, signal, tokens, last) for each in every]
+            for work, signal, tokens, every in zip(works, signals, computed, whom, strict=True)
         ]
 
-    def _answer(self, work: Work, signal: Signal) -> Answer:
-        """What a signal, read as deep as this needs or deeper, says of its group; as if it were read for this alone."""
+    def _answer(self, work: Work, signal: Signal, computed: int, last: int) -> Answer:
+        """What a signal, read as deep as this needs or deeper, says of its group.
+
+        Written counts are as if it were read for this alone; `computed` tokens were read, up to the layer `last`.
+        """
         qid = work.request.query.qid
         heads = None if self.strategy == MASKED else self._heads(qid)
         scores = passage_scores(signal, self._read(qid), self.strategy, heads)
         tokens = work.prompt.tree.tokens
-        return Answer(tuple(map(float, scores)), tokens, layer_tokens=tokens * (self._last(qid) + 1))
+        return Answer(
+            tuple(map(float, scores)),
+            tokens,
+            layer_tokens=tokens * (self._last(qid) + 1),
+            computed_tokens=computed,
+            computed_layer_tokens=computed * (last + 1),
+        )
 
     def release(self) -> None:
         """Hand back cached memory of the device."""

@@ -131,9 +131,12 @@ class Cell:
 
         return load_decoder(folder, layers=self.layers, head=self.head, dtype=dtype, device=device)
 
-    def build(self, decoder: Decoder | Classifier | Served) -> Mechanism:
-        """The mechanism on a loaded model, or on a served one."""
-        return _BUILDERS[self.mechanism](self, decoder)
+    def build(self, decoder: Decoder | Classifier | Served, *, share: bool = True) -> Mechanism:
+        """The mechanism on a loaded model, or on a served one.
+
+        Without `share` each prompt of a pass is computed in full, whatever others begin with: for measurements.
+        """
+        return _BUILDERS[self.mechanism](self, decoder, share)
 
     def cut(self, decoder: Decoder | Classifier | Served) -> Cut | None:
         """What shortens a query's texts by tokens, or None where nothing does."""
@@ -233,7 +236,7 @@ def not_served(mechanism: str, model: Path) -> UserError:
     )
 
 
-def _generation(cell: Cell, decoder: Decoder | Served) -> Mechanism:
+def _generation(cell: Cell, decoder: Decoder | Served, share: bool) -> Mechanism:
     from layerrank.prompts.chat import find_prompt
     from layerrank.ranking.generation import Generation
 
@@ -246,7 +249,7 @@ def _generation(cell: Cell, decoder: Decoder | Served) -> Mechanism:
     )
 
 
-def _likelihood(cell: Cell, decoder: Decoder | Served) -> Mechanism:
+def _likelihood(cell: Cell, decoder: Decoder | Served, share: bool) -> Mechanism:
     from layerrank.prompts.chat import find_prompt
     from layerrank.ranking.likelihood import Likelihood
 
@@ -255,10 +258,11 @@ def _likelihood(cell: Cell, decoder: Decoder | Served) -> Mechanism:
         decoder,
         find_prompt(cell.framework, "likelihood", settings["prompt"]),
         template_arguments=settings["template_arguments"],
+        share=share,
     )
 
 
-def _attention(cell: Cell, decoder: Decoder) -> Mechanism:
+def _attention(cell: Cell, decoder: Decoder, share: bool) -> Mechanism:
     from layerrank.ranking.attention import Attention
 
     assert cell.windows is not None and cell.family is not None
@@ -271,16 +275,17 @@ def _attention(cell: Cell, decoder: Decoder) -> Mechanism:
         strategy=settings["strategy"],
         heads=settings["heads"] if cell.heads is None else cell.heads,
         query_span=cell.query_span,
+        share=share,
     )
 
 
-def _cross_encoder(cell: Cell, classifier: Classifier) -> Mechanism:
+def _cross_encoder(cell: Cell, classifier: Classifier, share: bool) -> Mechanism:
     from layerrank.ranking.cross_encoder import CrossEncoder
 
     return CrossEncoder(classifier)
 
 
-_BUILDERS: Mapping[str, Callable[[Cell, Any], Mechanism]] = {
+_BUILDERS: Mapping[str, Callable[[Cell, Any, bool], Mechanism]] = {
     "generation": _generation,
     "likelihood": _likelihood,
     "attention": _attention,

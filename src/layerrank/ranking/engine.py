@@ -1,8 +1,9 @@
 """The engine: many queries' frameworks side by side, their groups pooled into batches for one mechanism.
 
-Each round takes the groups that the queries at work wait for and runs them longest first, in batches within a token
-budget. A query goes on as soon as its own groups are scored; its next groups are in the next round. So a sort that is
-sequential for one query, setwise heapsort above all, runs at batch speed over many.
+Each round takes the groups that the queries at work wait for and runs them in batches within a token budget: longest
+first, or, where a mechanism computes common beginnings once, those side by side that have one. A query goes on as soon
+as its own groups are scored; its next groups are in the next round. So a sort that is sequential for one query, setwise
+heapsort above all, runs at batch speed over many.
 
 Several systems of one framework that read the same prompts, and differ in what they make of them (attention cells that
 differ in their window), run together: a query's sorts follow each other, the one that reads deepest first, over one
@@ -17,10 +18,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from layerrank.core.errors import UserError
 from layerrank.core.records import ANSWERS, WELL_FORMED, Candidates, Cost, Ranking
+from layerrank.prompts.tree import borrowed
 from layerrank.ranking.frameworks import Group, Order, Scores, Sorter, Steps
 from layerrank.ranking.mechanism import Answer, Mechanism, Request, Sharing, Work
 
@@ -206,7 +209,7 @@ class Engine:
         sorter: The framework with its settings.
         mechanism: Scores the groups; of several, each is a system of its own.
         name: Names the cell in errors, `setwise-generation` for example.
-        batch_tokens: Budget of one batch, in tokens, padding counted; a longer group runs alone.
+        batch_tokens: Budget of one batch, in tokens computed, padding counted; a longer group runs alone.
         queries_at_once: At most so many queries are at work side by side.
         cut: Shortens a query's texts before anything else, and tells how many passages it cut.
         wanted: Which of several systems a query is ranked by; all where None.
@@ -278,15 +281,18 @@ class Engine:
                     continue
                 active.append(query)
                 pool += self._prepare(query)
-            pool.sort(key=lambda item: -item[0].tokens)
+            pool.sort(key=lambda item: (list(item[0].beginning), -item[0].tokens))
             while pool:
                 batch, pool = self._take(pool)
                 works = [work for work, _, _ in batch]
-                answers, seconds = self._run(works, [self._answered(work, query) for work, query, _ in batch])
+                found, seconds = self._run(works, [self._answered(work, query) for work, query, _ in batch])
                 self.after_batch()
-                total = sum(work.tokens for work in works)
-                for (work, query, group), answer in zip(batch, answers, strict=True):
-                    query.receive(group, answer, seconds * work.tokens / total)
+                spent = [
+                    work.tokens - answers[query.system].prompt_tokens + answers[query.system].computed_tokens
+                    for (work, query, _), answers in zip(batch, found, strict=True)
+                ]
+                for (_, query, group), answers, tokens in zip(batch, found, spent, strict=True):
+                    query.receive(group, answers, seconds * tokens / sum(spent))
                 finished = [query for query in active if query.done]
                 active = [query for query in active if not query.done]
                 for query in finished:
@@ -333,18 +339,26 @@ class Engine:
     def _take(
         self, pool: list[tuple[Work, _Query, Group]]
     ) -> tuple[list[tuple[Work, _Query, Group]], list[tuple[Work, _Query, Group]]]:
-        """The next batch of a pool sorted longest first, and the rest: the longest work, and what fits beside it."""
-        longest = pool[0][0]
-        total = 0
+        """The next batch of a sorted pool, and the rest: the first work, and what fits beside it.
+
+        Where beginnings are shared, a batch ends with the first work that does not fit: neighbours stay together.
+        """
+        first = pool[0][0]
+        total, full = 0, False
         batch: list[tuple[Work, _Query, Group]] = []
         rest: list[tuple[Work, _Query, Group]] = []
         for item in pool:
-            tokens = longest.tokens if self.mechanism.padded else item[0].tokens
-            if item[0].batch == longest.batch and (not batch or total + tokens <= self.batch_tokens):
-                batch.append(item)
-                total += tokens
-            else:
-                rest.append(item)
+            if item[0].batch == first.batch and not full:
+                if self.mechanism.padded:
+                    tokens = first.tokens
+                else:
+                    tokens = _tokens([*(work for work, _, _ in batch[-1:]), item[0]])[-1]
+                if not batch or total + tokens <= self.batch_tokens:
+                    batch.append(item)
+                    total += tokens
+                    continue
+                full = bool(first.beginning)
+            rest.append(item)
         return batch, rest
 
     def _run(self, works: Sequence[Work], systems: Sequence[Sequence[int]]) -> tuple[list[Mapping[int, Answer]], float]:
@@ -365,7 +379,7 @@ class Engine:
                     f" lower {_LOWER[self.sorter.kind]}"
                 ) from None
         self.mechanism.release()
-        self.batch_tokens = max(1, min(self.batch_tokens, sum(work.tokens for work in works)) // 2)
+        self.batch_tokens = max(1, min(self.batch_tokens, sum(_tokens(works))) // 2)
         _log.warning("%s: out of memory, batches of at most %d tokens from here on", self.name, self.batch_tokens)
         half = len(works) // 2
         parts = slice(None, half), slice(half, None)
@@ -397,6 +411,12 @@ def check_failures(name: str, costs: Sequence[Cost], most: float) -> None:
             total.update(cost.outcomes)
         words = ", ".join(f"{outcome} {total[outcome]}" for outcome in sorted(total))
         raise UserError(f"{name}: {rate:.1%} of its answers are not well-formed ({words}); max_failure_rate: {most:g}")
+
+
+def _tokens(works: Sequence[Work]) -> list[int]:
+    """What each work of a batch adds to the tokens that it computes."""
+    beginnings = [(), *(work.beginning for work in works)]
+    return [work.tokens - borrowed(*pair) for work, pair in zip(works, pairwise(beginnings), strict=True)]
 
 
 def _out_of_memory(error: BaseException) -> bool:

@@ -95,6 +95,7 @@ class Likelihood:
         decoder: With its head, or served by the interface `completions`.
         prompt: A framework prompt with options.
         template_arguments: Further names for the chat template.
+        share: Compute once what groups of a pass begin with.
     """
 
     padded = False
@@ -106,9 +107,11 @@ class Likelihood:
         prompt: FrameworkPrompt,
         *,
         template_arguments: Mapping[str, Any] | None = None,
+        share: bool = True,
     ) -> None:
         self.decoder = decoder
         self.prompt = prompt
+        self.probe: Probe | None = None
         if isinstance(decoder, Served):
             if decoder.interface == "chat":
                 raise UserError(f"model {decoder.name}: likelihood needs the interface 'completions', not 'chat'")
@@ -117,7 +120,7 @@ class Likelihood:
         elif decoder.head is None:
             raise ValueError("likelihood needs a decoder that was loaded with its head")
         else:
-            self.probe = Probe(decoder)
+            self.probe = Probe(decoder, share=share)
         self.chat = Chat(decoder.tokenizer, {"enable_thinking": prompt.think, **(template_arguments or {})})
         check_chat(self.chat, prompt, decoder.name)
         self.context = decoder.context or sys.maxsize
@@ -133,27 +136,41 @@ class Likelihood:
         prefix, branches = self.chat.continuations(shown, options)
         closed = any(_begins(one, other) for one in options for other in options)
         prompt = plan(prefix, branches, closed)
-        return Work(request, prompt.tree.tokens, prompt.positions, prompt)
+        beginning = prompt.tree.prefix if self.probe is not None and self.probe.shares else ()
+        return Work(request, prompt.tree.tokens, prompt.positions, prompt, beginning=beginning)
 
     def score(self, works: Sequence[Work]) -> list[Answer]:
         """Score the groups of one batch: in one pass, or by requests for each."""
         plans = [work.prompt for work in works]
         if isinstance(self.decoder, Served):
             measured, layers = self._asked(self.decoder, plans), self.decoder.layers
+            computed = [tokens for _, _, tokens in measured]
         else:
             values = self.log_probabilities(plans)
             measured = [(own, 1, one.tree.tokens) for own, one in zip(values, plans, strict=True)]
             layers = self.decoder.loaded_layers
+            assert self.probe is not None
+            computed = self.probe.computed([one.tree for one in plans])
         answers = []
-        for work, (options, passes, tokens) in zip(works, measured, strict=True):
+        for work, (options, passes, tokens), own_tokens in zip(works, measured, computed, strict=True):
             if not all(map(math.isfinite, options)):
                 name, qid = self.decoder.name, work.request.query.qid
                 raise UserError(f"model {name}: query {qid}: its log-probabilities are not finite")
-            answers.append(Answer(self._scores(options), tokens, forward_passes=passes, layer_tokens=tokens * layers))
+            answers.append(
+                Answer(
+                    self._scores(options),
+                    tokens,
+                    forward_passes=passes,
+                    layer_tokens=tokens * layers,
+                    computed_tokens=own_tokens,
+                    computed_layer_tokens=own_tokens * layers,
+                )
+            )
         return answers
 
     def log_probabilities(self, plans: Sequence[Plan]) -> list[list[float]]:
         """For each plan the log-probability of each of its options, by a decoder at hand."""
+        assert self.probe is not None
         hidden = self.probe.hidden([one.tree for one in plans])
         states: list[Tensor] = []
         targets: list[tuple[int, int, int]] = []  # (state, token, option of the whole batch)

@@ -27,6 +27,7 @@ class Work:
     positions: the longest sequence that it can grow to, which the model's context must hold.
     batch: only works that are equal here share a batch.
     prompt: the mechanism's own.
+    beginning: tokens that works of a batch which begin with the same have computed once; none where nothing is shared.
     """
 
     request: Request
@@ -34,6 +35,7 @@ class Work:
     positions: int
     prompt: Any
     batch: Hashable = None
+    beginning: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
