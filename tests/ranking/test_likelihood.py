@@ -100,9 +100,14 @@ class StringModel:
     A "hidden state" is the path itself: its length, then its token ids.
     """
 
+    shares = False
+
     def __init__(self, tokenizer, weights):
         self.tokenizer = tokenizer
         self.weights = weights
+
+    def computed(self, trees):
+        return [tree.tokens for tree in trees]
 
     def hidden(self, trees):
         found = []

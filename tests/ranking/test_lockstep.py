@@ -57,11 +57,14 @@ def decoder(folder, request):
 
 @pytest.fixture
 def reads(monkeypatch):
-    """What the model reads: (query, passages, layers, tokens) of every group, and how many passes."""
+    """What the model reads: (query, passages, layers, tokens computed) of every group, and how many passes."""
     seen, read = [], Probe.read
 
     def watched(self, prompts, last_layer=None, **others):
-        seen.append([(prompt.qid, prompt.pids, last_layer + 1, prompt.tree.tokens) for prompt in prompts])
+        computed = self.computed([prompt.tree for prompt in prompts])
+        seen.append(
+            [(prompt.qid, prompt.pids, last_layer + 1, own) for prompt, own in zip(prompts, computed, strict=True)]
+        )
         return read(self, prompts, last_layer, **others)
 
     monkeypatch.setattr(Probe, "read", watched)
