@@ -5,8 +5,8 @@ rule heads_table:
     input:
         means="<results>/tables/means.tsv",
         comparisons="<results>/tables/comparisons.tsv",
-        costs=every("<results>/{collection}/{model}/evaluation/base.costs.tsv"),
-        over_orders=PATHS.window_orders,
+        costs=PATHS.head_costs,
+        over_orders=PATHS.head_orders_tables,
         chosen=PATHS.chosen_heads,
     output:
         table("heads", "heads_table", WINDOWS, "windows and heads"),
@@ -18,11 +18,12 @@ rule heads_table:
         chosen=PATHS.of_chosen_heads,
         tests=PATHS.answer_tests,
         measure=LEAD_MEASURE,
+        variant=PATHS.head_variant,
         code=code_digest("heads-table"),
     shell:
         "python -m layerrank heads-table --means {input.means:q} --comparisons {input.comparisons:q} --costs {input.costs:q}"
         " --over-orders {input.over_orders:q} --chosen {params.chosen:q} --measure {params.measure:q} {params.tests:q}"
-        " --outputs {output:q} 2> {log:q}"
+        " --variant {params.variant} --outputs {output:q} 2> {log:q}"
 
 
 rule plot_heads:

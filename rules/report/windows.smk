@@ -20,10 +20,11 @@ rule answer_choice:
         tests=PATHS.answer_tests,
         measure=LEAD_MEASURE,
         links=PATHS.answer_links,
+        variant=PATHS.head_variant,
         code=code_digest("answer-choice"),
     shell:
         "python -m layerrank answer-choice --selections {input.selections:q} --means {input.means:q}"
-        " --comparisons {input.comparisons:q} --measure {params.measure:q} {params.tests:q}"
+        " --comparisons {input.comparisons:q} --heads-in {params.variant} --measure {params.measure:q} {params.tests:q}"
         " --figure {input.figure:q} --links {params.links:q} --output {output:q} 2> {log:q}"
 
 

@@ -89,6 +89,23 @@ def test_windows_heads_and_both_stand_beside_their_work_and_tests():
     assert len(table.columns) == 5
 
 
+def test_heads_are_held_against_windows_in_the_variant_that_is_named():
+    own = pd.concat([values(), values(queries=6).assign(variant="linear")])
+    tested = compare(own, [ALL_LAYERS], seed=1, resamples=99)
+    means = means_table(["c"], ["m"], SYSTEMS).assign(variant="linear")
+    marks = Marks("", "t-test", 0.05)
+    table = heads_table(means, tested, costs(), {}, "nDCG@10", marks, variant="linear")
+    assert table.title.endswith("nDCG@10 · linear")
+    family = tested[tested["variant"] == "linear"].set_index(["family", "baseline", "system"])["difference"]
+    core = family["heads", ALL_LAYERS, f"{WHOLE}-heads-core"]
+    assert table.sections[0].rows[2].cells[3].value == pytest.approx(core)
+    said = choice(
+        [selection_of("best", [(1, 3)])], means.assign(variant="base"),
+        heads=(tested, "nDCG@10", marks), heads_in="linear",
+    ).statements  # fmt: skip
+    assert f"window (variant linear): nDCG@10 less that of all layers is core heads {core:+.3f}" in " ".join(said)
+
+
 def test_agreement_between_orders_and_value_over_them_stand_beside_windows_and_heads():
     own = pd.concat([values(), values(queries=6).assign(variant="orders")])
     tested = compare(own, [ALL_LAYERS], seed=1, resamples=99)

@@ -189,6 +189,7 @@ CASES = [
     ({"latency": {"windows": [3]}}, "config key latency.windows.0: 3 (YAML reads it as a number: quote it): a window is"),
     # the grid
     ({"systems": {"variant": "small"}}, "config key systems.variant: unknown name 'small'; known: base"),
+    ({"heads": {"variant": "small"}}, "config key heads.variant: unknown name 'small'; known: base"),
     (grid(framework="triplewise"), "config key systems.frameworks.triplewise: unknown name 'triplewise'"),
     (grid(framework="mine", settings={"framework": "setwize"}), "config key systems.frameworks.mine: unknown name 'setwize', did you mean 'setwise'"),
     (grid(framework="setwise", settings={"framework": "listwise"}), "config key systems.frameworks.setwise.framework: 'setwise' cannot stand for 'listwise'"),

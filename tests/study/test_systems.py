@@ -56,9 +56,14 @@ RULES = {"core": {"rule": "core", "top": 4}, "oracle": {"rule": "oracle", "top":
 HEADS = ["listwise-attention-heads-core", "listwise-attention-heads-oracle"]
 
 
-def of_heads(of="base", layers=None, **own):
+def of_heads(of="base", layers=None, where="base", **own):
     variants = {"short": {"depth": 5}, "linear": {"strategy": "NA_calibration"}}
-    study = NAMED | {"heads": {"selection": RULES}, "variants": variants, "systems": own, "layers": layers or {}}
+    study = NAMED | {
+        "heads": {"selection": RULES, "variant": where},
+        "variants": variants,
+        "systems": own,
+        "layers": layers or {},
+    }
     return {name: run for name, run in systems(load_study(study, BASE), of).items() if "heads" in name}
 
 
@@ -69,6 +74,9 @@ def test_chosen_heads_are_a_pass_of_the_base_and_cached_where_a_linear_strategy_
     linear = {"strategy": "query_last"}
     for variant in ("base", "short", "linear"):
         assert {name: run.cached for name, run in of_heads(variant, linear).items()} == dict.fromkeys(HEADS, True)
+    for where in ("linear", "short"):
+        assert not of_heads("base", where=where) and list(of_heads(where, where=where)) == HEADS
+    assert not of_heads("short", where="short")[HEADS[0]].cached
     run = of_heads()[HEADS[0]]
     assert (run.framework_settings, run.window) == ({"size": "whole"}, "heads-core")
 

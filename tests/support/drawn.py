@@ -194,7 +194,7 @@ def drawn_studies(draw: st.DrawFn) -> dict[str, Any]:
     )
     variants = draw(_named(NAMES, changed.filter(bool)))
     names["variants"] = st.just(variants)
-    names["systems.variant"] = st.sampled_from(("base", *variants))
+    names["systems.variant"] = names["heads.variant"] = st.sampled_from(("base", *variants))
     cells = [f"{framework}-{mechanism}" for framework in frameworks for mechanism in mechanisms]
     names["systems.cells"] = _named(tuple(cells), st.one_of(st.just(False), st.just({})), 2) if cells else st.just({})
     study = draw(Drawer(schema, names).of({**schema, "required": ["collections", "models", "first_stage", "systems"]}))

@@ -11,6 +11,8 @@ import pytest
 from support import studies
 from support.studies import contents, planned, snakemake, write_config
 
+from layerrank.core import frames
+
 SECONDS = ("latency", "/logs/", "pareto", "costs.", ".arrow", "manifest", "provenance", "answers/windows")
 RETRIEVAL = {"prepare_collection", "build_index", "retrieve"}
 MODEL = {"fetch_model", "check_prompts", "extract_attention", "rerank_online"}
@@ -323,3 +325,25 @@ def test_a_malformed_collection_is_one_line_before_long_work(tmp_path, name, edi
         (line for line in text.splitlines() if "layerrank" in line and all(word in line for word in words)), None
     )
     assert line is not None, text
+
+
+def test_chosen_heads_are_timed_and_held_against_those_of_another_dtype(study):
+    write_config(
+        study,
+        {
+            "variants": {"half": {"dtype": "bfloat16"}},
+            "heads": {"selection": {"core": {"rule": "core", "top": 3, "folds": 3}}},
+            "latency": {"windows": ["all", "heads-core"]},
+        },
+    )
+    jobs = planned(study)
+    once = ("score_heads", "choose_heads", "agree_heads", "heads_table")
+    once += ("score_heads_in_dtype", "choose_heads_in_dtype", "extract_attention")
+    assert {jobs[name] for name in once} == {1}
+    timed = study / "results/tiny/random/latency.tsv"
+    snakemake(study, "results/tiny/random/latency.tsv")
+    table = frames.read_frame(timed, frames.LATENCY)
+    chosen = json.loads((timed.parent / "heads/core.json").read_text())
+    deepest = {max(int(head.split("-")[0]) for head in entry["heads"]) for entry in chosen["sets"]}
+    layers = table[table["stage"] == "total"].set_index("system")["layers"]
+    assert layers["listwise-attention-all"] == 4 and layers["listwise-attention-heads-core"] - 1 in deepest

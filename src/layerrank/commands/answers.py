@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from layerrank.commands.arguments import add_links, add_variant, file, new_file, number
+from layerrank.commands.arguments import add_links, add_variant, file, label, new_file, number
 
 if TYPE_CHECKING:
     from layerrank.report.tables.effectiveness import Marks
@@ -100,6 +100,9 @@ def add_answer_choice(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="TSV of `compare`, where heads are chosen",
     )
+    parser.add_argument(
+        "--heads-in", type=label, default="base", metavar="NAME", help="variant that tests heads (base)"
+    )
     _add_marks(parser, measure=False)
 
 
@@ -114,7 +117,8 @@ def run_answer_choice(options: argparse.Namespace) -> None:
     heads = None
     if options.comparisons:
         heads = frames.read_comparisons(options.comparisons), options.measure, _marks(options)
-    answers.write(options.output, answers.choice(selections, means, heads=heads), options.figure, options.links)
+    answer = answers.choice(selections, means, heads=heads, heads_in=options.heads_in)
+    answers.write(options.output, answer, options.figure, options.links)
 
 
 def add_answer_windows(parser: argparse.ArgumentParser) -> None:

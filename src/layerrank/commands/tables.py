@@ -239,6 +239,7 @@ def add_heads_table(parser: argparse.ArgumentParser) -> None:
     _add_frames(parser, "--costs", "files of `summarise-costs`")
     _add_frames(parser, "--over-orders", "tables of evaluate-orders", required=False)
     _add_chosen(parser)
+    add_variant(parser)
     parser.add_argument("--measure", required=True, metavar="MEASURE", help="measure to show")
     _add_test(parser)
     _add_outputs(parser)
@@ -258,6 +259,7 @@ def run_heads_table(options: argparse.Namespace) -> None:
         options.measure,
         Marks("", options.test, options.alpha),
         frames.read_frames(options.over_orders, frames.WINDOW_ORDERS) if options.over_orders else None,
+        options.variant,
     )
     _write(options, table)
 

@@ -301,12 +301,14 @@ def choice(
     means: pd.DataFrame,
     variant: str = "base",
     heads: tuple[pd.DataFrame, str, Marks] | None = None,
+    heads_in: str = "base",
 ) -> Answer:
     """Which way of choosing a window holds up: what each rule's choice loses against the best single window.
 
     `selections` are those of all pairs of a collection and a model; `means` has the columns `frames.MEANS`, for what
     reading all layers, which is no choice, loses. `heads`, where the study chooses some, are the tables of `compare`
-    (columns `frames.COMPARISON`), the measure and the marks by which they are held against windows.
+    (columns `frames.COMPARISON`), the measure and the marks by which they are held against windows in the variant
+    `heads_in`.
     """
     fair = [selection for selection in selections if not selection.upper_bound]
     regrets: dict[str, list[float]] = {}
@@ -337,7 +339,7 @@ def choice(
         "small differences between rules are noise on few queries."
     )
     if heads is not None:
-        statements += _heads(tests_of(heads[0], frames.OF_HEADS, heads[1], variant), heads[1], heads[2])
+        statements += _heads(tests_of(heads[0], frames.OF_HEADS, heads[1], heads_in), heads[1], heads[2], heads_in)
     return Answer(
         "Which way of choosing a window holds up?",
         tuple(statements) if fair else ("This study chooses no window.",),
@@ -345,7 +347,7 @@ def choice(
     )
 
 
-def _heads(tests: Tests, measure: str, marks: Marks) -> list[str]:
+def _heads(tests: Tests, measure: str, marks: Marks, variant: str) -> list[str]:
     """What chosen heads do in place of a window: against all layers, and against the windows that rules chose."""
     of_all: dict[str, list[float]] = {}
     against: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
@@ -358,7 +360,10 @@ def _heads(tests: Tests, measure: str, marks: Marks) -> list[str]:
         return []
     signed = Column("", SIGNED)
     said = [f"{name} {signed.show(sum(found) / len(found))}" for name, found in of_all.items()]
-    told = [f"A few heads can be read in place of a window: {measure} less that of all layers is {_listed(said)}."]
+    where = "" if variant == "base" else f" (variant {variant})"
+    told = [
+        f"A few heads can be read in place of a window{where}: {measure} less that of all layers is {_listed(said)}."
+    ]
     for words, found in (("all layers", against[True]), ("a chosen window", against[False])):
         if found:
             kinds = Counter(marks.of(one) for one in found)

@@ -15,7 +15,7 @@ from layerrank.layers.head_rules import parse_head_rule
 from layerrank.layers.rules import parse_rule
 from layerrank.ranking.cells import MECHANISMS, Cell
 from layerrank.ranking.frameworks import KINDS
-from layerrank.study.config import OVER_ORDERS, Entry, Study, chosen_on
+from layerrank.study.config import BASE, OVER_ORDERS, Entry, Study, chosen_on
 from layerrank.study.schema import check_known, shown
 from layerrank.study.systems import cell_settings, systems, systems_of, trained
 
@@ -163,6 +163,7 @@ def _selection(study: Study) -> None:
 
 def _heads(study: Study) -> None:
     windows = study.config["layers"]["selection"]
+    check_known(study.config["heads"]["variant"], [BASE, *study.config["variants"]], "config key heads.variant")
     for name, rule in study.config["heads"]["selection"].items():
         key = f"heads.selection.{name}"
         where = f"config key {key}"

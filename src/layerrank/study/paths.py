@@ -645,6 +645,21 @@ class Paths:
         return named((name for name in names for _ in self.head_rules), input.chosen)
 
     @cached_property
+    def head_variant(self) -> str:
+        """The variant in which heads are held against windows."""
+        return str(self.study.config["heads"]["variant"])
+
+    @cached_property
+    def head_costs(self) -> list[str]:
+        """What systems cost there, of every pair."""
+        return self.every(f"{PAIR}/evaluation/{self.head_variant}.costs.tsv")
+
+    @cached_property
+    def head_orders_tables(self) -> list[str]:
+        """Windows and heads over orders, of every pair, where these are what they are held against in."""
+        return self.window_orders if self.head_variant == settings.BASE else []
+
+    @cached_property
     def compared_heads(self) -> list[str]:
         """The tests in which heads stand against windows, where the study chooses any."""
         return ["<results>/tables/comparisons.tsv"] if self.head_rules else []

@@ -3,7 +3,7 @@
 A name means one thing in a study. `listwise-attention-<window>` is attention that reads the whole list in one prompt:
 the stored signal answers it, in every variant, and with all layers it is always there, since windows, diagnostics and
 published figures are held against it. With chosen heads it is answered under a linear strategy; under the masked one,
-which needs what the heads pay each token together, it is a pass of its own, which the base alone makes. Other systems
+which needs what the heads pay each token together, it is a pass of its own, which `heads.variant` alone makes. Others
 are cells of the grid, which one variant runs.
 """
 
@@ -17,7 +17,7 @@ from layerrank.core.systems import TRAINED, WHOLE_LIST
 from layerrank.core.windows import ALL, by_heads, head_rule_of
 from layerrank.ranking.cells import CROSS_ENCODER
 from layerrank.ranking.frameworks import WHOLE, make_sorter
-from layerrank.study.config import BASE, Entry, Study, variant_settings
+from layerrank.study.config import Entry, Study, variant_settings
 
 STORED = ("strategy", "heads")
 """Settings of attention that the stored signal takes."""
@@ -53,7 +53,7 @@ def systems(study: Study, variant: str) -> dict[str, PlannedRun]:
     windows = dict.fromkeys([ALL, *config["cached_windows"]])
     chosen = map(by_heads, study.config["heads"]["selection"])
     runs = [_whole_list(study, variant, window) for window in (*windows, *chosen)]
-    found = {run.name: run for run in runs if run.cached or variant == BASE}
+    found = {run.name: run for run in runs if run.cached or variant == study.config["heads"]["variant"]}
     if variant == config["variant"] or variant in study.grid_orders:
         for framework in config["frameworks"]:
             for mechanism in config["mechanisms"]:

@@ -35,6 +35,7 @@ def heads_table(
     measure: str,
     marks: Marks,
     over_orders: pd.DataFrame | None = None,
+    variant: str = "base",
 ) -> Table:
     """Windows against heads against heads within a window: a section a collection and model, then their pairs.
 
@@ -44,6 +45,7 @@ def heads_table(
         costs: of `summarise-costs`, columns `frames.SUMMARY`.
         chosen: what the rules chose.
         over_orders: of `evaluate-orders`, columns `frames.WINDOW_ORDERS`, where the study has further orders.
+        variant: in which heads and windows are held against each other.
     """
     orders = [] if over_orders is None else records(over_orders, "window")
     stable = {(str(one["collection"]), str(one["model"]), str(one["window"])): one for one in orders}
@@ -56,10 +58,10 @@ def heads_table(
         Column("p, corrected", P_VALUE),
         *(OVER_ORDERS_COLUMNS if stable else ()),
     )
-    tests = tests_of(comparisons, frames.OF_HEADS, measure, "base")
-    of_windows = tests_of(comparisons, frames.OF_WINDOWS, measure, "base")
+    tests = tests_of(comparisons, frames.OF_HEADS, measure, variant)
+    of_windows = tests_of(comparisons, frames.OF_WINDOWS, measure, variant)
     work = by_system(costs, "layer_tokens")
-    means = of_measure(means, measure, "base")
+    means = of_measure(means, measure, variant)
     ends = {
         (str(one["collection"]), str(one["model"]), str(one["system"])): (float(one["low"]), float(one["high"]))
         for one in means.to_dict("records")
@@ -106,7 +108,7 @@ def heads_table(
         ]
         sections += [Section("The first less the second", tuple(pairs))] * bool(pairs)
     return Table(
-        f"Windows, heads, and heads within a window: {measure}",
+        f"Windows, heads, and heads within a window: {measure}" + (f" · {variant}" if variant != "base" else ""),
         columns,
         tuple(sections),
         (
