@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import logging
 import os
 import platform
@@ -10,13 +11,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
 from benchmarks.page import render
-from benchmarks.rows import Row, read_rows, write_rows
+from benchmarks.rows import FACT, MACHINE, SECONDS, Row, done, read_rows, replaced, write_rows
 from benchmarks.sections import SECTIONS
 from benchmarks.settings import ROOT, Settings
 from benchmarks.timing import CLOCKS, device_at_hand, use_clock
@@ -35,6 +37,12 @@ def main(argv: list[str] | None = None) -> int:
     models = ROOT / "resources/models"
     fetched = next(models.glob("smollm2-135m-instruct-*"), models / "smollm2-135m-instruct")
     parser.add_argument("--model", type=Path, default=fetched, help="model folder (default: the embedded study's)")
+    parser.add_argument(
+        "--models",
+        nargs="+",
+        metavar="FOLDER[=FAMILY]",
+        help="further models for seconds a query (default: those beside the model, where a prompt family fits)",
+    )
     parser.add_argument(
         "--collection",
         type=Path,
@@ -60,6 +68,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--note", default="", help="a remark on the machine, for the page")
     parser.add_argument(
         "--output", type=Path, help="results (.tsv; default: docs/performance.tsv, with --quick none are written)"
+    )
+    parser.add_argument(
+        "--go-on", action="store_true", help="leave out sections that this machine and commit have measured already"
     )
     parser.add_argument("--render", action="store_true", help="only render the page from the results")
     options = parser.parse_args(argv)
@@ -91,42 +102,70 @@ def main(argv: list[str] | None = None) -> int:
             queries=options.queries,
             work=work,
             device=device_at_hand(),
+            models=tuple(_named(text) for text in options.models) if options.models else _others(options.model),
         )
-        rows = _measured(settings, names, {"clock": options.clock, "remark": options.note or "none"})
+        _measure(settings, names, {"clock": options.clock, "remark": options.note or "none"}, output, options.go_on)
     if output is not None:
-        kept = read_rows(output) if output.is_file() else []
-        fresh = {row.section for row in rows}
-        rows = [*(row for row in kept if row.section not in fresh), *rows]
-        order = ["machine", *SECTIONS]
-        write_rows(output, sorted(rows, key=lambda row: order.index(row.section)))
         render(output)
     return 0
 
 
-def _measured(settings: Settings, names: list[str], said: dict[str, str]) -> list[Row]:
-    rows = []
-    began, load = time.perf_counter(), os.getloadavg()[0]
-    for name in names:
-        at = time.perf_counter()
-        before = os.getloadavg()[0]
+def _named(text: str) -> tuple[Path, str]:
+    """A model's folder and prompt family, of `FOLDER` or `FOLDER=FAMILY`."""
+    folder, _, family = text.partition("=")
+    return Path(folder), family or fitting_family(load_tokenizer(Path(folder)))
+
+
+def _others(model: Path) -> tuple[tuple[Path, str], ...]:
+    """Further models that were fetched into the same folder, with their prompt families."""
+    found = []
+    for folder in sorted(path.parent for path in model.parent.glob("*/config.json")):
+        if folder.resolve() != model.resolve():
+            try:
+                found.append(_named(str(folder)))
+            except UserError as error:
+                _log.warning("%s: left out: %s", folder.name, error)
+    return tuple(found)
+
+
+def _measure(settings: Settings, names: list[str], said: dict[str, str], output: Path | None, go_on: bool) -> None:
+    """Measure section by section; each row is in the results as soon as it is known, in place of older ones."""
+    known = _facts(settings, said)
+    place = {name: value for name, value in known.items() if name != "remark"}
+    run = f"{known['commit']}-{hashlib.sha256(repr(place).encode()).hexdigest()[:6]}"
+    facts = [Row(MACHINE, FACT, name, "", float("nan"), note=str(value), run=run) for name, value in known.items()]
+    kept = read_rows(output) if output is not None and output.is_file() else []
+    begun, measured = time.perf_counter(), done(kept, run) if go_on else set()
+    for number, name in enumerate(names, 1):
+        if name in measured:
+            _log.info("section %d of %d, %s: measured already in run %s", number, len(names), name, run)
+            continue
+        at, before = time.perf_counter(), os.getloadavg()[0]
+        _log.info("section %d of %d, %s; %.1f min so far", number, len(names), name, (at - begun) / 60)
+        fresh: list[Row] = []
         for row in SECTIONS[name](settings):
-            rows.append(row)
-            mark = {None: "", True: "  met", False: "  MISSED"}[row.met]
-            spread = "" if row.low is None or row.high is None else f" ({row.low:.4g}–{row.high:.4g})"
-            print(
-                f"{name:<11}{row.case}: {row.quantity}: {row.value:.4g} {row.unit}{spread}{mark} {row.note}", flush=True
-            )
-        rows.append(Row("machine", name, "seconds of the section", "s", time.perf_counter() - at))
-        rows.append(Row("machine", name, "load average before", "", before))
-    rows += [_fact(name, value) for name, value in _facts(settings, said).items()]
-    rows.append(
-        Row("machine", "run", "seconds", "s", time.perf_counter() - began, note=f"load average {load:.1f} before")
-    )
-    return rows
+            fresh.append(replace(row, run=run))
+            _say(row)
+            _keep(output, replaced(kept, name, fresh, facts))
+        spent = time.perf_counter() - at
+        fresh.append(Row(MACHINE, name, SECONDS, "s", spent, run=run))
+        fresh.append(Row(MACHINE, name, "load average before", "", before, run=run))
+        kept = replaced(kept, name, fresh, facts)
+        _keep(output, kept)
+        _log.info("section %d of %d, %s: %.1f min", number, len(names), name, spent / 60)
 
 
-def _fact(name: str, value: object) -> Row:
-    return Row("machine", "fact", name, "", float("nan"), note=str(value))
+def _keep(output: Path | None, rows: list[Row]) -> None:
+    if output is not None:
+        order = [MACHINE, *SECTIONS]
+        write_rows(output, sorted(rows, key=lambda row: order.index(row.section)))
+
+
+def _say(row: Row) -> None:
+    mark = {None: "", True: "  met", False: "  MISSED"}[row.met]
+    spread = "" if row.low is None or row.high is None else f" ({row.low:.4g}–{row.high:.4g})"
+    what = f"{row.section:<11}{row.case}: {row.quantity}"
+    print(f"{what}: {row.value:.4g} {row.unit}{spread}{mark} {row.note}", flush=True)
 
 
 def _facts(settings: Settings, said: dict[str, str]) -> dict[str, object]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jinja2
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
-from benchmarks.rows import Row, read_rows
+from benchmarks.rows import MACHINE, SECONDS, Row, read_rows
 from layerrank.core.files import write_text
 from layerrank.report.figures.style import BLUE, GREY, INK, NOTE_SIZE, ORANGE, SKY, VERMILION, new_figure, save, styled
 
@@ -23,26 +25,36 @@ WAYS = {
     "baseline float32": VERMILION,
     "eager": INK,
 }
+WINDOWS = {"all layers": BLUE, "middle third": SKY, "lower half": ORANGE}
+RATES = ("memory, read and written", "matrix rate of the machine", "attention rate of torch")
 
 
 def render(results: Path) -> None:
-    """Write the page (.md) and the figure (.svg) beside the results."""
+    """Write the page (.md) and its figures (.svg) beside the results."""
     rows = read_rows(results)
+    ways = results.with_name(f"{results.stem}-ways.svg")
     save(draw(rows), results.with_suffix(".svg"))
+    save(draw_ways([row for row in rows if row.section == "extraction"]), ways)
+    runs = facts_of(rows)
     environment = jinja2.Environment(
         trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, autoescape=False
     )
     environment.filters |= {"number": number, "spread": spread}
     text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         rows=rows,
-        facts={row.quantity: row.note for row in rows if row.section == "machine" and row.case == "fact"},
+        facts=next(iter(runs.values()), {}),
+        runs=runs,
+        facts_table=facts_table(rows, runs),
+        names=list(dict.fromkeys(row.section for row in rows if row.section != MACHINE)),
+        minutes=number(sum(row.value for row in rows if row.section == MACHINE and row.quantity == SECONDS) / 60),
+        rates=[row for row in rows if row.quantity in RATES],
         targets=[row for row in rows if row.target],
         sections={row.section for row in rows},
         long=lambda section: [row for row in rows if row.section == section],
         wide=lambda section: wide([row for row in rows if row.section == section]),
-        value=lambda section, case, quantity: value(rows, section, case, quantity),
-        missed=lambda section: any(row.met is False for row in rows if row.section == section),
+        queries=lambda names: wide([row for row in rows if row.section == "queries" and row.quantity in names]),
         figure=results.with_suffix(".svg").name,
+        ways=ways.name,
         results=results.name,
     )
     write_text(results.with_suffix(".md"), text.rstrip() + "\n")
@@ -93,23 +105,71 @@ def _cell(row: Row | None) -> str:
     return number(row.value) + ends
 
 
-def value(rows: Sequence[Row], section: str, case: str, quantity: str) -> str:
-    """One value with its spread, by the beginnings of case and quantity; `(not measured)` where there is none."""
-    for row in rows:
-        if row.section == section and row.case.startswith(case) and row.quantity.startswith(quantity):
-            return spread(row)
-    return "(not measured)"
+def facts_of(rows: Sequence[Row]) -> dict[str, dict[str, str]]:
+    """run → what it was measured on, the run with most sections first."""
+    sections = Counter(row.run for row in rows if row.quantity == SECONDS)
+    runs = sorted(dict.fromkeys(row.run for row in rows if row.fact), key=lambda run: -sections[run])
+    return {run: {row.quantity: row.note for row in rows if row.fact and row.run == run} for run in runs}
+
+
+def facts_table(rows: Sequence[Row], runs: Mapping[str, Mapping[str, str]]) -> str:
+    """A Markdown table of facts down and runs across, with the sections of each where there are several."""
+    names = list(dict.fromkeys(name for facts in runs.values() for name in facts))
+    lines = [f"| |{' |' * len(runs)}", f"|---|{'---|' * len(runs)}"]
+    lines += [f"| {name} | {' | '.join(facts.get(name, '') for facts in runs.values())} |" for name in names]
+    if len(runs) > 1:
+        own = {
+            run: dict.fromkeys(row.section for row in rows if row.run == run and row.section != MACHINE) for run in runs
+        }
+        lines.append(f"| sections | {' | '.join(', '.join(own[run]) for run in runs)} |")
+    return "\n".join(lines)
 
 
 @styled
 def draw(rows: Sequence[Row]) -> Figure:
-    """Seconds of the ways to read a query; seconds against tokens; time of cut models against their depth."""
-    figure = new_figure(9.6, 3.1, "What reading a query's attention costs")
-    ways, tokens, windows = figure.subplots(1, 3, width_ratios=[1.35, 1.0, 1.0])
-    _draw_ways(ways, [row for row in rows if row.section == "extraction"])
+    """Seconds a query by depth and window; seconds against tokens; time of cut models against their depth."""
+    figure = new_figure(9.6, 3.3, "What ranking one query costs")
+    queries, tokens, windows = figure.subplots(1, 3, width_ratios=[1.5, 1.0, 1.0])
+    _draw_queries(queries, [row for row in rows if row.section == "queries"])
     _draw_tokens(tokens, [row for row in rows if row.section == "tokens"])
     _draw_windows(windows, [row for row in rows if row.section == "windows"])
     return figure
+
+
+@styled
+def draw_ways(rows: Sequence[Row]) -> Figure:
+    """Seconds of the ways to read a query."""
+    figure = new_figure(6.4, 3.6, "Reading one query, way by way")
+    _draw_ways(figure.subplots(), rows)
+    return figure
+
+
+def _draw_queries(axes: Axes, rows: Sequence[Row]) -> None:
+    """Seconds of each window, dtype and depth, of the first model; its deepest lists on top."""
+    own = [row for row in rows if row.quantity in WINDOWS and not math.isnan(row.value)]
+    model = own[0].case.split(", ")[0] if own else ""
+    ticks, labels, place = [], [], 0.0
+    for case in reversed(list(dict.fromkeys(row.case for row in own if row.case.startswith(f"{model}, ")))):
+        _, passages, tokens, dtype = case.split(", ")
+        labels.append(f"{passages},\n{tokens}, {dtype}")
+        ticks.append(place + 0.9)
+        for row in (row for row in own if row.case == case):
+            axes.barh(place, row.value, height=0.8, color=WINDOWS[row.quantity])
+            axes.text(row.value, place, f" {number(row.value)} s", va="center", size=NOTE_SIZE - 1, color=GREY)
+            place += 0.9
+        place += 0.7
+    if own:
+        axes.set_xscale("log")
+        low, high = axes.get_xlim()
+        axes.set_xlim(low, high * 4)
+    axes.set_yticks(ticks, labels, size=NOTE_SIZE - 1)
+    axes.tick_params(axis="y", length=0)
+    axes.invert_yaxis()
+    axes.set_xlabel("seconds a query (log)")
+    axes.set_title(model, size=NOTE_SIZE)
+    axes.grid(axis="x")
+    if own:
+        axes.legend([Patch(color=colour) for colour in WINDOWS.values()], list(WINDOWS), fontsize=NOTE_SIZE - 1)
 
 
 def _draw_ways(axes: Axes, rows: Sequence[Row]) -> None:

@@ -11,6 +11,12 @@ from pathlib import Path
 
 from layerrank.core.files import write_text
 
+MACHINE, FACT = "machine", "fact"
+"""Section and case of what a run was measured on."""
+
+SECONDS = "seconds of the section"
+"""Quantity of the row that ends a section; its section is `MACHINE`, its case the section's name."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -23,6 +29,7 @@ class Row:
         rounds: how many.
         target: `≥ 1.4`, `≤ 0.5`; empty where none is set.
         note: what a reader must know.
+        run: the run that measured it, one machine and one commit; its facts are rows of the same run.
     """
 
     section: str
@@ -35,6 +42,12 @@ class Row:
     rounds: int = 1
     target: str = ""
     note: str = ""
+    run: str = ""
+
+    @property
+    def fact(self) -> bool:
+        """Whether the row says what its run was measured on."""
+        return (self.section, self.case) == (MACHINE, FACT)
 
     @property
     def met(self) -> bool | None:
@@ -74,3 +87,16 @@ def read_rows(path: Path) -> list[Row]:
             numbers = {name: float(record[name]) if record[name] else None for name in ("value", "low", "high")}
             rows.append(Row(**{**record, **numbers, "rounds": int(record["rounds"])}))  # type: ignore[arg-type]
     return rows
+
+
+def replaced(kept: Sequence[Row], section: str, fresh: Sequence[Row], facts: Sequence[Row]) -> list[Row]:
+    """`kept` with a section's rows replaced; of facts, those of runs that other rows are of, and `facts`."""
+    rows = [row for row in kept if section not in (row.section, row.case if row.section == MACHINE else None)]
+    rows += fresh
+    runs = {row.run for row in rows if not row.fact} - {row.run for row in facts}
+    return [row for row in rows if not row.fact or row.run in runs] + list(facts)
+
+
+def done(rows: Sequence[Row], run: str) -> set[str]:
+    """Sections that a run has measured to their end."""
+    return {row.case for row in rows if row.section == MACHINE and row.quantity == SECONDS and row.run == run}

@@ -16,6 +16,8 @@ from layerrank.models.decoder import Decoder, load_decoder
 from layerrank.models.folder import load_tokenizer
 
 ROOT = Path(__file__).parents[1]
+DTYPES = ("float32", "bfloat16")
+"""What is measured: every device computes in them."""
 
 
 @dataclass
@@ -34,6 +36,7 @@ class Settings:
         queries: of that collection, the first so many.
         work: folder for files of the run.
         device: where the model runs.
+        models: folders and prompt families of further models, for seconds a query.
     """
 
     model: Path
@@ -46,15 +49,18 @@ class Settings:
     queries: int
     work: Path
     device: torch.device
+    models: tuple[tuple[Path, str], ...] = ()
 
     @functools.cached_property
     def tokenizer(self) -> Any:
         """The model's tokenizer."""
         return load_tokenizer(self.model)
 
-    def decoder(self, dtype: str = "float32", layers: int | None = None, head: bool = False) -> Decoder:
-        """The model, loaded anew."""
-        return load_decoder(self.model, layers=layers, head=head, dtype=dtype, device=self.device)
+    def decoder(
+        self, dtype: str = "float32", layers: int | None = None, head: bool = False, folder: Path | None = None
+    ) -> Decoder:
+        """The model, or that of another folder, loaded anew."""
+        return load_decoder(folder or self.model, layers=layers, head=head, dtype=dtype, device=self.device)
 
     @property
     def candidates(self) -> Path:

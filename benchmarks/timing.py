@@ -153,7 +153,7 @@ def run_process(arguments: Sequence[str], folder: Path | None = None) -> tuple[f
     def watch() -> None:
         nonlocal most
         while not done.wait(0.1):
-            most = max(most, sum(_private(pid) for pid in _tree(process.pid)))
+            most = max(most, sum(private_kib(pid) for pid in _tree(process.pid)))
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -181,7 +181,7 @@ def _tree(pid: int) -> list[int]:
     return found
 
 
-def _private(pid: int) -> int:
+def private_kib(pid: int) -> int:
     """Anonymous and shared resident memory of a process, in KiB; 0 once it is gone."""
     total = 0
     with contextlib.suppress(OSError):

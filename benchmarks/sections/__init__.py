@@ -10,7 +10,9 @@ from benchmarks.sections import (
     explorer,
     extraction,
     heads,
+    memory,
     online,
+    queries,
     selected,
     served,
     sharing,
@@ -23,6 +25,8 @@ from benchmarks.sections import (
 from benchmarks.settings import Settings
 
 SECTIONS: Mapping[str, Callable[[Settings], Iterator[Row]]] = {
+    "queries": queries.run,
+    "memory": memory.run,
     "extraction": extraction.run,
     "tokens": tokens.run,
     "windows": windows.run,

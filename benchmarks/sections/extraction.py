@@ -13,7 +13,7 @@ from scipy.stats import kendalltau
 
 from benchmarks import baseline
 from benchmarks.rows import Row, row_of
-from benchmarks.settings import Settings
+from benchmarks.settings import DTYPES, Settings
 from benchmarks.texts import prompt_of
 from benchmarks.timing import MatrixRate, in_turns, memory_rate, ratios, timed
 from layerrank.attention.probe import Probe
@@ -21,7 +21,7 @@ from layerrank.attention.scores import passage_scores
 from layerrank.core.windows import LayerWindow
 from layerrank.latency import flops
 from layerrank.latency.machine import peak_memory
-from layerrank.models.decoder import DTYPES
+from layerrank.models import decoder as decoders
 from layerrank.prompts.icr import IcrPrompt
 
 SECTION = "extraction"
@@ -55,9 +55,8 @@ def run(settings: Settings) -> Iterator[Row]:
             if number == 0:
                 yield from _memory(settings, name, prompt, runs)
         own, theirs = seconds["layerrank bfloat16"], seconds["baseline float32"]
-        target = "≥ 3.5"
         case = _case("bfloat16", prompt)
-        yield row_of(SECTION, case, "layerrank bfloat16 against baseline float32", "×", ratios(theirs, own), target)
+        yield row_of(SECTION, case, "layerrank bfloat16 against baseline float32", "×", ratios(theirs, own))
         if number == 0:
             yield from _eager(settings, decoders["float32"], prompt, window, seconds["layerrank float32"], scores)
         gc.collect()
@@ -87,8 +86,8 @@ def _compared(
     yield row_of(SECTION, case, "attention rate of torch", "GFLOP/s", _attention_rate(settings, dtype, prompt, sizes))
     yield Row(SECTION, case, "operations needed", "GFLOP", needed)
     yield row_of(SECTION, case, "limit", "s", limit)
-    speed, share = {"float32": ("≥ 1.4", "≥ 85"), "bfloat16": ("≥ 1.8", "≥ 50")}[dtype]
-    yield row_of(SECTION, case, "layerrank against baseline", "×", ratios(theirs, own), speed)
+    share = {"float32": "≥ 85", "bfloat16": "≥ 50"}[dtype]
+    yield row_of(SECTION, case, "layerrank against baseline", "×", ratios(theirs, own))
     yield row_of(SECTION, case, "layerrank's share of the limit", "%", [100 * x for x in ratios(limit, own)], share)
 
 
@@ -97,7 +96,7 @@ def _attention_rate(settings: Settings, dtype: str, prompt: IcrPrompt, sizes: fl
     """GFLOP/s of torch's fused causal attention over the prefix of one layer."""
     length = len(prompt.tree.prefix)
     query, key, value = (
-        torch.randn(1, heads, length, sizes.head, device=settings.device).to(DTYPES[dtype])
+        torch.randn(1, heads, length, sizes.head, device=settings.device).to(decoders.DTYPES[dtype])
         for heads in (sizes.heads, sizes.kv_heads, sizes.kv_heads)
     )
     attention = torch.nn.functional.scaled_dot_product_attention
@@ -142,7 +141,7 @@ def _eager(
         seconds = timed(lambda: found.extend(baseline.eager(decoder, prompt, window)), settings.device)  # type: ignore[arg-type]
     yield from _agreement(f"{case}, eager", np.array(found), scores["layerrank float32"], "float32")
     yield Row(SECTION, case, "eager", "s", seconds)
-    yield row_of(SECTION, case, "layerrank against eager", "×", [seconds / one for one in own], "≥ 8")
+    yield row_of(SECTION, case, "layerrank against eager", "×", [seconds / one for one in own])
     if peak.mib is not None:
         yield Row(SECTION, case, "memory above the weights, eager", "MiB", peak.mib)
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from benchmarks.rows import Row, row_of
-from benchmarks.settings import Settings
+from benchmarks.settings import DTYPES, Settings
 from benchmarks.texts import prompt_of
 from benchmarks.timing import attention_clock, timed
 from layerrank.attention.probe import Probe
 from layerrank.latency import flops
-from layerrank.models.decoder import DTYPES
 
 SECTION = "tokens"
 LENGTHS = (500, 1000, 2000, 4000, 7900)
