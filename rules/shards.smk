@@ -12,7 +12,18 @@ use rule rerank_online as rerank_shard with:
     log:
         "<logs>/{collection}/{model}/rerank_online.{variant}.{system}.shard-{shard}-of-{shards}.log",
     wildcard_constraints:
-        system=PATHS.systems_where(cached=False),
+        system=PATHS.systems_where(cached=False, alone=True),
+        collection=PATHS.collections_where(sharded=True),
+
+
+use rule rerank_windows as rerank_windows_shard with:
+    output:
+        runs=temp(PATHS.window_runs("txt", ".shard-{shard}-of-{shards}")),
+        costs=temp(PATHS.window_runs("costs.jsonl", ".shard-{shard}-of-{shards}")),
+    log:
+        "<logs>/{collection}/{model}/rerank_windows.{variant}.{cell}.shard-{shard}-of-{shards}.log",
+    wildcard_constraints:
+        cell=PATHS.cells,
         collection=PATHS.collections_where(sharded=True),
 
 

@@ -7,11 +7,15 @@ import pytest
 from support.tiny import LAYERS, save_tiny
 
 from layerrank.attention.probe import Probe
+from layerrank.core import files
+from layerrank.core.errors import UserError
 from layerrank.core.records import Candidates, Passage, Query
 from layerrank.core.windows import LayerWindow
 from layerrank.models.decoder import load_decoder
+from layerrank.ranking import engine as engines
 from layerrank.ranking.cells import Cell
 from layerrank.ranking.engine import Engine, shared_out
+from layerrank.ranking.run import System, rerank, rerank_together
 
 WORDS = ["wings", "air", "lift", "bread", "yeast", "oven", "sugar", "layers", "flows", "rises"]
 SORTS = [
@@ -174,3 +178,94 @@ def test_a_query_is_ranked_by_the_systems_that_want_it(folder, reads):
 )
 def test_shares_are_in_proportion_and_add_up(total, weights, parts):
     assert shared_out(total, weights) == parts
+
+
+WINDOWS = {"all": ALL, "L1-2": MIDDLE, "selected-peak": CHOSEN}
+
+
+def files_of(folder, model, windows, **options):
+    """Rank together into files; the bytes of each run, and its costs without seconds."""
+    made = cells("setwise", {"k": 3}, list(windows.values()))
+    systems = [
+        System(cell, f"setwise-{name}", folder / f"{name}.txt", folder / f"{name}.costs.jsonl")
+        for name, cell in zip(windows, made, strict=True)
+    ]
+    rerank_together(rows(), systems, model, **options)
+    return {system.output.stem: (system.output.read_bytes(), system.costs.read_bytes()) for system in systems}
+
+
+def alone_of(folder, model, window):
+    (cell,) = cells("setwise", {"k": 3}, [WINDOWS[window]])
+    output, costs = folder / "alone.txt", folder / "alone.costs.jsonl"
+    rerank(rows(), cell, model, output=output, costs=costs, tag=f"setwise-{window}")
+    return output.read_bytes(), costs
+
+
+def test_each_window_has_the_run_that_it_has_alone_byte_by_byte(tmp_path, folder):
+    found = files_of(tmp_path, folder, WINDOWS)
+    for window, (run, _) in found.items():
+        expected, costs = alone_of(tmp_path, folder, window)
+        assert run == expected
+        own, other = files.read_costs(tmp_path / f"{window}.costs.jsonl"), files.read_costs(costs)
+        assert [counts(cost) for cost in own] == [counts(cost) for cost in other]
+
+
+def test_a_window_that_joins_later_and_one_that_changes_are_all_there_is_to_rank(tmp_path, folder, reads):
+    first = {name: WINDOWS[name] for name in ("all", "selected-peak")}
+    before = files_of(tmp_path, folder, first, keep_for_good=True)
+    files.forget_kept(tmp_path)  # the study has ended
+    reads.clear()
+    alone_of(tmp_path, folder, "L1-2")
+    needs = Counter(group for batch in reads for group in batch)
+    reads.clear()
+    after = files_of(tmp_path, folder, WINDOWS, keep_for_good=True)
+    assert Counter(group for batch in reads for group in batch) == needs
+    assert {name: after[name] for name in first} == before
+    reads.clear()
+    changed = files_of(tmp_path, folder, WINDOWS | {"selected-peak": LayerWindow(0, 1)}, keep_for_good=True)
+    assert {layers for batch in reads for _, _, layers, _ in batch} == {2}
+    assert {name: changed[name] for name in ("all", "L1-2")} == {name: after[name] for name in ("all", "L1-2")}
+    assert changed["selected-peak"] != after["selected-peak"]
+    reads.clear()
+    assert files_of(tmp_path, folder, WINDOWS | {"selected-peak": LayerWindow(0, 1)}) == changed
+    assert reads == []
+    assert [path.name for path in tmp_path.glob(".*") if not path.name.endswith(".stale")] == []
+
+
+def test_a_kill_in_the_middle_goes_on_for_every_window(tmp_path, folder, reads, monkeypatch):
+    expected = files_of(tmp_path / "whole", folder, WINDOWS)
+    whole = engines.Engine.rank
+    read = {qid for batch in reads for qid, *_ in batch}
+
+    def killed(self, candidates):
+        for number, ranked in enumerate(whole(self, candidates)):
+            if number == 4:  # one query in every window, the next in one of three
+                raise KeyboardInterrupt
+            yield ranked
+
+    monkeypatch.setattr(engines.Engine, "rank", killed)
+    with pytest.raises(KeyboardInterrupt):
+        files_of(tmp_path, folder, WINDOWS, queries_at_once=1)
+    monkeypatch.setattr(engines.Engine, "rank", whole)
+    reads.clear()
+    found = files_of(tmp_path, folder, WINDOWS)
+    assert {name: run for name, (run, _) in found.items()} == {name: run for name, (run, _) in expected.items()}
+    assert {qid for batch in reads for qid, *_ in batch} == read - {"q0"}
+
+
+def test_what_cannot_run_together_is_refused(tmp_path, folder):
+    (one,) = cells("setwise", {"k": 3}, [ALL])
+    (other,) = cells("setwise", {"k": 2}, [MIDDLE])
+    with pytest.raises(UserError, match="a, b: they differ in more than their window"):
+        rerank_together(
+            rows(),
+            [System(cell, tag, tmp_path / tag, tmp_path / f"{tag}.costs") for cell, tag in ((one, "a"), (other, "b"))],
+            folder,
+        )
+    with pytest.raises(UserError, match="more than one run or its costs are to be written there"):
+        rerank_together(rows(), [System(one, "a", tmp_path / "a", tmp_path / "b")] * 2, folder)
+    written = Cell("setwise", "generation")
+    with pytest.raises(UserError, match="attention alone ranks in several windows"):
+        rerank_together(
+            rows(), [System(written, tag, tmp_path / tag, tmp_path / f"{tag}.costs") for tag in "ab"], folder
+        )

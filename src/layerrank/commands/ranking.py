@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from layerrank.commands.arguments import (
@@ -42,7 +43,21 @@ def add_rerank(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--framework-settings", type=json_object, default={}, metavar="JSON", help="its settings")
     parser.add_argument("--mechanism", required=True, help="generation, likelihood or attention")
     parser.add_argument("--mechanism-settings", type=json_object, default={}, metavar="JSON", help="its settings")
-    _add_window(parser)
+    parser.add_argument(
+        "--window",
+        nargs="+",
+        default=["all"],
+        metavar="WINDOW",
+        help="of attention: all, L10-13, selected-RULE or heads-RULE; several rank together, a run each (default: all)",
+    )
+    parser.add_argument(
+        "--selection",
+        type=file,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="of attention: the file of a selected window or of chosen heads; of several windows, in their order",
+    )
     add_prompt(parser, required=False)
     add_computing(parser)
     parser.add_argument(
@@ -65,9 +80,20 @@ def add_rerank(parser: argparse.ArgumentParser) -> None:
     add_shard(parser)
     add_keep(parser)
     parser.add_argument(
-        "--tag", type=label, metavar="NAME", help="name of the system in the run (default: framework-mechanism)"
+        "--keep-for-good",
+        action="store_true",
+        help="the same, beyond the end of a study: a window that joins later, or one that changes, is ranked alone",
     )
-    parser.add_argument("--output", required=True, type=new_file, metavar="FILE", help="run to write")
+    parser.add_argument(
+        "--tag",
+        type=label,
+        nargs="+",
+        metavar="NAME",
+        help="name of the system in the run, of each window (default: framework-mechanism, of several with the window)",
+    )
+    parser.add_argument(
+        "--output", required=True, type=new_file, nargs="+", metavar="FILE", help="run to write, of each window"
+    )
     parser.add_argument(
         "--format",
         default="trec",
@@ -75,7 +101,11 @@ def add_rerank(parser: argparse.ArgumentParser) -> None:
         help="of the run: TREC's, or lists with texts as rank_llm reads them, .jsonl or .json (default: %(default)s)",
     )
     parser.add_argument(
-        "--costs", type=new_file, metavar="FILE", help="costs to write, JSON lines (default: OUTPUT with .costs.jsonl)"
+        "--costs",
+        type=new_file,
+        nargs="+",
+        metavar="FILE",
+        help="costs to write, JSON lines, of each window (default: OUTPUT with .costs.jsonl)",
     )
 
 
@@ -84,6 +114,9 @@ def run_rerank(options: argparse.Namespace) -> None:
 
     Candidates are those of a study (--candidates), any TREC run with its texts (--run, --topics, --passages), or lists
     with texts (--lists). A run that was ended goes on from the queries that it had finished.
+
+    Attention in several windows (--window all L10-13) reads each group once for all of them, and writes a run and costs
+    for each; --tag, --output and --costs then name one for each window.
     """
     from layerrank.core import files, sampling
     from layerrank.core.errors import UserError
@@ -107,36 +140,61 @@ def run_rerank(options: argparse.Namespace) -> None:
             raise UserError(f"--{given[0]}: goes with --run or --lists, not with --candidates")
         rows = files.read_candidates(options.candidates)
     rows = sampling.shard_of(rows, options.shard, options.shards)
-    tag = options.tag or f"{options.framework}-{options.mechanism}"
-    cell = cells.make_cell(
-        options.model,
-        [row.query.qid for row in rows],
-        framework=options.framework,
-        framework_settings=options.framework_settings,
-        mechanism=options.mechanism,
-        mechanism_settings=options.mechanism_settings,
-        window=options.window,
-        selection=options.selection,
-        **prompt_of(options),
-        max_failure_rate=options.max_failure_rate,
-        name=tag,
-    )
-    ranking.rerank(
+    systems = []
+    for window, selection, tag, output, costs in _windows(options):
+        cell = cells.make_cell(
+            options.model,
+            [row.query.qid for row in rows],
+            framework=options.framework,
+            framework_settings=options.framework_settings,
+            mechanism=options.mechanism,
+            mechanism_settings=options.mechanism_settings,
+            window=window,
+            selection=selection,
+            **prompt_of(options),
+            max_failure_rate=options.max_failure_rate,
+            name=tag,
+        )
+        systems.append(ranking.System(cell, tag, output, costs))
+    ranking.rerank_together(
         rows,
-        cell,
+        systems,
         options.model,
-        output=options.output,
-        costs=options.costs or options.output.with_suffix(".costs.jsonl"),
-        tag=tag,
         dtype=options.dtype,
         device=options.device,
         batch_tokens=options.batch_tokens,
         queries_at_once=options.queries_at_once,
         code=code_digest("rerank"),
         keep=options.keep,
+        keep_for_good=options.keep_for_good,
         form=options.format,
         **_served(options),
     )
+
+
+def _windows(options: argparse.Namespace) -> list[tuple[str, Path | None, str, Path, Path]]:
+    """Of each window: its name, its selection, the system's name, its run and its costs.
+
+    Raises `UserError` where there are not as many of one as of the other.
+    """
+    from layerrank.core.errors import UserError
+    from layerrank.core.windows import head_rule_of, rule_of
+
+    windows = options.window
+    name = f"{options.framework}-{options.mechanism}"
+    tags = options.tag or ([name] if len(windows) == 1 else [f"{name}-{window}" for window in windows])
+    costs = options.costs or [output.with_suffix(".costs.jsonl") for output in options.output]
+    for flag, values in (("tag", tags), ("output", options.output), ("costs", costs)):
+        if len(values) != len(windows):
+            raise UserError(f"--{flag}: {len(values)} for {len(windows)} windows; expected one for each")
+    chosen = [window for window in windows if len(windows) == 1 or rule_of(window) or head_rule_of(window)]
+    if len(options.selection) > len(chosen):
+        raise UserError(f"--selection: {len(options.selection)} for {len(chosen)} windows that a rule chooses")
+    selections = dict(zip(chosen, options.selection, strict=False))
+    return [
+        (window, selections.get(window), *others)
+        for window, *others in zip(windows, tags, options.output, costs, strict=True)
+    ]
 
 
 def _served(options: argparse.Namespace) -> dict[str, Any]:

@@ -29,11 +29,11 @@ from layerrank.layers.rules import parse_rule
 from layerrank.models.identity import folder_name, pinned
 from layerrank.study import config as settings
 from layerrank.study.config import Study
-from layerrank.study.systems import PlannedRun, systems, systems_of, trained
+from layerrank.study.systems import PlannedRun, systems, systems_of, trained, windows_together
 
 Wildcards = Any
-"""A job's wildcards: attributes collection, model, identity, variant, system, selection, heads, shard, shards, kind,
-fixed."""
+"""A job's wildcards: attributes collection, model, identity, variant, system, cell, selection, heads, shard, shards,
+kind, fixed."""
 
 Input = Any
 """A job's input files, by name."""
@@ -753,20 +753,53 @@ class Paths:
     # Systems and their runs.
 
     def system(self, wildcards: Wildcards) -> PlannedRun:
-        """What the system of a path is in its variant."""
+        """What the system of a path is in its variant; of a cell in several windows, in the first."""
+        if (cell := getattr(wildcards, "cell", None)) is not None:
+            return self.together[wildcards.variant][cell][0]
         return self.systems[wildcards.variant][wildcards.system]
 
-    def systems_where(self, *, cached: bool) -> str:
+    @cached_property
+    def together(self) -> Mapping[str, Mapping[str, tuple[PlannedRun, ...]]]:
+        """The cells of each variant whose windows one job reads, by the name that their systems share."""
+        windows = tuple(self.study.config["systems"]["windows"])
+        return {variant: windows_together(runs, windows) for variant, runs in self.systems.items()}
+
+    def systems_where(self, *, cached: bool, alone: bool = False) -> str:
         """A pattern of the systems that the stored signal answers, or that need the model, each in its own variants.
 
-        It is for the wildcard `system` of a path `…/{variant}/{system}…`, whose variant it looks back at.
+        It is for the wildcard `system` of a path `…/{variant}/{system}…`, whose variant it looks back at. `alone`
+        leaves those out whose windows one job reads.
         """
-        found = {
-            variant: [run.name for run in runs.values() if run.cached == cached]
-            for variant, runs in self.systems.items()
-        }
-        each = [f"(?<=/{variant}/){one_of(names)}" for variant, names in found.items() if names]
-        return f"(?:{'|'.join(each)})" if each else NOTHING
+        found = {}
+        for variant, runs in self.systems.items():
+            left_out = {run.name for own in self.together[variant].values() for run in own} if alone else set()
+            found[variant] = [run.name for run in runs.values() if run.cached == cached and run.name not in left_out]
+        return _in_variants(found)
+
+    @cached_property
+    def cells(self) -> str:
+        """A pattern of the cells whose windows one job reads: the wildcard `cell` of a path `…/{variant}/{cell}-…`."""
+        return _in_variants(self.together)
+
+    def window_runs(self, ending: str, part: str = "") -> list[str]:
+        """The runs of a cell in every window of the grid, or their costs; `part` names the shard."""
+        windows = self.study.config["systems"]["windows"]
+        return [f"{PAIR}/runs/{{variant}}/{{cell}}-{window}{part}.{ending}" for window in windows]
+
+    def window_selections(self, wildcards: Wildcards) -> list[str]:
+        """The files of those of these windows that a rule chooses."""
+        windows = self.study.config["systems"]["windows"]
+        return [path for window in windows for path in _chosen(wildcards.collection, wildcards.model, window)]
+
+    def windows_flags(self, wildcards: Wildcards, input: Input) -> list[str]:
+        """These windows, the input `selections`, and the name of the system of each window."""
+        windows = self.study.config["systems"]["windows"]
+        chosen = ["--selection", *input.selections] if input.selections else []
+        return ["--window", *windows, *chosen, "--tag", *(f"{wildcards.cell}-{window}" for window in windows)]
+
+    def windows_runtime(self, wildcards: Wildcards, attempt: int) -> int:
+        """Minutes of a job that ranks in all these windows: those of one, for each."""
+        return self.runtime(wildcards, attempt) * len(self.study.config["systems"]["windows"])
 
     def collections_where(self, *, sharded: bool) -> str:
         """A pattern of the collections whose online cells run as several jobs, or as one."""
@@ -1077,6 +1110,12 @@ class Paths:
 # Snakemake asks for a function's signature several times a job: it is worked out once.
 for _function in filter(inspect.isfunction, tuple(vars(Paths).values())):
     vars(_function)["__signature__"] = inspect.signature(_function)
+
+
+def _in_variants(names: Mapping[str, Iterable[str]]) -> str:
+    """A pattern of names, each after its own variant in a path."""
+    each = [f"(?<=/{variant}/){one_of(own)}" for variant, own in names.items() if own]
+    return f"(?:{'|'.join(each)})" if each else NOTHING
 
 
 def _trained_files(collection: str, variant: str, models: Iterable[str], ending: str) -> list[str]:

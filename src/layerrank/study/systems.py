@@ -10,6 +10,7 @@ are cells of the grid, which one variant runs.
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from layerrank.attention.scores import MASKED
@@ -59,6 +60,21 @@ def systems(study: Study, variant: str) -> dict[str, PlannedRun]:
             for mechanism in config["mechanisms"]:
                 for run in cell(study, framework, mechanism):
                     found.setdefault(run.name, run)
+    return found
+
+
+def windows_together(runs: Mapping[str, PlannedRun], windows: Sequence[str]) -> dict[str, tuple[PlannedRun, ...]]:
+    """Attention cells that run in all these windows with the model at hand, by their name without the window.
+
+    They differ in nothing else: one job reads for all. A cell that the stored signal answers in one of the windows, or
+    that takes other heads there, is none of them.
+    """
+    found = {}
+    for name in dict.fromkeys(run.name.removesuffix(f"-{run.window}") for run in runs.values() if run.window):
+        own = [runs[system] for window in windows if (system := f"{name}-{window}") in runs]
+        alike = [run for run in own if not run.cached and run.mechanism_settings == own[0].mechanism_settings]
+        if windows and len(alike) == len(windows):
+            found[name] = tuple(alike)
     return found
 
 
