@@ -98,6 +98,29 @@ def test_generation_pays_for_what_it_writes_and_a_window_for_its_layers(paper):
     assert seconds("setwise-attention-selected-peak") < seconds("setwise-attention-all")
 
 
+@pytest.mark.parametrize(("framework", "anew"), [("pointwise", 0.0), ("setwise", plan.READ_ANEW)])
+def test_a_cells_windows_share_a_job_that_starts_once_and_reads_once_what_does_not_follow_from_scores(
+    paper, framework, anew
+):
+    names = {"collection": "dl19", "model": "qwen3-8b", "variant": "base"}
+    windows = paper.config["systems"]["windows"]
+    cell = f"{framework}-attention"
+
+    def seconds(rule, **one):
+        return plan.gpu_seconds(paper, Job(rule, names | one))
+
+    start = 60 + 2 * 8.19
+    deepest, *others = sorted(
+        (seconds("rerank_online", system=f"{cell}-{window}") - start for window in windows), reverse=True
+    )
+    assert len(others) == len(windows) - 1 > 0
+    together = seconds("rerank_windows", cell=cell)
+    assert together == pytest.approx(start + deepest + anew * sum(others))
+    (line,) = plan.estimate(paper, [Job("rerank_windows", names | {"cell": cell})], by="system")
+    assert (line.name, line.jobs) == (f"{cell}-{'+'.join(windows)}", 1)
+    assert line.gpu_hours == pytest.approx(together / 3600)
+
+
 @pytest.mark.parametrize(
     ("window", "share"), [(None, 1), ("all", 1), ("L10-13", 0.5), ("L20-99", 1), ("selected-peak", 0.6)]
 )

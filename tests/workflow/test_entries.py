@@ -48,7 +48,13 @@ def test_both_entries_plan_the_embedded_study(tmp_path, embedded):
 
 
 def test_a_study_rests_on_the_defaults_alone(small):
-    assert not {rule for rule, *_ in small[1]} & {"select_window", "rerank_online", "measure_latency", "sensitivity"}
+    assert not {rule for rule, *_ in small[1]} & {
+        "select_window",
+        "rerank_online",
+        "rerank_windows",
+        "measure_latency",
+        "sensitivity",
+    }
     assert {value for _, *names in small[1] for key, value in names if key == "variant"} == {"base"}
 
 

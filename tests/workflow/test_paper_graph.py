@@ -47,6 +47,11 @@ def test_every_cell_is_run_once(study, jobs):
         for rule in ("rerank_cached", "rerank_online")
         for names in of(jobs, rule)
     )
+    cells.update(
+        (names["collection"], names["model"], f"{names['cell']}-{window}")
+        for names in of(jobs, "rerank_windows")
+        for window in study.config["systems"]["windows"]
+    )
     wanted = {
         (collection, model, system)
         for collection in study.collections
@@ -74,6 +79,7 @@ def test_every_gpu_job_has_an_estimate(study, jobs):
     assert {rule for rule, line in lines.items() if line.gpu_hours is not None} == {
         "extract_attention",
         "rerank_online",
+        "rerank_windows",
         "measure_latency",
     }
     assert not any(line.unknown for line in lines.values())

@@ -22,7 +22,14 @@ pytestmark = [
 ]
 
 # One thread a job: sums come out in one order, and jobs leave each other room.
-THREADS = ("--set-threads", "extract_attention=1", "rerank_online=1", "layer_profile=1", "sweep_windows=1")
+THREADS = (
+    "--set-threads",
+    "extract_attention=1",
+    "rerank_online=1",
+    "rerank_windows=1",
+    "layer_profile=1",
+    "sweep_windows=1",
+)
 # Files that hold seconds, or what is drawn and counted from them; the signal's are compared by content. An index of
 # Lucene's has random names of segments.
 WITH_SECONDS = ("/logs/", "costs.", "pareto", ".arrow", "manifest", "provenance", "/lucene/")

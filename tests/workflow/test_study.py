@@ -13,9 +13,9 @@ from support.studies import contents, planned, snakemake, write_config
 
 from layerrank.core import frames
 
-SECONDS = ("latency", "/logs/", "pareto", "costs.", ".arrow", "manifest", "provenance", "answers/windows")
+SECONDS = ("latency", "/logs/", "pareto", "costs.", ".arrow", ".kept", "manifest", "provenance", "answers/windows")
 RETRIEVAL = {"prepare_collection", "build_index", "retrieve"}
-MODEL = {"fetch_model", "check_prompts", "extract_attention", "rerank_online"}
+MODEL = {"fetch_model", "check_prompts", "extract_attention", "rerank_online", "rerank_windows"}
 
 
 def test_the_study_leaves_runs_of_every_cell_windows_tables_and_figures(finished):
@@ -68,8 +68,24 @@ def test_a_selection_rule_reruns_its_choice_and_what_uses_it(study):
     jobs = planned(study)
     assert jobs["select_window"] == 1
     assert jobs["rerank_cached"] == 2  # selected-peak, on the base and on the grid
-    assert jobs["rerank_online"] == 3  # pointwise, pairwise and setwise attention in the selected window
+    assert jobs["rerank_windows"] == 3  # pointwise, pairwise and setwise attention, of which one window is to rank
+    assert "rerank_online" not in jobs
     assert not jobs.keys() & (RETRIEVAL | {"fetch_model", "extract_attention", "sweep_windows", "layer_profile"})
+
+
+def test_a_window_that_joins_the_grid_is_all_there_is_to_rank(study):
+    runs = study / "results/tiny/random/runs/grid"
+    before = contents(runs)
+    write_config(study, {"systems": {"windows": ["all", "L1-2", "selected-peak"]}})
+    assert planned(study)["rerank_windows"] == 3
+    target = "results/tiny/random/runs/grid/setwise-attention-L1-2.txt"
+    snakemake(study, target)
+    log = (study / "results/logs/tiny/random/rerank_windows.grid.setwise-attention.log").read_text()
+    for window in ("all", "selected-peak"):
+        assert f"setwise-attention-{window}: 2 of 2 queries are finished already" in log
+    assert "setwise-attention-L1-2: 2 queries" in log
+    assert ", 3 of 4 layers" in log
+    assert contents(runs, ["setwise-attention-L1-2"]) == before
 
 
 def test_a_new_model_runs_its_own_chain_and_the_aggregates(study):
@@ -120,8 +136,9 @@ def test_cells_run_in_parts_where_the_study_says_so(study):
         ["generation", "likelihood", "attention-all", "attention-selected-peak"]
     )
     assert jobs["join_shards"] == cells
-    assert jobs["rerank_shard"] == 3 * cells
-    assert "rerank_online" not in jobs
+    assert jobs["rerank_shard"] == 3 * len(["pointwise", "setwise"]) * len(["generation", "likelihood"])
+    assert jobs["rerank_windows_shard"] == 3 * len(["pointwise", "setwise"])
+    assert not jobs.keys() & {"rerank_online", "rerank_windows"}
     name = "results/tiny/random/runs/grid/setwise-attention-all.txt"
     snakemake(study, name, "--forcerun", "join_shards")
     assert (study / name).read_bytes() == whole["setwise-attention-all.txt"]
@@ -153,7 +170,7 @@ def test_a_further_variant_checks_its_own_prompts_and_reads_its_own_signal_alone
     write_config(study, {"variants": {"short": {"words": 3}}})
     jobs = planned(study)
     assert jobs["check_prompts"] == jobs["extract_attention"] == 1
-    assert "rerank_online" not in jobs
+    assert not jobs.keys() & {"rerank_online", "rerank_windows"}
 
 
 def test_the_strategy_reruns_analysis_from_the_stored_signal(study):
@@ -254,6 +271,11 @@ if "layerrank" in sys.orig_argv and "{target}" in sys.orig_argv:
         (
             "results/tiny/random/runs/grid/setwise-likelihood.txt",
             "rerank_online.grid.setwise-likelihood.log",
+            "2 of 2 queries are finished already",
+        ),
+        (
+            "results/tiny/random/runs/grid/setwise-attention-selected-peak.txt",
+            "rerank_windows.grid.setwise-attention.log",
             "2 of 2 queries are finished already",
         ),
     ],

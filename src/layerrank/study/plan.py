@@ -7,6 +7,8 @@ Jobs are those of Snakemake's own dry run. The hours are arithmetic on the catal
 - A group of n passages is n·t + 100 tokens of prompt: t = 1.4 tokens for each of the smaller of the study's cut and the
   collection's mean words (`passage_words`; the cut itself where the catalogue does not say), and 10 more.
 - A framework's groups are counted by running it, once, on made-up scores.
+- Of several windows that a job ranks in, the one that takes longest reads all that it asks for. The others find that
+  read; where what they ask next follows from their scores, they read half of theirs anew (`READ_ANEW`).
 - Each token written reads all weights once for the whole batch: 2·P bytes at the GPU's bandwidth.
 - A job spends a minute starting, and reads its weights once, at 1 GB a second.
 - A model on several GPUs runs one after the other (`device_map`): its seconds count for each of them.
@@ -45,13 +47,19 @@ SELECTED_DEPTH = 0.6
 START_SECONDS = 60.0
 LOAD_BYTES_A_SECOND = 1e9
 BYTES_A_PARAMETER = 2
+READ_ANEW = 0.5
+"""Share of a sort's groups, in one window, that no deeper window has asked for."""
+
 WRITTEN = {"pointwise": 3, "pairwise": 3, "setwise": 3}
 """Tokens of an answer; a permutation of n passages has five a passage."""
 
 BY = ("rule", "system", "model", "collection")
 """What a plan's lines may be of."""
 
-RUN_A_MODEL = {"extract_attention", "rerank_online", "rerank_shard", "rerank_trained", "measure_latency"}
+RUN_A_MODEL = {
+    *("extract_attention", "rerank_online", "rerank_shard", "rerank_windows", "rerank_windows_shard"),
+    *("rerank_trained", "measure_latency"),
+}
 QUERIES = 300
 """Judged queries of a collection of which nothing is known."""
 
@@ -174,7 +182,7 @@ def estimate(study: Study, jobs: Iterable[Job], gpu: Gpu = Gpu(), by: str = "rul
     hours: dict[str, float] = {}
     unknown: collections.Counter[str] = collections.Counter()
     for job in jobs:
-        name = job.rule if by == "rule" else job.wildcards.get(by, f"({job.rule})")
+        name = _name(study, job, by)
         count[name] += 1
         gpus = gpus_of(study, job)
         if not gpus:
@@ -215,15 +223,21 @@ def job_seconds(study: Study, job: Job, gpu: Gpu = Gpu()) -> Seconds | None:
     shards = int(names.get("shards", 1))
     if "ranker" in names:
         return Seconds(start, depth * _pass_seconds(size, prompt_tokens(1, tokens), gpu))
-    if "system" not in names:
+    if not (runs := _runs_of(study, job)):
         return Seconds(start, _pass_seconds(size, prompt_tokens(depth, tokens), gpu), shards, own["queries"])
-    cell = systems.systems(study, names.get("variant", "base"))[names["system"]]
     batch_tokens = study.config["systems"]["batch_tokens"]
-    each = sum(
-        number * _group_seconds(cell, passages, prompt_tokens(passages, tokens), size, batch_tokens, gpu)
-        for passages, number in comparisons(cell.framework, _frozen(cell.framework_settings), depth)
+    deepest, *others = sorted(
+        (
+            sum(
+                number * _group_seconds(run, passages, prompt_tokens(passages, tokens), size, batch_tokens, gpu)
+                for passages, number in comparisons(run.framework, _frozen(run.framework_settings), depth)
+            )
+            for run in runs
+        ),
+        reverse=True,
     )
-    return Seconds(start, each, shards, own["queries"])
+    anew = READ_ANEW if steps(runs[0].framework, _frozen(runs[0].framework_settings), depth) > 1 else 0.0
+    return Seconds(start, deepest + anew * sum(others), shards, own["queries"])
 
 
 def beyond_context(study: Study) -> dict[str, list[str]]:
@@ -270,21 +284,32 @@ def layer_share(window: str | None, layers: int) -> float:
     return SELECTED_DEPTH if fixed is None else min(1.0, (fixed.end + 1) / layers)
 
 
-@functools.cache
 def comparisons(framework: str, settings: str, n: int) -> tuple[tuple[int, int], ...]:
     """Groups that one query's sort of n candidates scores: (passages, how often), counted on made-up scores."""
+    return _sorted_once(framework, settings, n)[0]
+
+
+def steps(framework: str, settings: str, n: int) -> int:
+    """Steps of the same sort: where there is but one, its groups do not depend on any score."""
+    return _sorted_once(framework, settings, n)[1]
+
+
+@functools.cache
+def _sorted_once(framework: str, settings: str, n: int) -> tuple[tuple[tuple[int, int], ...], int]:
     rng = random.Random(0)
     relevance = [rng.random() for _ in range(n)]
-    steps = make_sorter(framework, json.loads(settings)).start(n)
+    sort = make_sorter(framework, json.loads(settings)).start(n)
     seen: set[tuple[int, ...]] = set()
+    taken = 0
     try:
-        groups = next(steps)
+        groups = next(sort)
         while True:
             seen.update(groups)
-            groups = steps.send([[relevance[index] for index in group] for group in groups])
+            taken += 1
+            groups = sort.send([[relevance[index] for index in group] for group in groups])
     except StopIteration:
         pass
-    return tuple(sorted(collections.Counter(len(group) for group in seen).items()))
+    return tuple(sorted(collections.Counter(len(group) for group in seen).items())), taken
 
 
 def table(lines: Sequence[Line], by: str = "rule") -> str:
@@ -312,6 +337,27 @@ def _entry(study: Study, job: Job) -> Mapping[str, Any]:
     """The catalogue entry of the model that a job runs."""
     names = job.wildcards
     return study.trained[names["ranker"]] if "ranker" in names else study.models[names["model"]]
+
+
+def _runs_of(study: Study, job: Job) -> tuple[PlannedRun, ...]:
+    """The systems that a job ranks by, one or those of all windows of a cell; none of other jobs."""
+    names = job.wildcards
+    if not names.keys() & {"system", "cell"}:
+        return ()
+    runs = systems.systems(study, names.get("variant", "base"))
+    if "system" in names:
+        return (runs[names["system"]],)
+    return systems.windows_together(runs, study.config["systems"]["windows"])[names["cell"]]
+
+
+def _name(study: Study, job: Job, by: str) -> str:
+    """The line that a job counts under; a cell in several windows names them all."""
+    if by == "rule":
+        return job.rule
+    if by == "system" and "cell" in job.wildcards:
+        windows = "+".join(run.window or "" for run in _runs_of(study, job))
+        return f"{job.wildcards['cell']}-{windows}"
+    return job.wildcards.get(by, f"({job.rule})")
 
 
 def _frozen(settings: Mapping[str, Any]) -> str:
