@@ -69,7 +69,10 @@ class Cost:
     `prompt_tokens` are as written: what the prompts say, each by itself. `layer_tokens` is the sum over tokens of the
     layers that each one passes through: what stopping early saves, on any machine. `computed_tokens` and
     `computed_layer_tokens` are the same as they were run: what several prompts of a pass share is computed once, and is
-    split evenly over them, so that sums over queries are what the model did; where nothing is said, as written.
+    split evenly over them, so that sums over queries are what the model did; where nothing is said, as written. What is
+    read for several windows of an attention cell at once is likewise shared out over these systems: tokens evenly,
+    tokens × layers and `seconds` in proportion to the tokens × layers that each takes alone. Such seconds add up to the
+    time that went by, and are nobody's latency: `layerrank.latency` measures a window's by itself.
     `weights` is the SHA-256 over the files of the model that was run.
     """
 
