@@ -11,6 +11,7 @@ from support.tiny import TOKENIZERS, save_tiny
 from layerrank.core.records import Passage, Query
 from layerrank.models.decoder import load_decoder
 from layerrank.prompts.chat import load_prompts
+from layerrank.ranking import generation
 from layerrank.ranking.generation import REASONING, Generation
 from layerrank.ranking.mechanism import Request
 
@@ -50,6 +51,76 @@ def test_a_padded_batch_writes_what_each_prompt_writes_alone(tmp_path, architect
         alone.append(written[0, len(prompt) :].tolist())
     assert mechanism.write(prompts, 12) == alone
     assert any(len(set(row)) > 3 for row in alone)
+
+
+def padded(prompts):
+    longest = max(map(len, prompts))
+    ids = torch.tensor([[3] * (longest - len(prompt)) + prompt for prompt in prompts])
+    return {
+        "input_ids": ids,
+        "attention_mask": (torch.arange(longest) >= longest - ids.new_tensor([*map(len, prompts)])[:, None]).long(),
+    }
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("architecture", ["llama", "mistral_window", "qwen2_window", "gemma3", "gpt_oss"])
+def test_rows_that_have_ended_leave_their_batch_and_change_no_token(tmp_path, architecture, dtype):
+    """Against one `generate` over the whole batch to its end; in bfloat16 a near tie may fall the other way."""
+    decoder = load_decoder(save_tiny(tmp_path / architecture, architecture, "gpt2"), head=True, dtype=dtype)
+    mechanism = Generation(decoder, load_prompts()["setwise"])
+    source = random.Random(1)
+    prompts = [[source.randrange(20, 450) for _ in range(30 + 3 * row)] for row in range(9)]
+    decoder.causal.generation_config = transformers.GenerationConfig(do_sample=False, max_new_tokens=40, pad_token_id=3)
+    whole = decoder.causal.generate(**padded(prompts))[:, -40:].tolist()
+    tokens = sorted({token for row in whole for token in row})
+
+    def ended(stop):
+        return [generation._until(row, stop) for row in whole]
+
+    drawn = [sorted(source.sample(tokens, min(3, len(tokens)))) for _ in range(200)]
+    mechanism._stop = max(drawn, key=lambda stop: len({len(row) for row in ended(stop)}))  # ends here and there
+    expected = ended(mechanism._stop)
+    assert len({len(row) for row in expected}) > 2
+    computed, forward = [], decoder.causal.forward
+
+    def counted(*args, **named):
+        computed.append(named["input_ids"].numel())
+        return forward(*args, **named)
+
+    decoder.causal.forward = counted
+    found = mechanism.write(prompts, 40)
+    decoder.causal.forward = forward
+    assert len(found) == len(expected)
+    if dtype == "float32":
+        assert found == expected
+    for prompt, row, other in zip(prompts, found, expected, strict=True):
+        assert row == other or near_tie(decoder, prompt, row, other)
+    used = sum(len(row) - 1 for row in found)  # the last token written is not read again
+    assert used <= sum(computed[1:]) <= used / (1 - generation.ENDED)
+
+
+def near_tie(decoder, prompt, row, other):
+    """Whether the first tokens that differ were as likely as bfloat16 can tell: logits within 2 %."""
+    place = next(place for place, (one, two) in enumerate(zip(row, other, strict=False)) if one != two)
+    ids = torch.tensor([[*prompt, *row[:place]]])
+    logits = decoder.causal(input_ids=ids).logits[0, -1].float()
+    print(
+        place,
+        "GAP",
+        float(abs(logits[row[place]] - logits[other[place]]) / logits.abs().max()),
+        sorted((logits.max() - logits).tolist())[:4],
+    )
+    return abs(logits[row[place]] - logits[other[place]]) <= 0.02 * logits.abs().max()
+
+
+def test_short_answers_are_written_in_one_stretch(decoder, monkeypatch):
+    mechanism = Generation(decoder, load_prompts()["setwise"])
+    prompts = prompts_of(mechanism)
+    calls, generate = [], decoder.causal.generate
+    monkeypatch.setattr(decoder.causal, "generate", lambda **named: calls.append(1) or generate(**named))
+    mechanism._stop = list(range(200))
+    mechanism.write(prompts, generation.LEFT)
+    assert len(calls) == 1
 
 
 def test_an_answer_ends_with_its_last_token(decoder):

@@ -26,6 +26,12 @@ from layerrank.ranking.parsing import parse_choice, parse_ranking
 SHORTEST = 3
 """New tokens that an answer of one label may take at least, as published."""
 
+LEFT = 16
+"""New tokens up to which rows that have ended stay in their batch: what they cost is little beside the prompts."""
+
+ENDED = 1 / 8
+"""Share of a batch's rows whose end ends a stretch of a longer answer; the other rows go on without them."""
+
 REASONING = 1024
 """New tokens for a prompt that has the model reason first, unless `max_new_tokens` says otherwise."""
 
@@ -118,7 +124,8 @@ class Generation:
     def write(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> list[list[int]]:
         """Greedy continuations of token ids by a decoder at hand, each up to and with the token that ends it.
 
-        A batch is padded on the left.
+        A batch is padded on the left. Long answers are written in stretches: rows that have ended leave the batch and
+        its cache, so that no more is computed for them. The tokens are those of a single `generate`.
         """
         assert isinstance(self.decoder, Decoder)
         longest = max(map(len, prompts))
@@ -128,13 +135,52 @@ class Generation:
         for row, prompt in enumerate(prompts):
             ids[row, longest - len(prompt) :] = torch.tensor(prompt)
             mask[row, longest - len(prompt) :] = 1
+        ids, mask = ids.to(self.decoder.device), mask.to(self.decoder.device)
+        written: list[list[int]] = [[] for _ in prompts]
+        rows = list(range(len(prompts)))  # of `written`, by rows of `ids`
+        cache, may_leave = None, new_tokens > LEFT
+        while True:
+            ids, cache = self._stretch(ids, mask, cache, longest + new_tokens - ids.shape[1], may_leave)
+            going = []
+            for place, tokens in enumerate(ids[:, longest:].tolist()):
+                written[rows[place]] = own = _until(tokens, self._stop)
+                if len(own) < new_tokens and own[-1] not in self._stop:
+                    going.append(place)
+            may_leave = may_leave and _can_leave(cache)
+            if not going:
+                break
+            if may_leave:
+                kept = torch.tensor(going, device=ids.device)
+                ids, mask, rows = ids[kept], mask[kept], [rows[place] for place in going]
+                cache.batch_select_indices(kept)
+            mask = torch.nn.functional.pad(mask, (0, ids.shape[1] - mask.shape[1]), value=1)
+        return written
+
+    def _stretch(
+        self, ids: torch.Tensor, mask: torch.Tensor, cache: Any, new_tokens: int, may_end: bool
+    ) -> tuple[torch.Tensor, Any]:
+        """Go on with a batch until all of its rows have ended, or where it may, enough of them.
+
+        Returns all tokens int[batch, tokens] and the cache; without one, `ids` are prompts, and are read first.
+        """
+        assert isinstance(self.decoder, Decoder)
         causal = self.decoder.causal
         causal.generation_config = transformers.GenerationConfig(  # a folder's own penalties are no greedy decoding
-            do_sample=False, max_new_tokens=new_tokens, eos_token_id=self._stop or None, pad_token_id=pad
+            do_sample=False,
+            max_new_tokens=new_tokens,
+            eos_token_id=self._stop or None,
+            pad_token_id=self._stop[0] if self._stop else 0,
+            return_dict_in_generate=True,
         )
+        enough = [_Enough(self._stop, len(ids))] if may_end and self._stop and len(ids) > 1 else []
         with torch.inference_mode():
-            output = causal.generate(input_ids=ids.to(self.decoder.device), attention_mask=mask.to(self.decoder.device))
-        return [_until(row, self._stop) for row in output[:, longest:].tolist()]
+            output = causal.generate(
+                input_ids=ids,
+                attention_mask=mask,
+                stopping_criteria=transformers.StoppingCriteriaList(enough),
+                **({} if cache is None else {"past_key_values": cache}),
+            )
+        return output.sequences, output.past_key_values
 
     def release(self) -> None:
         """Hand back cached memory of the device."""
@@ -155,6 +201,25 @@ class Generation:
         tokens = written.prompt_tokens + max(generated - 1, 0)  # the last token written is not read again
         layers = self.decoder.layers if isinstance(self.decoder, Served) else self.decoder.loaded_layers
         return Answer(scores, written.prompt_tokens, generated, generated, parsed.outcomes, tokens * layers)
+
+
+class _Enough(transformers.StoppingCriteria):  # type: ignore[misc]
+    """Ends a batch where a share of its rows has ended (`ENDED`)."""
+
+    def __init__(self, stop: Sequence[int], rows: int) -> None:
+        self.stop = stop
+        self.ended = torch.zeros(rows, dtype=torch.bool)
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **others: Any) -> torch.Tensor:
+        """bool[batch], all the same."""
+        last = input_ids[:, -1]
+        self.ended = self.ended.to(last.device) | torch.isin(last, torch.tensor(self.stop, device=last.device))
+        return (self.ended.sum() >= ENDED * len(last)).expand(len(last))
+
+
+def _can_leave(cache: Any) -> bool:
+    """Whether rows can be taken out of a cache, which those of recurrent layers cannot."""
+    return all(hasattr(layer, "batch_select_indices") for layer in getattr(cache, "layers", [None]))
 
 
 def _of_template(served: Served, arguments: Mapping[str, Any], given: Mapping[str, Any] | None) -> Mapping[str, Any]:
