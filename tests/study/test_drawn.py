@@ -15,7 +15,7 @@ from layerrank.core.systems import ALL_LAYERS, whole_list_heads
 from layerrank.core.windows import head_rule_of, rule_of
 from layerrank.study import load, plan
 from layerrank.study.load import load_study
-from layerrank.study.paths import Paths
+from layerrank.study.paths import Paths, one_of
 from layerrank.study.plan import Job
 
 BASE = Path(__file__).parents[2]
@@ -89,6 +89,9 @@ def check(paths):
             assert (head_rule_of(window) is None) or head_rule_of(window) in paths.head_rules
             if not made[0]:
                 plan.gpu_seconds(paths.study, Job("rerank_online", names))
+                runs = rf"{paths.cells}-{one_of(paths.study.config['systems']['windows'])}"
+                ways = [paths.systems_where(cached=False, alone=True), runs]
+                assert sum(bool(re.search(rf"/{pattern}\.txt$", path)) for pattern in ways) == 1, path
     once = [runs for variant, runs in paths.systems.items() if variant not in paths.study.grid_orders]
     meanings = Counter(name for runs in once for name, run in runs.items() if not run.cached)
     for name in whole_list_heads(meanings):  # a pass over the list of its variant
