@@ -25,7 +25,7 @@ WAYS = {
     "baseline float32": VERMILION,
     "eager": INK,
 }
-WINDOWS = {"all layers": BLUE, "middle third": SKY, "lower half": ORANGE}
+WINDOWS = {"all layers": BLUE, "lower half": ORANGE, "middle third": SKY}
 RATES = ("memory, read and written", "matrix rate of the machine", "attention rate of torch")
 
 
@@ -79,7 +79,7 @@ def spread(row: Row) -> str:
         if row.low is None or row.high is None or row.low == row.high
         else f" ({number(row.low)} to {number(row.high)})"
     )
-    return f"{number(row.value)}{' ' + row.unit if row.unit else ''}{ends}"
+    return f"{_value(row)}{' ' + row.unit if row.unit else ''}{ends}"
 
 
 def wide(rows: Sequence[Row]) -> str:
@@ -102,7 +102,12 @@ def _cell(row: Row | None) -> str:
     ends = (
         "" if row.low is None or row.high is None or row.low == row.high else f" ({number(row.low)}–{number(row.high)})"
     )
-    return number(row.value) + ends
+    return _value(row) + ends
+
+
+def _value(row: Row) -> str:
+    """A count as a whole number, everything else to three digits."""
+    return f"{row.value:,.0f}" if not row.unit and row.value.is_integer() else number(row.value)
 
 
 def facts_of(rows: Sequence[Row]) -> dict[str, dict[str, str]]:
@@ -128,7 +133,7 @@ def facts_table(rows: Sequence[Row], runs: Mapping[str, Mapping[str, str]]) -> s
 @styled
 def draw(rows: Sequence[Row]) -> Figure:
     """Seconds a query by depth and window; seconds against tokens; time of cut models against their depth."""
-    figure = new_figure(9.6, 3.3, "What ranking one query costs")
+    figure = new_figure(9.6, 4.0, "What ranking one query costs")
     queries, tokens, windows = figure.subplots(1, 3, width_ratios=[1.5, 1.0, 1.0])
     _draw_queries(queries, [row for row in rows if row.section == "queries"])
     _draw_tokens(tokens, [row for row in rows if row.section == "tokens"])

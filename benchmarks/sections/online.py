@@ -26,9 +26,7 @@ QUERIES, DEPTH, WORDS, TOP = 20, 8, 24, 2
 
 def run(settings: Settings) -> Iterator[Row]:
     """Passes, seconds and tokens a second of the three mechanisms."""
-    rows = made_up(
-        2 if settings.quick else 2 * QUERIES if settings.full else QUERIES, DEPTH, 10 if settings.quick else WORDS
-    )
+    rows = made_up(2 if settings.quick else QUERIES, DEPTH, 10 if settings.quick else WORDS)
     for mechanism in ("attention", "likelihood", "generation"):
         decoder = settings.decoder(DTYPE, head=mechanism != "attention")
         windows = LayerWindow(0, decoder.layers - 1) if mechanism == "attention" else None

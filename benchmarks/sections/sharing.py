@@ -18,14 +18,18 @@ from layerrank.ranking.mechanism import Answer, Mechanism, Request, Work
 SECTION = "sharing"
 DTYPE = "float32"
 QUERIES, DEPTH, WORDS = 20, 20, 60
-SORTS: Sequence[tuple[str, Mapping[str, Any], int, int]] = (
-    ("pointwise", {}, 4, 20),
-    ("pairwise", {"sort": "allpair"}, 1, 10),
-    ("pairwise", {"sort": "heapsort", "k": 3}, 2, 20),
-    ("setwise", {"sort": "heapsort", "k": 3}, 4, 20),
-    ("listwise", {"size": 10, "step": 5}, 4, 20),
+FULL_WORDS = 20
+SORTS: Sequence[tuple[str, Mapping[str, Any], int, int, int]] = (
+    ("pointwise", {}, 4, 20, DEPTH),
+    ("pairwise", {"sort": "allpair"}, 1, 10, 6),
+    ("pairwise", {"sort": "heapsort", "k": 2}, 2, 20, DEPTH),
+    ("setwise", {"sort": "heapsort", "k": 2}, 4, 20, DEPTH),
+    ("listwise", {"size": 10, "step": 5}, 4, 20, DEPTH),
 )
-"""Frameworks, and the queries and depth that keep each below a minute or two; with `--full` all have 20 of both."""
+"""Frameworks, the queries and depth that keep each below a minute or two, and the depth with `--full`.
+
+That has 20 queries, texts of 20 words and one round; all pairs of 20 passages would take longer than all else together.
+"""
 
 
 def run(settings: Settings) -> Iterator[Row]:
@@ -34,20 +38,20 @@ def run(settings: Settings) -> Iterator[Row]:
     window = LayerWindow(0, max(0, decoder.layers // 3 - 1))
     for mechanism in ("likelihood", "attention"):
         own: dict[str, Any] = {} if mechanism == "likelihood" else {"family": settings.family, "windows": window}
-        for framework, sort, queries, depth in SORTS:
+        for framework, sort, queries, depth, full in SORTS:
             cell = Cell(framework, mechanism, sort, **own)
-            rows = _rows(settings, *((QUERIES, DEPTH) if settings.full else (queries, depth)))
+            rows = _rows(settings, *((QUERIES, full) if settings.full else (queries, depth)))
             yield from _cell(settings, cell, decoder, rows)
 
 
 def _rows(settings: Settings, queries: int, depth: int) -> list[Candidates]:
     """The collection's first queries, lists and texts cut."""
-    depth = 5 if settings.quick else depth
+    depth, words = 5 if settings.quick else depth, FULL_WORDS if settings.full else WORDS
     return [
         Candidates(
             row.query,
             tuple(
-                Passage(each.pid, " ".join(each.text.split(" ")[:WORDS]), each.title) for each in row.passages[:depth]
+                Passage(each.pid, " ".join(each.text.split(" ")[:words]), each.title) for each in row.passages[:depth]
             ),
             row.scores[:depth],
         )
@@ -70,9 +74,8 @@ def _cell(settings: Settings, cell: Cell, decoder: Decoder, rows: Sequence[Candi
         counts[share] = counter.tokens, counter.passes
 
     list(Engine(cell.sorter, watched["on"], name=cell.name).rank(rows[:1]))
-    seconds = in_turns(
-        {"off": lambda: ranked("off"), "on": lambda: ranked("on")}, settings.rounds, settings.device, warmup=False
-    )
+    runs = {"off": lambda: ranked("off"), "on": lambda: ranked("on")}
+    seconds = in_turns(runs, 1 if settings.full else settings.rounds, settings.device, warmup=False)
     counter.remove()
     (written, passes_off), (computed, passes_on) = counts["off"], counts["on"]
     allowed = sum(fewest([work.prompt.tree for work in works]) for works in watched["on"].rounds)
