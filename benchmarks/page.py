@@ -163,16 +163,8 @@ def _draw_queries(axes: Axes, rows: Sequence[Row]) -> None:
             axes.text(row.value, place, f" {number(row.value)} s", va="center", size=NOTE_SIZE - 1, color=GREY)
             place += 0.9
         place += 0.7
-    if own:
-        axes.set_xscale("log")
-        low, high = axes.get_xlim()
-        axes.set_xlim(low, high * 4)
-    axes.set_yticks(ticks, labels, size=NOTE_SIZE - 1)
-    axes.tick_params(axis="y", length=0)
-    axes.invert_yaxis()
-    axes.set_xlabel("seconds a query (log)")
+    _log_bars(axes, ticks, labels)
     axes.set_title(model, size=NOTE_SIZE)
-    axes.grid(axis="x")
     if own:
         axes.legend([Patch(color=colour) for colour in WINDOWS.values()], list(WINDOWS), fontsize=NOTE_SIZE - 1)
 
@@ -198,7 +190,12 @@ def _draw_ways(axes: Axes, rows: Sequence[Row]) -> None:
             ticks.append(place)
             place += 1
         place += 0.7
-    if seconds:
+    _log_bars(axes, ticks, labels)
+
+
+def _log_bars(axes: Axes, ticks: Sequence[float], labels: Sequence[str]) -> None:
+    """Axes of horizontal bars of seconds, the first on top, with room for what is written beside them."""
+    if ticks:
         axes.set_xscale("log")
         low, high = axes.get_xlim()
         axes.set_xlim(low, high * 4)
