@@ -78,6 +78,15 @@ def test_a_padded_batch_counts_its_padding():
     oracle.padded = True
     rank(Engine(SETWISE, oracle, batch_tokens=100), queries(40))
     assert all(max(batch) * len(batch) <= 100 or len(batch) == 1 for batch in oracle.batches)
+
+
+def test_no_more_than_a_tenth_of_a_batch_is_padding():
+    oracle = Oracle()
+    oracle.padded = True
+    rank(Engine(make_sorter("pointwise"), oracle, batch_tokens=2000), queries(40))
+    assert len({size for batch in oracle.batches for size in batch}) > 10
+    assert all(sum(batch) >= 0.9 * max(batch) * len(batch) for batch in oracle.batches)
+    assert max(map(len, oracle.batches)) > 30
     assert any(len(batch) > 1 for batch in oracle.batches)
 
 

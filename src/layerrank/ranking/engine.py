@@ -32,6 +32,9 @@ _log = logging.getLogger(__name__)
 POOL_BATCHES = 4
 """A round starts further queries until it holds this many full batches: enough to sort by length, little to lose."""
 
+PADDING = 0.1
+"""Share of a padded batch that may be padding: what is shorter goes into a batch of its own length."""
+
 Cut = Callable[[Candidates], tuple[Candidates, int]]
 
 _LOWER = {
@@ -341,23 +344,25 @@ class Engine:
     ) -> tuple[list[tuple[Work, _Query, Group]], list[tuple[Work, _Query, Group]]]:
         """The next batch of a sorted pool, and the rest: the first work, and what fits beside it.
 
-        Where beginnings are shared, a batch ends with the first work that does not fit: neighbours stay together.
+        Where beginnings are shared, a batch ends with the first work that does not fit: neighbours stay together. Where
+        works are padded, those that are too short for the longest wait for their like (`PADDING`).
         """
         first = pool[0][0]
-        total, full = 0, False
+        total, real, full = 0, 0, False
         batch: list[tuple[Work, _Query, Group]] = []
         rest: list[tuple[Work, _Query, Group]] = []
         for item in pool:
             if item[0].batch == first.batch and not full:
                 if self.mechanism.padded:
                     tokens = first.tokens
+                    full = real + item[0].tokens < (1 - PADDING) * (total + tokens)
                 else:
                     tokens = _tokens([*(work for work, _, _ in batch[-1:]), item[0]])[-1]
-                if not batch or total + tokens <= self.batch_tokens:
+                if not full and (not batch or total + tokens <= self.batch_tokens):
                     batch.append(item)
-                    total += tokens
+                    total, real = total + tokens, real + item[0].tokens
                     continue
-                full = bool(first.beginning)
+                full = full or bool(first.beginning)
             rest.append(item)
         return batch, rest
 

@@ -70,6 +70,8 @@ class Generation:
         self.chat = Chat(decoder.tokenizer, arguments)
         self.returns: Returns = "order" if prompt.ranking else "scores" if prompt.framework == "pointwise" else "winner"
         self.context = decoder.context or sys.maxsize
+        self.left = LEFT
+        """`LEFT`; beyond every answer's length, batches are written by one `generate` each."""
         self._max_new_tokens = max_new_tokens
         self._longest: dict[int, int] = {}
         self._turns = isinstance(decoder, Served) and decoder.interface == "chat"
@@ -138,7 +140,7 @@ class Generation:
         ids, mask = ids.to(self.decoder.device), mask.to(self.decoder.device)
         written: list[list[int]] = [[] for _ in prompts]
         rows = list(range(len(prompts)))  # of `written`, by rows of `ids`
-        cache, may_leave = None, new_tokens > LEFT
+        cache, may_leave = None, new_tokens > self.left
         while True:
             ids, cache = self._stretch(ids, mask, cache, longest + new_tokens - ids.shape[1], may_leave)
             going = []
