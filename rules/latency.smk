@@ -33,3 +33,38 @@ rule measure_latency:
         " --collection {wildcards.collection} --model-name {wildcards.model} --model {input.model:q} {params.prompt:q} --windows {params.windows:q} {params.selections:q}"
         " --queries {params.queries} --repeats {params.repeats} --warmup {params.warmup} --seed {params.seed}"
         " $([ {resources.gpu} -lt 2 ] || echo --device auto) --output {output:q} 2> {log:q}"
+
+
+# The same queries' lists, whatever candidates its run is made of.
+rule measure_trained:
+    input:
+        candidates="<results>/{collection}/candidates/base.jsonl.gz",
+        model=PATHS.model,
+    output:
+        "<results>/{collection}/trained/latency/{ranker}.tsv",
+    log:
+        "<logs>/{collection}/measure_trained.{ranker}.log",
+    wildcard_constraints:
+        ranker=one_of(PATHS.trained),
+    priority: -10
+    conda:
+        "../envs/model.yaml"
+    threads: 8
+    resources:
+        gpu=PATHS.gpus,
+        mem_mb=PATHS.memory,
+        runtime=PATHS.runtime,
+    params:
+        system=PATHS.trained_flags,
+        batch_tokens=CONFIG["systems"]["batch_tokens"],
+        queries=CONFIG["latency"]["queries"],
+        repeats=CONFIG["latency"]["repeats"],
+        warmup=CONFIG["latency"]["warmup"],
+        seed=CONFIG["queries"]["seed"],
+        code=code_digest("measure-trained"),
+    shell:
+        "OMP_NUM_THREADS={threads} python -m layerrank measure-trained --candidates {input.candidates:q}"
+        " --collection {wildcards.collection} --model-name {wildcards.ranker} --model {input.model:q} {params.system:q}"
+        " --batch-tokens {params.batch_tokens}"
+        " --queries {params.queries} --repeats {params.repeats} --warmup {params.warmup} --seed {params.seed}"
+        " $([ {resources.gpu} -lt 2 ] || echo --device auto) --output {output:q} 2> {log:q}"

@@ -26,7 +26,7 @@ from layerrank.ranking.engine import Engine, Ranked
 
 SECTION = "served"
 ENGINE = ROOT / "tests/support/llama.py"
-QUERIES, DEPTH, WORDS, TOP, AT_ONCE = 10, 8, 24, 2, 4
+QUERIES, DEPTH, WORDS, TOP, AT_ONCE = 4, 8, 24, 2, 4
 BATCH_TOKENS = 8192
 
 

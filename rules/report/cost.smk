@@ -58,6 +58,7 @@ rule plot_pareto:
 rule plot_latency:
     input:
         "<results>/{collection}/{model}/latency.tsv",
+        PATHS.trained_latency,
     output:
         figure("{collection}/{model}/latency", "latency", COST, "seconds by stage"),
     log:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from support.figures import selection_of
-from support.tiny import LAYERS, save_tiny
+from support.tiny import LAYERS, save_cross_encoder, save_tiny
 
 from layerrank.__main__ import main
 from layerrank.attention.probe import Probe
@@ -17,8 +17,12 @@ from layerrank.core.records import Candidates, Passage, Query
 from layerrank.core.windows import Chosen, LayerWindow, write_selection
 from layerrank.latency import stages as latency
 from layerrank.latency.machine import peak_memory
-from layerrank.latency.stages import Sample, Stopwatch, measure
+from layerrank.latency.stages import Sample, Stopwatch, measure, measure_trained
+from layerrank.models.classifier import load_classifier
 from layerrank.prompts.icr import PromptSettings
+from layerrank.ranking.cells import Cell
+from layerrank.ranking.cross_encoder import CrossEncoder
+from layerrank.ranking.mechanism import Request
 
 SETTINGS = PromptSettings("chatml")
 CPU = torch.device("cpu")
@@ -217,3 +221,45 @@ def test_the_command_writes_what_the_figure_reads(study, tmp_path):
     assert math.isnan(frame.loc[frame["stage"] == "tokenise", "gflop"].iloc[0])
     assert files.read_json(about)["prompt"]["instruction"] == "QA"
     assert main(["plot-latency", "--table", str(table), "--output", str(tmp_path / "latency.svg")]) == 0
+
+
+def test_a_trained_model_is_timed_on_the_same_queries(study, measured, tmp_path, monkeypatch):
+    """Its passages one by one, in the engine's batches: every stage has its seconds, every pair its tokens."""
+    encoder = save_cross_encoder(tmp_path / "encoder", "bert")
+    batches, plain = [], CrossEncoder.score
+    monkeypatch.setattr(CrossEncoder, "score", lambda self, works: batches.append(len(works)) or plain(self, works))
+    cell = Cell("pointwise", "cross_encoder", {}, {"passage_tokens": 5}, name="trained-encoder")
+    sampled = Sample(queries=2, repeats=2, warmup=0, seed=1)
+    table, about = measure_trained(study[0], encoder, cell, batch_tokens=40, sampled=sampled)
+    assert list(table["stage"]) == ["load", "tokenise", "prefill", "score", "total"]
+    assert set(table["system"]) == {"trained-encoder"} and about["sample"]["qids"] == measured[1]["sample"]["qids"]
+    assert max(batches) > 1 and sum(batches) == 4 * (2 * 2 + 1)  # four passages; two queries twice, one for its memory
+    stage = table.set_index("stage")
+    parts = stage.loc[["tokenise", "prefill", "score"], "median"]
+    assert (parts > 0).all() and parts.sum() <= stage.loc["total", "high"] * 1.5
+    classifier = load_classifier(encoder)
+    mechanism, cut = cell.build(classifier), cell.cut(classifier)
+    known = {row.query.qid: row for row in files.read_candidates(study[0])}
+    tokens = [
+        sum(mechanism.prepare(Request(row.query, (passage,))).tokens for passage in row.passages)
+        for row, _ in (cut(known[qid]) for qid in about["sample"]["qids"])
+    ]
+    assert stage.loc["prefill", "tokens"] == sum(tokens) / 2
+    assert set(table["layers"]) == {classifier.layers} and stage.loc["load", "mib"] > 0
+    for system in about["systems"].values():
+        for one in system["rounds"]:
+            for parts in zip(one["tokenise"], one["prefill"], one["score"], one["total"], strict=True):
+                assert sum(parts[:3]) <= parts[3]
+
+
+def test_trained_models_stand_in_the_figure_of_the_windows(study, tmp_path):
+    encoder = save_cross_encoder(tmp_path / "encoder", "bert")
+    of = ["--collection", "c", "--candidates", str(study[0]), "--queries", "1", "--repeats", "1", "--warmup", "0"]
+    own, other = str(tmp_path / "own.tsv"), str(tmp_path / "trained.tsv")
+    model = ["--model-name", "m", "--model", str(study[1]), "--family", "chatml", "--windows", "all"]
+    assert main(["measure-latency", *of, *model, "--output", own]) == 0
+    model = ["--model-name", "encoder", "--model", str(encoder), "--mechanism", "cross_encoder"]
+    assert main(["measure-trained", *of, *model, "--tag", "trained-encoder", "--output", other]) == 0
+    figure = tmp_path / "latency.svg"
+    assert main(["plot-latency", "--table", own, other, "--output", str(figure)]) == 0
+    assert "encoder" in figure.read_text()

@@ -23,10 +23,11 @@ CHANGES = {
         "trained": {"encoder": {}},
     },
     "layers": {"selection": None},
-    "latency": {"windows": []},
+    "latency": {"windows": ["all"], "queries": 1, "repeats": 1, "warmup": 0},
     "explorer": None,
 }
 TARGETS = [f"results/tiny/random/evaluation/base.{ending}" for ending in ("tsv", "costs.tsv")]
+LATENCY = "results/figures/tiny/random/latency.svg"
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def ranked(tmp_path_factory):
     folder.mkdir()
     studies.write_study(folder, CHANGES)
     save_cross_encoder(folder / "encoder", "xlm-roberta")
-    snakemake(folder, *TARGETS)
+    snakemake(folder, *TARGETS, LATENCY)
     return folder
 
 
@@ -51,6 +52,14 @@ def test_its_run_stands_beside_the_others_with_its_costs(ranked):
     )
     rows = files.read_candidates(ranked / "results/tiny/candidates/base.jsonl.gz")
     assert summary.loc["trained-encoder", "forward_passes"] == pytest.approx(sum(map(len, rows)) / len(rows))
+
+
+def test_its_seconds_stand_beside_those_of_the_windows(ranked):
+    table = pd.read_csv(ranked / "results/tiny/trained/latency/encoder.tsv", sep="\t").set_index("stage")
+    own = pd.read_csv(ranked / "results/tiny/random/latency.tsv", sep="\t").set_index("stage")
+    assert table.loc["total", "system"] == "trained-encoder" and own.loc["total", "system"] == "listwise-attention-all"
+    assert table.loc["total", "median"] >= table.loc["prefill", "median"] > 0
+    assert "encoder" in (ranked / LATENCY).read_text()
 
 
 def test_it_ranks_as_in_python(ranked):

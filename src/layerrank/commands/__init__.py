@@ -81,6 +81,7 @@ GROUPS: Mapping[str, Mapping[str, Subcommand]] = {
     },
     "latency": {
         "measure-latency": Subcommand("latency", "time re-ranking stage by stage"),
+        "measure-trained": Subcommand("latency", "time a model that was trained to rank likewise"),
     },
     "tables": {
         "effectiveness-table": Subcommand("tables", "systems by collections"),

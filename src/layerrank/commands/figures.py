@@ -230,7 +230,15 @@ def run_plot_diagnostics(options: argparse.Namespace) -> None:
 
 
 def add_plot_latency(parser: argparse.ArgumentParser) -> None:
-    _add_table(parser, "--table", "measure-latency")
+    parser.add_argument(
+        "--table",
+        type=file,
+        nargs="+",
+        required=True,
+        metavar="FILE",
+        help="TSV of measure-latency, and of measure-trained on the same queries",
+    )
+    _add_figure(parser)
 
 
 def run_plot_latency(options: argparse.Namespace) -> None:
@@ -238,7 +246,7 @@ def run_plot_latency(options: argparse.Namespace) -> None:
     from layerrank.core import frames
     from layerrank.report.figures.latency import draw_latency
 
-    table = frames.read_frame(options.table, frames.LATENCY)
+    table = frames.read_frames(options.table, frames.LATENCY)
     _save(options, draw_latency(table, title=options.title))
 
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -36,11 +36,14 @@ from layerrank.models.folder import load_config
 from layerrank.prompts.icr import PromptSettings
 from layerrank.prompts.tree import Tree
 from layerrank.ranking.cells import Cell, make_cell
+from layerrank.ranking.engine import Engine
 from layerrank.ranking.frameworks import WHOLE
-from layerrank.ranking.mechanism import Request
+from layerrank.ranking.mechanism import Answer, Mechanism, Request, Work
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from layerrank.models.classifier import Classifier
 
 STAGES = ("load", "tokenise", "prefill", "decode", "score", "total")
 MECHANISMS = ("likelihood", "generation")
@@ -95,24 +98,35 @@ Runner = Callable[[Candidates, Stopwatch], None]
 
 @dataclass(frozen=True)
 class Timed:
-    """What is timed: `start` makes, of a loaded decoder, the function that ranks one query's candidates."""
+    """What is timed: `start` makes, of a loaded model, the function that ranks one query's candidates.
+
+    `layers` are those that it loads; all where None. `trained` loads a model that was trained to rank.
+    """
 
     name: str
-    layers: int
+    layers: int | None
     head: bool
-    start: Callable[[Decoder], Runner]
+    start: Callable[[Any], Runner]
     settings: Mapping[str, Any]
+    trained: Cell | None = None
+
+    def load(self, model: Path, dtype: str, device: str | None) -> Decoder | Classifier:
+        """The model, as far as it is needed."""
+        if self.trained is not None:
+            return self.trained.load(model, dtype=dtype, device=device)
+        return load_decoder(model, layers=self.layers, head=self.head, dtype=dtype, device=device)
 
 
 @dataclass(frozen=True)
 class Round:
-    """One turn of one system; `weights` and `peak` in MiB, `facts` of the loaded decoder."""
+    """One turn of one system; `weights` and `peak` in MiB, `facts` of the loaded model."""
 
     load: float
     watches: Sequence[Stopwatch]
     weights: float
     peak: float | None
     facts: Mapping[str, Any]
+    loaded_layers: int
 
 
 def measure(
@@ -148,13 +162,65 @@ def measure(
         UserError: nothing to time, an unknown window, mechanism or selection, or a prompt beyond the context.
     """
     sampled = sampled or Sample()
+    rows = _sampled(candidates, sampled)
+    systems = _systems(model, rows, settings, windows, selections or {}, mechanisms)
+    if not systems:
+        raise UserError("latency.windows: no window and no mechanism is named, so there is nothing to time")
+    prompt = {"family": settings.family, "instruction": settings.instruction, "query_span": settings.query_span}
+    return _measured(systems, candidates, model, rows, sampled, dtype, device, {"prompt": prompt})
+
+
+def measure_trained(
+    candidates: Path,
+    model: Path,
+    cell: Cell,
+    *,
+    batch_tokens: int = 8192,
+    dtype: str = "float32",
+    device: str | None = None,
+    sampled: Sample | None = None,
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Time a model that was trained to rank on the same lists, each passage by itself, in the batches of a study.
+
+    Args:
+        candidates: as for `measure`: the same sample draws the same queries.
+        model: model folder.
+        cell: its pointwise cell; its name is the system's.
+        batch_tokens: of one batch, padding counted.
+        dtype: that the model computes in.
+        device: as for `load_decoder`.
+        sampled: queries, rounds, warm-up.
+
+    Returns:
+        As of `measure`; operations are not reckoned.
+
+    Raises:
+        UserError: no candidates, or a pair beyond the context.
+    """
+    sampled = sampled or Sample()
+    rows = _sampled(candidates, sampled)
+    system = _each(cell, batch_tokens)
+    return _measured([system], candidates, model, rows, sampled, dtype, device, {"batch_tokens": batch_tokens})
+
+
+def _sampled(candidates: Path, sampled: Sample) -> list[Candidates]:
     known = {row.query.qid: row for row in read_candidates(candidates) if len(row)}
     rows = [known[qid] for qid in sample(known, sampled.queries, sampled.seed)]
     if not rows:
         raise UserError(f"{candidates}: no query has a candidate, so there is nothing to time")
-    systems = _systems(model, rows, settings, windows, selections or {}, mechanisms)
-    if not systems:
-        raise UserError("latency.windows: no window and no mechanism is named, so there is nothing to time")
+    return rows
+
+
+def _measured(
+    systems: Sequence[Timed],
+    candidates: Path,
+    model: Path,
+    rows: Sequence[Candidates],
+    sampled: Sample,
+    dtype: str,
+    device: str | None,
+    further: Mapping[str, Any],
+) -> tuple[pd.DataFrame, dict[str, Any]]:
     load = os.getloadavg()[0]
     rounds: dict[str, list[Round]] = {system.name: [] for system in systems}
     with progress(sampled.repeats * len(systems), "latency", "rounds") as shown:
@@ -167,7 +233,7 @@ def measure(
         "candidates": file_digest(candidates),
         **rounds[systems[0].name][0].facts,
         "dtype": dtype,
-        "prompt": {"family": settings.family, "instruction": settings.instruction, "query_span": settings.query_span},
+        **further,
         "sample": {
             **{name: getattr(sampled, name) for name in ("queries", "repeats", "warmup", "seed")},
             "qids": [row.query.qid for row in rows],
@@ -178,7 +244,7 @@ def measure(
         "systems": {
             system.name: {
                 **system.settings,
-                "loaded_layers": system.layers,
+                "loaded_layers": rounds[system.name][0].loaded_layers,
                 "rounds": [
                     {
                         "load": one.load,
@@ -300,6 +366,49 @@ def _written(name: str, cell: Cell, layers: int) -> Timed:
     return Timed(name, layers, True, start, {})
 
 
+class _Watched:
+    """A mechanism whose tokenising and passes are laps; what the engine does between them counts as score."""
+
+    def __init__(self, mechanism: Mechanism, watch: Stopwatch) -> None:
+        self._mechanism = mechanism
+        self._watch = watch
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._mechanism, name)
+
+    def prepare(self, request: Request) -> Work:
+        self._watch.lap("score")
+        work = self._mechanism.prepare(request)
+        self._watch.lap("tokenise")
+        return work
+
+    def score(self, works: Sequence[Work]) -> list[Answer]:
+        self._watch.lap("score")
+        answers = self._mechanism.score(works)
+        self._watch.lap("prefill")
+        return answers
+
+
+def _each(cell: Cell, batch_tokens: int) -> Timed:
+    """Each passage by itself, in the engine's batches."""
+
+    def start(model: Decoder | Classifier) -> Runner:
+        mechanism = cell.build(model)
+
+        def run(row: Candidates, watch: Stopwatch) -> None:
+            watched = cast(Mechanism, _Watched(mechanism, watch))
+            engine = Engine(cell.sorter, watched, name=cell.name, batch_tokens=batch_tokens, cut=cell.cut(model))
+            watch.start()
+            [ranked] = engine.rank([row])
+            watch.lap("score")
+            watch.stop()
+            watch.tokens["prefill"] = ranked.cost.prompt_tokens
+
+        return run
+
+    return Timed(cell.name, None, cell.head, start, {"settings": dict(cell.mechanism_settings)}, cell)
+
+
 def _check(name: str, row: Candidates, tokens: int, decoder: Decoder) -> None:
     if decoder.context is not None and tokens > decoder.context:
         raise UserError(
@@ -319,7 +428,7 @@ def _round(
 ) -> Round:
     """Load, warm up, time every query once; where asked, rank one more query to see its memory, not timed."""
     began = time.perf_counter()
-    decoder = load_decoder(model, layers=system.layers, head=system.head, dtype=dtype, device=device)
+    decoder = system.load(model, dtype, device)
     synchronise(decoder.device)
     loaded = time.perf_counter() - began
     run = system.start(decoder)
@@ -334,7 +443,8 @@ def _round(
         with peak_memory(decoder.device) as found:
             run(rows[most], Stopwatch(decoder.device))
         peak = found.mib
-    whole = decoder.causal if system.head else decoder.model
+    whole = decoder.causal if isinstance(decoder, Decoder) and system.head else decoder.model
+    layers = decoder.loaded_layers
     weights = sum(parameter.nbytes for parameter in whole.parameters()) / MIB
     facts = {
         "model": decoder.name,
@@ -344,7 +454,7 @@ def _round(
     }
     del run, whole, decoder
     give_back()
-    return Round(loaded, watches, weights, peak, facts)
+    return Round(loaded, watches, weights, peak, facts, layers)
 
 
 def _table(systems: Sequence[Timed], rounds: Mapping[str, Sequence[Round]]) -> pd.DataFrame:
@@ -370,7 +480,7 @@ def _table(systems: Sequence[Timed], rounds: Mapping[str, Sequence[Round]]) -> p
                     "high": max(seconds),
                     "rounds": len(turns),
                     "queries": len(watches),
-                    "layers": system.layers,
+                    "layers": turns[0].loaded_layers,
                     "tokens": _mean([watch.tokens.get(stage) for watch in watches]),
                     "gflop": _mean([watch.operations.get(stage) for watch in watches], 1e-9),
                     "mib": {"load": turns[0].weights, "total": turns[0].peak}.get(stage),

@@ -40,7 +40,7 @@ class Trial:
         served: the model's name there.
         interface: `completions` or `chat`.
         context: tokens that it reads, where it tells.
-        echo: whether it gives the prompt back when asked; nothing here needs it.
+        echo: whether it gives the prompt back when asked; recorded, and used by nothing here.
         log_probabilities: how many it returns of a next token, at most the vocabulary; 0 where it returns none.
         bias: whether a biased token is written, and its log-probability is the model's own.
         repeatable: whether the same request twice, at temperature 0, gave the same text and log-probabilities.

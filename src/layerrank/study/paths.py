@@ -880,6 +880,10 @@ class Paths:
         """Their costs."""
         return _trained_files(wildcards.collection, wildcards.variant, self._trained_of(wildcards), "costs.jsonl")
 
+    def trained_latency(self, wildcards: Wildcards) -> list[str]:
+        """Their seconds, beside those of the windows."""
+        return [f"<results>/{wildcards.collection}/trained/latency/{name}.tsv" for name in self.trained]
+
     def costs(self, wildcards: Wildcards) -> list[str]:
         """The costs of every system of a collection, model and variant."""
         pattern = f"{PAIR}/runs/{{variant}}/{{system}}.costs.jsonl"

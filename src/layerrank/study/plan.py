@@ -58,7 +58,7 @@ BY = ("rule", "system", "model", "collection")
 
 RUN_A_MODEL = {
     *("extract_attention", "rerank_online", "rerank_shard", "rerank_windows", "rerank_windows_shard"),
-    *("rerank_trained", "measure_latency"),
+    *("rerank_trained", "measure_latency", "measure_trained"),
 }
 QUERIES = 300
 """Judged queries of a collection of which nothing is known."""
@@ -222,7 +222,11 @@ def job_seconds(study: Study, job: Job, gpu: Gpu = Gpu()) -> Seconds | None:
         return Seconds(start, runs * _pass_seconds(size, prompt_tokens(depth, tokens), gpu), most=settings["queries"])
     shards = int(names.get("shards", 1))
     if "ranker" in names:
-        return Seconds(start, depth * _pass_seconds(size, prompt_tokens(1, tokens), gpu))
+        alone = depth * _pass_seconds(size, prompt_tokens(1, tokens), gpu)
+        if job.rule == "measure_trained":
+            settings = study.config["latency"]
+            return Seconds(start, (settings["repeats"] + settings["warmup"]) * alone, most=settings["queries"])
+        return Seconds(start, alone)
     if not (runs := _runs_of(study, job)):
         return Seconds(start, _pass_seconds(size, prompt_tokens(depth, tokens), gpu), shards, own["queries"])
     batch_tokens = study.config["systems"]["batch_tokens"]
