@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import base64
 import gzip
 import json
@@ -17,6 +18,7 @@ from support.signals import random_signal
 from layerrank.attention.explorer.page import quantised
 from layerrank.attention.explorer.view import SIGNALS, describe, discordance, view_query
 from layerrank.attention.scores import all_windows, passage_scores
+from layerrank.commands.explorer import add_explore
 from layerrank.core.errors import UserError
 from layerrank.core.records import Candidates, Passage, Query
 from layerrank.core.windows import LayerWindow
@@ -192,3 +194,14 @@ def test_what_does_not_belong_together_is_refused(view):
         view_query(other, {"first stage": signal}, [["a", "b"], ["b", "c", "d"]])
     with pytest.raises(UserError, match="layers 0 to 5"):
         view.column(LayerWindow(0, 6))
+
+
+def test_the_command_chooses_the_most_changed_where_nothing_is_said(tmp_path):
+    (tmp_path / "file").touch()
+    parser = argparse.ArgumentParser()
+    add_explore(parser)
+    of = [f"--{name}={tmp_path / 'file'}" for name in ("candidates", "qrels")]
+    of += ["--signals", f"base={tmp_path / 'file'}", "--model", str(tmp_path), "--family", "qwen"]
+    of += ["--measure", "nDCG@10", "--output", str(tmp_path / "page.html")]
+    found = parser.parse_args(of)
+    assert (found.chosen, found.queries, found.tokens) == ("changed", 50, "all")
