@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from layerrank.models.identity import folder_name
+from support import warm
 
 CHECKOUT = Path(__file__).parents[2]
 TOPICS = {
@@ -101,9 +102,12 @@ def write_config(folder: Path, changes: Mapping[str, Any] | None = None) -> Path
 
 
 def snakemake(
-    folder: Path, *arguments: str, check: bool = True, timeout: float = 900
+    folder: Path, *arguments: str, check: bool = True, fresh: bool = False, timeout: float = 900
 ) -> subprocess.CompletedProcess[str]:
-    """Run Snakemake on the study in `folder` with two cores; with `check`, a failure shows its output."""
+    """Run Snakemake on the study in `folder` with two cores; with `check`, a failure shows its output.
+
+    Unless `fresh`, interpreters of Snakemake and of the jobs have imported what they need (support.warm).
+    """
     command = [sys.executable, "-m", "snakemake", "-s", str(CHECKOUT / "Snakefile"), "--directory", str(folder)]
     command += ["--configfile", str(folder / "study.yaml"), "--cores", "2", *arguments]
     done = subprocess.run(
@@ -112,7 +116,7 @@ def snakemake(
         text=True,
         timeout=timeout,
         cwd=CHECKOUT,
-        env=os.environ | {"COLUMNS": "200", "CUDA_VISIBLE_DEVICES": ""},
+        env=os.environ | {"COLUMNS": "200", "CUDA_VISIBLE_DEVICES": ""} | ({} if fresh else warm.environment()),
     )
     if check and done.returncode:
         raise AssertionError(f"{' '.join(command)}\n{done.stdout}\n{done.stderr}")
