@@ -5,6 +5,7 @@ A command is a line of a fenced block of the shell, or of an indented block, tha
 code within a line that begins with one of ours.
 """
 
+import os
 import re
 import shlex
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from support import studies
+from support import studies, warm
 from support.studies import CHECKOUT
 from support.tiny import save_tiny
 
@@ -114,7 +115,7 @@ def test_a_command_of_the_pages_works(words, folder, monkeypatch):
         own = [] if "--unlock" in arguments else ["--nolock"]
         own += [] if {"--cores", "--profile"} & set(arguments) else ["--cores", "1"]
         command = [sys.executable, "-m", "snakemake", "--dry-run", "-q", "all", *own, *arguments]
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run(command, capture_output=True, text=True, env=os.environ | warm.environment())
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     elif arguments[:2] == ["-m", "layerrank"]:
         if "--model" in arguments:

@@ -1,8 +1,12 @@
 """The suite itself: what a worker is given together is there under the name that says so."""
 
+import os
+import subprocess
+import sys
 from types import SimpleNamespace
 
-from support import scheduling
+import pytest
+from support import scheduling, warm
 from support.studies import CHECKOUT
 
 
@@ -26,3 +30,40 @@ def test_the_longest_come_first_and_nothing_is_lost():
     items = [SimpleNamespace(nodeid=each) for each in ids]
     scheduling.sort(items)
     assert [item.nodeid for item in items] == [ids[3], ids[1], ids[5], ids[4], ids[0], ids[2]]
+
+
+def said(words, folder, environment):
+    done = subprocess.run(
+        [sys.executable, "-m", *words], capture_output=True, cwd=folder, env=os.environ | environment, check=False
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (["layerrank", "--version"], 0),
+        (["layerrank", "rerank", "--candidates", "absent", "--window", "e's;u$HOME \\ ü"], 2),
+        (["snakemake", "--configfile", "absent.yaml"], 1),
+    ],
+)
+def test_a_command_in_a_fork_says_what_it_says_in_an_interpreter_of_its_own(tmp_path, words, status):
+    forked = said(words, tmp_path, warm.environment())
+    assert forked == said(words, tmp_path, {})
+    assert forked[0] == status
+
+
+def test_a_fork_has_the_folder_environment_and_standard_files_of_its_command(tmp_path, monkeypatch):
+    (tmp_path / "Snakefile").write_text(
+        "import os, sys\nprint(os.getcwd(), os.environ['TOLD'], sys.stdin.read())\nsys.exit(7)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--cores", "1"],
+        input="read",
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | warm.environment() | {"TOLD": "told"},
+        check=False,
+    )
+    assert done.returncode == 7 and f"{tmp_path} told read" in done.stdout

@@ -1,5 +1,6 @@
 """Studies drawn from the schemas, planned by Snakemake: each plans, or is refused in the line that loading gives."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from hypothesis import HealthCheck, Phase, given, settings
+from support import warm
 from support.drawn import drawn_studies
 from support.studies import CHECKOUT
 
@@ -51,7 +53,10 @@ def plans(folder: Path, study: dict) -> None:
     path.write_text(yaml.safe_dump(study, sort_keys=False))  # of several faults the first in its order is told
     command = [sys.executable, "-m", "snakemake", "-s", CHECKOUT / "Snakefile", "--dry-run", "--quiet", "all"]
     command += ["--cores", "1", "--nolock", "--configfile", path]
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True, cwd=folder, check=False)
+    environment = os.environ | warm.environment()
+    done = subprocess.run(
+        [*map(str, command)], capture_output=True, text=True, cwd=folder, check=False, env=environment
+    )
     said = done.stdout + done.stderr
     try:
         load_study(study, CHECKOUT)

@@ -21,7 +21,9 @@ HERE = Path(__file__).parent
 @functools.cache
 def environment() -> dict[str, str]:
     """What to add to the environment of Snakemake; starts the process, once for each worker."""
-    address = Path(tempfile.mkdtemp(prefix="warm-")) / "socket"
+    folder = tempfile.TemporaryDirectory(prefix="warm-")
+    atexit.register(folder.cleanup)
+    address = Path(folder.name) / "socket"
     source = str(HERE.parents[2] / "src")
     server = subprocess.Popen(
         [sys.executable, str(HERE / "server.py"), str(address)],
