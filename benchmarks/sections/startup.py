@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 from benchmarks.rows import Row, row_of
@@ -37,6 +38,8 @@ def run(settings: Settings) -> Iterator[Row]:
         arguments += ["--configfile", str(ROOT / config)]
         seconds = [run_process(arguments, folder)[0] for _ in range(1 if settings.quick else 3)]
         yield row_of(SECTION, f"snakemake -n, {config}", "seconds", "s", seconds, target)
+    seconds = [_before_ranking(settings) for _ in range(1 if settings.quick else 3)]
+    yield row_of(SECTION, "rerank, until the first token", "seconds", "s", seconds, "≤ 3", note=settings.model.name)
     for stage, module in STAGES.items():
         seconds, heavy = zip(*(_imported(module) for _ in range(2)), strict=True)
         unwanted = {"torch", "transformers"} & set(heavy[0]) - NEEDS.get(stage, set())
@@ -44,6 +47,23 @@ def run(settings: Settings) -> Iterator[Row]:
         yield row_of(SECTION, f"imports of {stage}", "seconds", "s", seconds, note=note)
         if unwanted:
             raise AssertionError(f"{stage}: importing {module} imports {', '.join(sorted(unwanted))}")
+
+
+def _before_ranking(settings: Settings) -> float:
+    """Seconds of `layerrank rerank` until it says what it loaded, which comes before its first forward pass."""
+    output = settings.work / "first-token.txt"
+    command = [sys.executable, "-m", "layerrank", "rerank", "--candidates", settings.candidates]
+    command += ["--model", settings.model, "--family", settings.family, "--framework", "setwise"]
+    command += ["--mechanism", "likelihood", "--device", settings.device, "--output", output]
+    began = time.perf_counter()
+    with subprocess.Popen([*map(str, command)], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        loaded = any(" layers" in line for line in process.stderr)
+        seconds = time.perf_counter() - began
+        process.kill()
+    if not loaded:
+        raise AssertionError("rerank ended without saying what it loaded")
+    return seconds
 
 
 def _imported(module: str) -> tuple[float, list[str]]:
