@@ -1,5 +1,4 @@
 # Names and wildcards that the rules share. No rules; the logic behind them is layerrank.study.
-import gc
 import os
 import shlex
 import sys
@@ -23,9 +22,6 @@ from layerrank.study.paths import Paths, as_json, one_of
 from layerrank.study.results import check_results
 
 slurm.steady()
-
-# Nearly all that planning makes stays: to look for circles in it, time and again, took a tenth of the time.
-gc.set_threshold(100_000, 50, 100)
 
 try:
     STUDY = load_study(config, BASE, workflow.configfiles)

@@ -7,6 +7,7 @@ shell reads it (`{params.runs:q}`).
 
 from __future__ import annotations
 
+import gc
 import inspect
 import json
 import re
@@ -1110,6 +1111,9 @@ class Paths:
         ]
         return expand("<results>/tables/{name}.html", name=names)
 
+
+# Nearly all that planning makes stays: to look for circles in it, time and again, took a tenth of the time.
+gc.set_threshold(100_000, 50, 100)
 
 # Snakemake asks for a function's signature several times a job: it is worked out once.
 for _function in filter(inspect.isfunction, tuple(vars(Paths).values())):
