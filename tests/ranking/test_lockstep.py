@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 from support.tiny import LAYERS, save_tiny
 
+from layerrank.__main__ import main
 from layerrank.attention.probe import Probe
 from layerrank.core import files
 from layerrank.core.errors import UserError
@@ -269,3 +270,18 @@ def test_what_cannot_run_together_is_refused(tmp_path, folder):
         rerank_together(
             rows(), [System(written, tag, tmp_path / tag, tmp_path / f"{tag}.costs") for tag in "ab"], folder
         )
+
+
+def test_windows_by_hand_take_a_run_each(tmp_path, folder, capsys):
+    files.write_candidates(tmp_path / "c.jsonl.gz", rows())
+    given = ["rerank", "--candidates", str(tmp_path / "c.jsonl.gz"), "--model", str(folder), "--framework", "pointwise"]
+    given += ["--mechanism", "attention", "--family", "chatml", "--window", "all", "L1-2", "--output"]
+    one, two = str(tmp_path / "one.txt"), str(tmp_path / "two.txt")
+    assert main([*given, one]) == 2
+    assert "--output: 1 for 2 windows; expected one for each" in capsys.readouterr().err
+    assert main([*given, one, two, "--selection", str(folder / "config.json")]) == 2
+    assert "--selection: 1 for 0 windows that a rule chooses" in capsys.readouterr().err
+    assert main([*given, one, two]) == 0
+    tags = {(tmp_path / name).read_text().split()[5] for name in ("one.txt", "two.txt")}
+    assert tags == {"pointwise-attention-all", "pointwise-attention-L1-2"}
+    assert len(files.read_costs(tmp_path / "two.costs.jsonl")) == len(rows())
