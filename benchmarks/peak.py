@@ -92,7 +92,7 @@ def _built(decoder: Decoder, mechanism: str, framework: str, family: str) -> Mec
 
 
 def _batch(built: Mechanism, rows: Sequence[Candidates]) -> list[Work]:
-    """Groups of one batch, as the engine would fill it; padding counts where there is any."""
+    """Groups of one batch up to the budget, of whatever lengths; padding counts where there is any."""
     works: list[Work] = []
     for row in rows:
         work = built.prepare(Request(row.query, row.passages))
