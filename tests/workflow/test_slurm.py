@@ -32,7 +32,7 @@ THREADS = (
 )
 # Files that hold seconds, or what is drawn and counted from them; the signal's are compared by content. An index of
 # Lucene's has random names of segments.
-WITH_SECONDS = ("/logs/", "costs.", "pareto", ".arrow", "manifest", "provenance", "/lucene/")
+WITH_SECONDS = ("/logs/", "costs.", ".kept", "pareto", ".arrow", "manifest", "provenance", "/lucene/")
 UNFINISHED = {"PENDING", "RUNNING", "COMPLETING"}
 
 
