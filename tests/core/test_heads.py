@@ -10,6 +10,7 @@ from layerrank.core.errors import UserError
 from layerrank.core.heads import (
     ChosenHeads,
     HeadSelection,
+    check_published,
     heads_named,
     parse_heads,
     published_heads,
@@ -100,6 +101,24 @@ def test_files_that_hold_none(tmp_path, text, line):
 def test_an_unknown_name_lists_the_published_ones():
     with pytest.raises(UserError, match="no published set; those are core-llama"):
         heads_named("core-gpt")
+
+
+@pytest.mark.parametrize(
+    ("value", "repo"),
+    [
+        ("qrhead-qwen3-8b", "Qwen/Qwen3-8B"),
+        ("qrhead-qwen3-8b", None),
+        ("21-31,21-18", "Qwen/Qwen3-4B"),
+        ([[21, 31]], "Qwen/Qwen3-4B"),
+    ],
+)
+def test_a_published_set_is_taken_for_its_model_and_others_for_any(value, repo):
+    check_published(value, repo)
+
+
+def test_a_published_set_is_refused_for_another_model():
+    with pytest.raises(UserError, match="'qrhead-qwen3-8b': they are of Qwen/Qwen3-8B, not of Qwen/Qwen3-4B"):
+        check_published("qrhead-qwen3-8b", "Qwen/Qwen3-4B")
 
 
 def test_a_selection_comes_back(tmp_path):

@@ -628,3 +628,10 @@ def test_two_passages_whose_orders_disagree_are_told_apart_by_their_raw_scores(m
         apart += results.agreement == -1
         assert results.agreement == (1 if both[0][0].text == both[1][0].text else -1)
     assert apart, "no query of these shows the case"
+
+
+def test_a_published_set_of_heads_is_refused_for_another_model(tmp_path):
+    folder = save_tiny(tmp_path / "tiny", "llama", "gpt2", layers=3)
+    (folder / "layerrank.json").write_text('{"name": "tiny", "repo": "Qwen/Qwen3-4B"}')
+    with pytest.raises(ValueError, match="they are of Qwen/Qwen3-8B, not of Qwen/Qwen3-4B"):
+        layerrank.Reranker(folder, "listwise", heads="qrhead-qwen3-8b")

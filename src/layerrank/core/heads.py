@@ -197,6 +197,16 @@ def read_heads(path: Path, top: int | None = None) -> tuple[Head, ...]:
     raise UserError(f"{path}: holds no set of heads: expected a list, QRHead's attn_head_set, or CoRe's scores")
 
 
+def check_published(value: Any, repo: str | None) -> None:
+    """Raise `UserError` where a value names a published set, and it is of another model than that of a repository.
+
+    Nothing is said of other sets, and of models whose repository is not known.
+    """
+    found = published_heads().get(value) if isinstance(value, str) else None
+    if found is not None and repo is not None and repo != found.model:
+        raise UserError(f"heads {value!r}: they are of {found.model}, not of {repo}")
+
+
 def heads_named(value: Any, top: int | None = None) -> tuple[Head, ...]:
     """The set that a user names: a published one, a file, or the heads themselves.
 

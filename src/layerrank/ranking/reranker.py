@@ -23,7 +23,7 @@ import numpy as np
 
 from layerrank.attention.probe import Probe
 from layerrank.core.errors import InputError, UserError
-from layerrank.core.heads import head_names, heads_named
+from layerrank.core.heads import check_published, head_names, heads_named
 from layerrank.core.progress import progress as progressing
 from layerrank.core.records import Candidates, Cost, Query
 from layerrank.core.secrets import masked
@@ -31,7 +31,7 @@ from layerrank.core.windows import LayerWindow, window_label
 from layerrank.models.classifier import Classifier
 from layerrank.models.decoder import Decoder, device_named, dtype_named
 from layerrank.models.folder import is_classifier, load_config, load_tokenizer
-from layerrank.models.identity import is_served
+from layerrank.models.identity import is_served, read_record
 from layerrank.models.sources import HUB_NAME, fetch_named
 from layerrank.prompts.icr import INSTRUCTIONS, QUERY_SPANS, PromptSettings, family_named, fitting_family
 from layerrank.ranking import averaging
@@ -162,6 +162,7 @@ class Reranker:
                 raise UserError("heads: given twice, in mechanism_settings too")
             reading["heads"] = head_names(heads_named(heads))
         folder = _folder(model, revision, cache)
+        check_published(heads, read_record(folder).get("repo"))
         if is_served(folder):
             raise UserError(
                 f"model: {str(model)!r}: served; expected one at hand (`layerrank rerank` ranks with a server)"
