@@ -136,6 +136,13 @@ def test_a_mistake_of_the_probes_own_is_not_blamed_on_the_model(monkeypatch, kin
         Probe(llama())
 
 
+@pytest.mark.parametrize("name", ["_to", "_attention_set", "pack"])
+def test_nor_is_a_mistake_before_the_model_is_called(monkeypatch, name):
+    monkeypatch.setattr(f"layerrank.attention.probe.{name}", None)
+    with pytest.raises(TypeError, match="'NoneType' object is not callable"):
+        Probe(llama())
+
+
 def test_a_layer_without_mask_is_refused():
     decoder = hooked(lambda module, options: options.update(attention_mask=None))
     with pytest.raises(UserError, match="without a mask that the probe has made"):
