@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,14 @@ AS_WRITTEN = -1
 """In place of a count of what was computed: the same as was written."""
 
 
+def complete(counts: Any) -> None:
+    """Put the tokens that a frozen record counts as written in place of `AS_WRITTEN`."""
+    if counts.computed_tokens == AS_WRITTEN:
+        object.__setattr__(counts, "computed_tokens", counts.prompt_tokens)
+    if counts.computed_layer_tokens == AS_WRITTEN:
+        object.__setattr__(counts, "computed_layer_tokens", counts.layer_tokens)
+
+
 @dataclass(frozen=True, slots=True)
 class Cost:
     """What one query cost. Counts are exact; seconds are wall-clock, device synchronised.
@@ -91,10 +100,7 @@ class Cost:
     computed_layer_tokens: int = AS_WRITTEN
 
     def __post_init__(self) -> None:
-        if self.computed_tokens == AS_WRITTEN:
-            object.__setattr__(self, "computed_tokens", self.prompt_tokens)
-        if self.computed_layer_tokens == AS_WRITTEN:
-            object.__setattr__(self, "computed_layer_tokens", self.layer_tokens)
+        complete(self)
 
 
 ANSWERS = "answers"

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, Self
 
-from layerrank.core.records import AS_WRITTEN, Passage, Query
+from layerrank.core.records import AS_WRITTEN, Passage, Query, complete
 
 Returns = Literal["scores", "winner", "order"]
 
@@ -58,10 +58,7 @@ class Answer:
     computed_layer_tokens: int = AS_WRITTEN
 
     def __post_init__(self) -> None:
-        if self.computed_tokens == AS_WRITTEN:
-            object.__setattr__(self, "computed_tokens", self.prompt_tokens)
-        if self.computed_layer_tokens == AS_WRITTEN:
-            object.__setattr__(self, "computed_layer_tokens", self.layer_tokens)
+        complete(self)
 
 
 class Mechanism(Protocol):
