@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 from layerrank.core.records import Candidates, Passage, Query
@@ -35,6 +36,20 @@ def made_up(queries: int, passages: int, words: int, seed: int = 0) -> list[Cand
             )
         )
     return rows
+
+
+def cut(rows: Sequence[Candidates], depth: int, words: int) -> list[Candidates]:
+    """Candidates with lists of at most `depth` passages, and texts of at most so many words."""
+    return [
+        Candidates(
+            row.query,
+            tuple(
+                Passage(each.pid, " ".join(each.text.split(" ")[:words]), each.title) for each in row.passages[:depth]
+            ),
+            row.scores[:depth],
+        )
+        for row in rows
+    ]
 
 
 def prompt_of(tokenizer: Any, family: str, tokens: int, words: int = 100, seed: int = 0) -> IcrPrompt:

@@ -8,8 +8,9 @@ from typing import Any
 
 from benchmarks.rows import Row, row_of
 from benchmarks.settings import Settings
+from benchmarks.texts import cut
 from benchmarks.timing import in_turns, ratios
-from layerrank.core.records import Candidates, Cost, Passage
+from layerrank.core.records import Candidates, Cost
 from layerrank.models.decoder import Decoder
 from layerrank.ranking.cells import Cell
 from layerrank.ranking.engine import Engine
@@ -59,16 +60,7 @@ def run(settings: Settings) -> Iterator[Row]:
 
 def _rows(settings: Settings, queries: int) -> list[Candidates]:
     """The collection's first queries, lists and texts cut."""
-    return [
-        Candidates(
-            row.query,
-            tuple(
-                Passage(each.pid, " ".join(each.text.split(" ")[:WORDS]), each.title) for each in row.passages[:DEPTH]
-            ),
-            row.scores[:DEPTH],
-        )
-        for row in settings.rows()[: 2 if settings.quick else queries]
-    ]
+    return cut(settings.rows()[: 2 if settings.quick else queries], DEPTH, WORDS)
 
 
 def _case(

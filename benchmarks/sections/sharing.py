@@ -7,8 +7,9 @@ from typing import Any
 
 from benchmarks.rows import Row, row_of
 from benchmarks.settings import Settings
+from benchmarks.texts import cut
 from benchmarks.timing import in_turns, ratios
-from layerrank.core.records import Candidates, Passage
+from layerrank.core.records import Candidates
 from layerrank.core.windows import LayerWindow
 from layerrank.models.decoder import Decoder
 from layerrank.ranking.cells import Cell
@@ -47,16 +48,7 @@ def run(settings: Settings) -> Iterator[Row]:
 def _rows(settings: Settings, queries: int, depth: int) -> list[Candidates]:
     """The collection's first queries, lists and texts cut."""
     depth, words = 5 if settings.quick else depth, FULL_WORDS if settings.full else WORDS
-    return [
-        Candidates(
-            row.query,
-            tuple(
-                Passage(each.pid, " ".join(each.text.split(" ")[:words]), each.title) for each in row.passages[:depth]
-            ),
-            row.scores[:depth],
-        )
-        for row in settings.rows()[: 2 if settings.quick else queries]
-    ]
+    return cut(settings.rows()[: 2 if settings.quick else queries], depth, words)
 
 
 def _cell(settings: Settings, cell: Cell, decoder: Decoder, rows: Sequence[Candidates]) -> Iterator[Row]:

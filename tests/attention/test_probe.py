@@ -37,20 +37,6 @@ def prompt_of(decoder, family="llama3", count=4, qid="q", query="what is a shock
     return build_icr(decoder.tokenizer, family, Query(qid, query), passages(count, **options))
 
 
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    made = {}
-
-    def folder(architecture, **changes):
-        key = (architecture, *sorted(changes))
-        if key not in made:
-            tokenizer = "metaspace" if architecture.startswith("mistral") else "byte_level"
-            made[key] = save_tiny(tmp_path_factory.mktemp("model") / architecture, architecture, tokenizer, **changes)
-        return made[key]
-
-    return folder
-
-
 def close(ours, reference, tolerance):
     for name, left, right in [
         ("signal", ours.signal, reference.signal),

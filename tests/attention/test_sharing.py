@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.reference import eager_pass, eager_signal
-from support.tiny import WINDOW, save_tiny
+from support.tiny import WINDOW
 
 from layerrank.attention import kernels
 from layerrank.attention import probe as probe_module
@@ -26,20 +26,6 @@ READ = ("llama", "qwen3", "qwen2_window", "mistral_window", "gemma2", "gemma3", 
 FLOAT32 = 1e-5
 BFLOAT16 = 0.03
 """As in test_probe: three hundredths of the largest value, some four roundings of eight bits."""
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    made = {}
-
-    def folder(architecture, **changes):
-        key = (architecture, *sorted(changes))
-        if key not in made:
-            tokenizer = "metaspace" if architecture.startswith("mistral") else "byte_level"
-            made[key] = save_tiny(tmp_path_factory.mktemp("model") / architecture, architecture, tokenizer, **changes)
-        return made[key]
-
-    return folder
 
 
 @pytest.fixture(params=["alone", "padded"])

@@ -1,12 +1,11 @@
 """All cells batched against one group at a time, in float32: what a group scores does not depend on its company."""
 
-import random
 import sys
 
 import pytest
+from support.lists import drawn
 from support.tiny import save_tiny
 
-from layerrank.core.records import Candidates, Passage, Query
 from layerrank.core.windows import LayerWindow
 from layerrank.models.decoder import load_decoder
 from layerrank.ranking.cells import Cell
@@ -30,22 +29,10 @@ CELLS = [
     ("listwise", {"size": "whole"}, "attention", {}),
 ]
 NAMES = [f"{framework}-{mechanism}-{own.get('prompt', '')}".strip("-") for framework, _, mechanism, own in CELLS]
-WORDS = ["wings", "air", "lift", "bread", "yeast", "oven", "sugar", "layers", "flows", "rises"]
 
 
 def rows(count=6, n=12):
-    source = random.Random(7)
-    return [
-        Candidates(
-            Query(f"q{number}", " ".join(source.choices(WORDS, k=1 + number))),
-            tuple(
-                Passage(f"p{place}", " ".join(source.choices(WORDS, k=source.randrange(0, 30))))
-                for place in range(n - number)
-            ),
-            tuple(float(-place) for place in range(n - number)),
-        )
-        for number in range(count)
-    ]
+    return drawn(count, n, range(30), fewer=True)
 
 
 @pytest.fixture(scope="module")

@@ -1,16 +1,15 @@
 """Attention cells of one framework in several windows, together: as each alone, and no group read twice."""
 
-import random
 from collections import Counter
 
 import pytest
+from support.lists import drawn
 from support.tiny import LAYERS, save_tiny
 
 from layerrank.__main__ import main
 from layerrank.attention.probe import Probe
 from layerrank.core import files
 from layerrank.core.errors import UserError
-from layerrank.core.records import Candidates, Passage, Query
 from layerrank.core.windows import LayerWindow
 from layerrank.models.decoder import load_decoder
 from layerrank.ranking import engine as engines
@@ -18,7 +17,6 @@ from layerrank.ranking.cells import Cell
 from layerrank.ranking.engine import Engine, shared_out
 from layerrank.ranking.run import System, rerank, rerank_together
 
-WORDS = ["wings", "air", "lift", "bread", "yeast", "oven", "sugar", "layers", "flows", "rises"]
 SORTS = [
     ("pointwise", {}),
     ("pairwise", {"sort": "allpair"}),
@@ -36,18 +34,7 @@ CHOSEN = {f"q{number}": LayerWindow(number % 2, 1 + number % 3) for number in ra
 
 
 def rows(count=4, n=8):
-    source = random.Random(7)
-    return [
-        Candidates(
-            Query(f"q{number}", " ".join(source.choices(WORDS, k=1 + number))),
-            tuple(
-                Passage(f"p{place}", " ".join(source.choices(WORDS, k=source.randrange(1, 30))))
-                for place in range(n - number)
-            ),
-            tuple(float(-place) for place in range(n - number)),
-        )
-        for number in range(count)
-    ]
+    return drawn(count, n, range(1, 30), fewer=True)
 
 
 @pytest.fixture(scope="module")

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-import random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.lists import drawn
 from support.oracle import Oracle, candidates
 from support.tiny import save_tiny
 
 from layerrank.attention.pack import pack
 from layerrank.core import files
-from layerrank.core.records import Candidates, Passage, Query
 from layerrank.core.windows import LayerWindow
 from layerrank.models.decoder import load_decoder
 from layerrank.prompts.tree import Tree
@@ -46,21 +45,10 @@ LAYERS_READ = 3
 FLOAT32 = 1e-5
 BFLOAT16 = 0.05
 """Largest difference of scores, against the largest score: some six roundings of eight bits."""
-WORDS = ["wings", "air", "lift", "bread", "yeast", "oven", "sugar", "layers", "flows", "rises"]
 
 
 def rows(count=4, n=7):
-    source = random.Random(11)
-    return [
-        Candidates(
-            Query(f"q{number}", " ".join(source.choices(WORDS, k=3 + number))),
-            tuple(
-                Passage(f"p{place}", " ".join(source.choices(WORDS, k=source.randrange(8, 25)))) for place in range(n)
-            ),
-            tuple(float(-place) for place in range(n)),
-        )
-        for number in range(count)
-    ]
+    return drawn(count, n, range(8, 25), query=3, seed=11)
 
 
 def cell_of(kind, own, how, more):
