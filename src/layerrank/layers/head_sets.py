@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import stats
 
 from layerrank.attention.signal import Signal
 from layerrank.core.errors import UserError
@@ -212,11 +213,8 @@ def _alike(selection: HeadSelection, one: Sequence[Head], other: Sequence[Head])
     top = _top(selection)
     shared = len(set(one[:top]) & set(other[:top])) / top
     second = {head: place for place, head in enumerate(other)}
-    places = np.array([second[head] for head in one if head in second])  # without ties, so ranks are all there is to it
-    if len(places) < 3:
-        return shared, float("nan")
-    ranks = np.argsort(np.argsort(places))
-    return shared, float(np.corrcoef(np.arange(len(ranks)), ranks)[0, 1])
+    both = [(place, second[head]) for place, head in enumerate(one) if head in second]
+    return shared, float(stats.spearmanr(*zip(*both, strict=True)).statistic) if len(both) > 2 else float("nan")
 
 
 def _shown(selection: HeadSelection, alike: Sequence[float] | Floats) -> tuple[float, ...]:
