@@ -105,7 +105,10 @@ def _rows(sizes: Sizes, tree: Tree, width: int) -> int:
 
 
 def _kernel(sizes: Sizes, tree: Tree, width: int, threads: int) -> int:
-    """Buffers of attention over a prefix: of the fused kernel, or of blocks of rows, logits and probabilities."""
+    """Buffers of attention over a prefix: of the fused kernel, or of blocks of rows, logits and probabilities.
+
+    In half precision of the latter, which hold more, though a processor with units for it takes the former.
+    """
     length = len(tree.prefix)
     most = 0
     for window in set(sizes.windows):
