@@ -18,7 +18,7 @@ from layerrank.core.errors import UserError
 from layerrank.study import slurm
 from layerrank.study.code import code_digest
 from layerrank.study.load import load_study
-from layerrank.study.paths import Paths, as_json, one_of
+from layerrank.study.paths import as_json, for_planning, one_of
 from layerrank.study.results import check_results
 
 slurm.steady()
@@ -27,7 +27,7 @@ try:
     STUDY = load_study(config, BASE, workflow.configfiles)
     CONFIG = STUDY.config
     CACHE = str(workflow.modifier.modify_path(CONFIG["cache"]))
-    PATHS = Paths(STUDY, BASE, Path(CACHE))
+    PATHS = for_planning(STUDY, BASE, Path(CACHE))
     PATHS.models, PATHS.sources  # a folder or file that is absent, or another one, ends here
     check_results(STUDY, Path(str(workflow.modifier.modify_path(CONFIG["results"]))))
 except UserError as error:

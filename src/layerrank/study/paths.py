@@ -1112,12 +1112,16 @@ class Paths:
         return expand("<results>/tables/{name}.html", name=names)
 
 
-# Nearly all that planning makes stays: to look for circles in it, time and again, took a tenth of the time.
-gc.set_threshold(100_000, 50, 100)
+def for_planning(study: Study, base: Path, cache: Path) -> Paths:
+    """Paths of a study, in a process that plans: the garbage collector and Snakemake's questions take a fifth less of its time.
 
-# Snakemake asks for a function's signature several times a job: it is worked out once.
-for _function in filter(inspect.isfunction, tuple(vars(Paths).values())):
-    vars(_function)["__signature__"] = inspect.signature(_function)
+    Nearly all that planning makes stays, so circles are looked for rarely. Snakemake asks for a function's signature
+    several times a job: it is worked out once.
+    """
+    gc.set_threshold(100_000, 50, 100)
+    for function in filter(inspect.isfunction, tuple(vars(Paths).values())):
+        vars(function)["__signature__"] = inspect.signature(function)
+    return Paths(study, base, cache)
 
 
 def _in_variants(names: Mapping[str, Iterable[str]]) -> str:
