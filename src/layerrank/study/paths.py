@@ -1113,7 +1113,7 @@ class Paths:
 
 
 def for_planning(study: Study, base: Path, cache: Path) -> Paths:
-    """Paths of a study, in a process that plans: the garbage collector and Snakemake's questions take a fifth less of its time.
+    """Paths of a study, in a process that plans, of whose time collecting garbage and Snakemake's questions take less.
 
     Nearly all that planning makes stays, so circles are looked for rarely. Snakemake asks for a function's signature
     several times a job: it is worked out once.
