@@ -72,9 +72,9 @@ rule extract_attention:
         runtime=PATHS.runtime,
     params:
         prompt=PATHS.prompt_flags,
-        na_tokens=PATHS.na_tokens,
+        parts=PATHS.signal_parts,
         code=code_digest("extract-attention"),
     shell:
         "OMP_NUM_THREADS={threads} python -m layerrank extract-attention --candidates {input.candidates:q}"
-        " --model {input.model:q} {params.prompt:q} {params.na_tokens} --shard {wildcards.shard} --shards {wildcards.shards}"
+        " --model {input.model:q} {params.prompt:q} {params.parts} --shard {wildcards.shard} --shards {wildcards.shards}"
         " $([ {resources.gpu} -lt 2 ] || echo --device auto) --keep --output {output:q} 2> {log:q}"

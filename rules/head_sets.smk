@@ -19,7 +19,7 @@ rule map_heads:
     params:
         orders=PATHS.head_orders_flags,
         measure=CONFIG["layers"]["measure"],
-        strategy=CONFIG["layers"]["strategy"],
+        strategy=PATHS.head_strategy,
         seed=CONFIG["evaluation"]["seed"],
         resamples=CONFIG["evaluation"]["resamples"],
         code=code_digest("map-heads"),

@@ -89,6 +89,25 @@ def test_tokens_of_na_come_from_the_same_pass(study, reads):
     assert not reads and len(list(read_signals(study[2]))) == 5
 
 
+def test_masked_sums_are_left_out_where_they_are_not_wanted(study, reads, caplog):
+    caplog.set_level("INFO")
+    extract(*study, SETTINGS, keep=True)
+    full = list(read_signals(study[2]))
+    size = study[2].stat().st_size
+    extract(*study, SETTINGS, masked=False)
+    assert len(reads) == 10 and any(message.endswith(" MB a query") for message in caplog.messages)
+    for one, other in zip(full, read_signals(study[2]), strict=True):
+        assert other.masked is None and (not one.pids or one.masked.shape == one.sums["query"].shape)
+        np.testing.assert_array_equal(one.signal, other.signal)
+    left_out = sum(4 * one.sums["query"].size for one in full)
+    assert left_out - 2000 < size - study[2].stat().st_size <= left_out + 2000
+    reads.clear()
+    study[2].unlink()
+    extract(*study, SETTINGS, masked=False, keep=True)
+    extract(*study, SETTINGS, keep=True)
+    assert len(reads) == 10  # a store without them does not serve where they are wanted
+
+
 def _die_after_two(candidates_file, folder, output):
     plain, done = Probe.read, []
 

@@ -201,7 +201,7 @@ CASES = [
     (grid(reading={"strategy": "mean"}), "config key systems.mechanisms.attention"),
     (grid(reading={"heads": [[0, 1]]}), "heads"),
     # heads
-    ({"heads": {"rules": {}}}, "config key heads.rules: no such key; known: selection"),
+    ({"heads": {"rules": {}}}, "config key heads.rules: no such key; known: masked, selection"),
     ({"heads": {"selection": {"A": {"rule": "core"}}}}, "config key heads.selection: 'A': the name of a rule has small"),
     (heads(), "config key heads.selection.chosen: 'rule' is missing"),
     (heads(rule="cores"), "config key heads.selection.chosen.rule: 'cores' is not one of ['core', 'qr-ndcg'"),
@@ -211,6 +211,7 @@ CASES = [
     (heads(rule="measure", measure="nDGC"), "config key heads.selection.chosen: measure"),
     (heads(rule="measure", strategy="sum"), "config key heads.selection.chosen.strategy: 'sum' is not one of"),
     (heads(rule="label-free", chosen_on="folds"), "config key heads.selection.chosen.chosen_on: no such key"),
+    ({"heads": {"masked": False, "selection": {"chosen": {"rule": "qr-ndcg"}}}}, "config key heads.selection.chosen: it scores by masked sums"),
     (heads(rule="core", window="5-3"), "config key heads.selection.chosen: window 5-3"),
     (models(small=SIZED) | heads(rule="core", window="10-12"), "config key heads.selection.chosen.window: window L10-12: small has layers 0 to 11"),
     (heads(rule="core", window="selected-best"), "config key heads.selection.chosen.window: unknown name 'best'"),

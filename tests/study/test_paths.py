@@ -319,10 +319,21 @@ def test_the_explorer_shows_orders_of_the_same_candidates(two):
 def test_tokens_of_na_are_kept_of_the_order_that_a_page_shows(two):
     def kept(variant, **explorer):
         study = replace(two.study, config=two.study.config | {"explorer": two.study.config["explorer"] | explorer})
-        return Paths(study, BASE, two.cache).na_tokens(SimpleNamespace(variant=variant)) == "--na-tokens"
+        return "--na-tokens" in Paths(study, BASE, two.cache).signal_parts(SimpleNamespace(variant=variant))
 
     assert kept("base") and not kept("grid")
     assert not kept("base", tokens="calibrated") and not kept("base", queries=0)
+
+
+def test_masked_sums_are_kept_unless_the_study_says_otherwise(two):
+    def of(**heads):
+        study = replace(two.study, config=two.study.config | {"heads": two.study.config["heads"] | heads})
+        return Paths(study, BASE, two.cache)
+
+    grid = SimpleNamespace(variant="grid")
+    assert of().signal_parts(grid) == [] and of().head_strategy == "masked_NA_calibration"
+    assert of(masked=False).signal_parts(grid) == ["--no-masked"]
+    assert of(masked=False).head_strategy == "NA_calibration"
 
 
 def test_published_figures_are_shown_where_there_are_some(two):

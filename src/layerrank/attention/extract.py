@@ -69,6 +69,7 @@ def extract(
     shards: int = 1,
     device: str | None = None,
     batch_tokens: int | None = None,
+    masked: bool = True,
     na_tokens: bool = False,
     code: str = "",
     keep: bool = False,
@@ -89,6 +90,7 @@ def extract(
         device: as for `load_decoder`.
         batch_tokens: tokens of prompts that may share a pass; None: `BATCH_TOKENS` on a device, and no sharing on the
             processor.
+        masked: keep each head's masked sum by passage, 4 bytes a layer, head and passage.
         na_tokens: keep what `N/A` alone pays each token beside the signal, which doubles the size of that part.
         code: digest of the code that computes it; a finished store of other code is not taken.
         keep: leave the finished store under a second name; one that a former run left is taken.
@@ -98,7 +100,7 @@ def extract(
     """
     rows = shard_of(read_candidates(candidates), shard, shards)
     metadata = _metadata(candidates, folder, settings, rows, dtype, shard, shards)
-    metadata |= {"na_tokens": True} if na_tokens else {}
+    metadata |= ({} if masked else {"masked": False}) | ({"na_tokens": True} if na_tokens else {})
     place = place_of(device)
     _log.info(
         "%s, device %s, dtype %s, model %s at revision %s",
@@ -125,7 +127,7 @@ def extract(
                     new = [prompt.qid for prompt in prompts if prompt.qid not in store.finished]
                     if not new:
                         continue
-                    for signal in _read(probe, prompts, na_tokens):
+                    for signal in _read(probe, prompts, masked, na_tokens):
                         if signal.qid in new:
                             store.append(signal)
                             shown.update()
@@ -153,10 +155,10 @@ def _batches(prompts: Iterable[IcrPrompt], budget: int) -> Iterator[list[IcrProm
         yield batch
 
 
-def _read(probe: Probe, prompts: Sequence[IcrPrompt], na: bool) -> list[Any]:
+def _read(probe: Probe, prompts: Sequence[IcrPrompt], masked: bool, na: bool) -> list[Any]:
     """Read a batch, in halves where the device's memory does not hold it."""
     try:
-        return list(probe.read(prompts, masked=True, na=na))
+        return list(probe.read(prompts, masked=masked, na=na))
     except OutOfMemory:
         if len(prompts) == 1:
             raise UserError(
@@ -166,7 +168,7 @@ def _read(probe: Probe, prompts: Sequence[IcrPrompt], na: bool) -> list[Any]:
     release()
     half = len(prompts) // 2
     _log.warning("out of memory: a batch of %d prompts is halved", len(prompts))
-    return [*_read(probe, prompts[:half], na), *_read(probe, prompts[half:], na)]
+    return [*_read(probe, prompts[:half], masked, na), *_read(probe, prompts[half:], masked, na)]
 
 
 def _check_length(prompt: IcrPrompt, context: int | None, where: str, passages: int) -> None:

@@ -126,7 +126,8 @@ class SignalWriter:
     Args:
         path: the final file.
         metadata: JSON-able facts of the whole store. A partial file with others (`NOT_COMPARED` excepted) is set aside,
-            not mixed. `format` is added. With `na_tokens` the store keeps each signal's `na`.
+            not mixed. `format` is added. With `na_tokens` the store keeps each signal's `na`; where `masked` is False,
+            signals come without.
 
     Raises:
         UserError: another process is writing the same store.
@@ -207,14 +208,15 @@ class SignalWriter:
     def restore(self, order: Sequence[str]) -> bool:
         """Bring back a store that `close` had kept, made with these settings and this code of these queries in order.
 
-        One that holds `na` as well serves where it is not asked for. Returns whether there was one, all of it intact;
-        the writer is closed then.
+        One that holds more (`na`, `masked`) serves where less is asked for. Returns whether there was one, all of it
+        intact; the writer is closed then.
         """
         wanted = {**self.metadata, "qids": list(order)}
         try:
             kept = read_metadata(self.whole)
-            if "na_tokens" not in wanted:
-                kept.pop("na_tokens", None)
+            for part, absent in (("na_tokens", None), ("masked", False)):
+                if wanted.get(part) == absent:
+                    kept[part] = wanted[part] = absent
             if _comparable(kept) != _comparable(wanted) or kept.get("code") != wanted.get("code"):
                 return False
             for _ in read_signals(self.whole):
@@ -259,6 +261,7 @@ class SignalWriter:
                 os.link(self.path, self.whole)
         self.partial.unlink()
         self._file.close()
+        _log.info("%s: %.2f MB a query", self.path, self.path.stat().st_size / 1e6 / max(1, len(qids)))
 
     def __enter__(self) -> SignalWriter:
         return self

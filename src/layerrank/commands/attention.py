@@ -88,6 +88,9 @@ def add_extract_attention(parser: argparse.ArgumentParser) -> None:
     add_shard(parser)
     add_keep(parser)
     parser.add_argument(
+        "--no-masked", action="store_true", help="leave out each head's masked sums, which some rules choose heads by"
+    )
+    parser.add_argument(
         "--na-tokens", action="store_true", help="keep what N/A alone pays each token too, for the explorer"
     )
     parser.add_argument("--output", required=True, type=new_file, metavar="FILE", help="the signal (.arrow)")
@@ -108,6 +111,7 @@ def run_extract_attention(options: argparse.Namespace) -> None:
         shard=options.shard,
         shards=options.shards,
         device=options.device,
+        masked=not options.no_masked,
         na_tokens=options.na_tokens,
         code=code_digest("extract-attention"),
         keep=options.keep,

@@ -11,7 +11,7 @@ from layerrank.core.errors import UserError
 from layerrank.core.systems import ALL_LAYERS, FIRST_STAGE
 from layerrank.core.windows import ALL, ORACLE, LayerWindow, fixed_window, head_rule_of, is_upper_bound, rule_of
 from layerrank.evaluation import measures
-from layerrank.layers.head_rules import parse_head_rule
+from layerrank.layers.head_rules import needs_masked, parse_head_rule
 from layerrank.layers.rules import parse_rule
 from layerrank.ranking.cells import MECHANISMS, Cell
 from layerrank.ranking.frameworks import KINDS
@@ -169,7 +169,10 @@ def _heads(study: Study) -> None:
         where = f"config key {key}"
         _bounds_alone(name, rule, key)
         with _at(key):
-            settings = parse_head_rule(rule).settings
+            parsed = parse_head_rule(rule)
+        settings = parsed.settings
+        if needs_masked(parsed) and not study.config["heads"]["masked"]:
+            raise UserError(f"{where}: it scores by masked sums, which heads.masked: false leaves out of the signal")
         window = settings.get("window", ALL)
         within = rule_of(window)
         if within is not None:

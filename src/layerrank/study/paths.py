@@ -25,7 +25,7 @@ from layerrank.core.errors import UserError
 from layerrank.core.systems import ALL_LAYERS, parse_system, whole_list_heads, whole_list_windows
 from layerrank.core.windows import ALL, fixed_window, head_rule_of, rule_of, selected_by
 from layerrank.evaluation import measures
-from layerrank.layers.head_rules import HeadRule, parse_head_rule, scoring
+from layerrank.layers.head_rules import HeadRule, head_strategy, parse_head_rule, scoring
 from layerrank.layers.rules import parse_rule
 from layerrank.models.identity import folder_name, pinned
 from layerrank.study import config as settings
@@ -976,10 +976,20 @@ class Paths:
         """Whether the study has an explorer."""
         return int(self.study.config["explorer"]["queries"]) > 0
 
-    def na_tokens(self, wildcards: Wildcards) -> str:
-        """The flag that keeps what N/A alone pays each token, of the order whose tokens a page shows."""
-        kept = wildcards.variant == "base" and self.explored and self.study.config["explorer"]["tokens"] == "all"
-        return "--na-tokens" if kept else ""
+    def signal_parts(self, wildcards: Wildcards) -> list[str]:
+        """Flags of what the stored signal holds beside the rest, and what not.
+
+        What N/A alone pays each token is kept of the order whose tokens a page shows; each head's masked sums are left
+        out where the study says so.
+        """
+        shown = wildcards.variant == "base" and self.explored and self.study.config["explorer"]["tokens"] == "all"
+        return ["--na-tokens"] * shown + ["--no-masked"] * (not self.study.config["heads"]["masked"])
+
+    @cached_property
+    def head_strategy(self) -> str:
+        """The strategy that heads are mapped under: the study's, or a linear one where masked sums are left out."""
+        own = str(self.study.config["layers"]["strategy"])
+        return own if self.study.config["heads"]["masked"] else head_strategy(own, linear=True)
 
     @cached_property
     def explored_orders(self) -> Mapping[str, str]:
