@@ -24,7 +24,7 @@ def explicit(query, key, value, scale, window):
 @pytest.mark.parametrize("by_products", [True, False], ids=["products", "fused"])
 @pytest.mark.parametrize("dtype", list(BOUND), ids=str)
 @pytest.mark.parametrize("own", [1, 7, 300, 700], ids=lambda own: f"{own}-of-700")
-@pytest.mark.parametrize("window", [None, 64])
+@pytest.mark.parametrize("window", [None, 64, kernels.STEP, 650])
 def test_prefixes_and_their_last_rows(dtype, own, window, by_products, monkeypatch):
     monkeypatch.setattr(kernels, "products_are_faster", lambda dtype, device: by_products and dtype != torch.float32)
     generator = torch.Generator().manual_seed(own)
@@ -34,6 +34,24 @@ def test_prefixes_and_their_last_rows(dtype, own, window, by_products, monkeypat
     expected = explicit(query, key, value, 0.25, window)
     assert found.shape == expected.shape
     assert float((found - expected).norm() / expected.norm()) < BOUND[dtype]
+
+
+@pytest.mark.parametrize("window", [None, 64])
+@pytest.mark.parametrize("own", [300, 700])
+def test_plain_layers_take_the_fused_kernel_under_no_mask_of_all_tokens(window, own, monkeypatch):
+    monkeypatch.setattr(kernels, "products_are_faster", lambda dtype, device: False)
+    monkeypatch.setattr(Kernel, "_blocked", lambda *_: pytest.fail("products where the fused kernel is faster"))
+    masks, fused = [], torch.nn.functional.scaled_dot_product_attention
+
+    def watched(*states, **options):
+        masks.append(options["attn_mask"])
+        return fused(*states, **options)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", watched)
+    query, key, value = (torch.randn(1, heads, 700, 16, dtype=torch.bfloat16) for heads in (6, 2, 2))
+    Kernel(0.25, window, None, None).causal(query[:, :, 700 - own :], key, value)
+    reach = 700 if window is None else window
+    assert masks and all(mask is None or mask.shape[1] < reach + kernels.STEP for mask in masks)
 
 
 def test_float32_and_devices_are_left_to_the_fused_kernel():

@@ -12,8 +12,8 @@ from torch.nn import functional
 BLOCK_ELEMENTS = 1 << 25
 """Logits held at a time by explicit attention over a prefix."""
 
-STEP = 256
-"""Rows of fused attention at a time where its rows are only the last ones of a prefix."""
+STEP = 192
+"""Rows of fused attention at a time under a mask of ours: fewer than these, torch's kernel takes in small blocks."""
 
 
 @dataclass(frozen=True)
@@ -33,30 +33,45 @@ class Kernel:
         length = key.shape[2]
         plain = self.softcap is None and self.sinks is None and query.shape[-1] == value.shape[-1]
         slow = products_are_faster(query.dtype, query.device.type)
-        if not plain or slow or (self.window is not None and length > self.window):
+        slides = self.window is not None and length > self.window
+        if not plain or slow or (slides and query.device.type != "cpu"):
             return self._blocked(query, key, value)
-        if query.shape[2] < length:
-            return self._last_rows(query, key, value)
+        if slides or query.shape[2] < length:
+            return self._stepped(query, key, value)
+        return self._fused(query, key, value)
+
+    def _fused(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Torch's fused attention: causal from the first key on, else under a mask to add to the logits."""
         return functional.scaled_dot_product_attention(
-            query, key, value, is_causal=True, scale=self.scale, enable_gqa=query.shape[1] != key.shape[1]
+            query,
+            key,
+            value,
+            attn_mask=mask,
+            is_causal=mask is None,
+            scale=self.scale,
+            enable_gqa=query.shape[1] != key.shape[1],
         )
 
-    def _last_rows(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Fused attention of a prefix's last rows, step by step: torch's own causal mask begins at the first key."""
+    def _stepped(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Fused attention step by step over the keys that a step may see, of a window or of a prefix's last rows.
+
+        Torch's own causal mask begins at the first key, and knows no window.
+        """
         rows, length = query.shape[2], key.shape[2]
-        staircase = _staircase(-(-length // 1024) * 1024, query.dtype, query.device)
-        top = staircase.shape[1] - STEP
+        slides = self.window is not None and self.window < length
+        before = self.window - 1 if self.window is not None and slides else -(-length // 1024) * 1024
+        stairs = _staircase(before, slides, query.dtype, query.device)
         output = query.new_empty((*query.shape[:3], value.shape[-1]))
-        for begin in range(0, rows, STEP):
+        plain = before + 1 if rows == length else 0  # rows whose window holds whatever stands before them
+        if plain:
+            output[:, :, :plain] = self._fused(query[:, :, :plain], key[:, :, :plain], value[:, :, :plain])
+        for begin in range(plain, rows, STEP):
             end = min(begin + STEP, rows)
-            first, last = length - rows + begin, length - rows + end  # keys before `first` are open to every row
-            output[:, :, begin:end] = functional.scaled_dot_product_attention(
-                query[:, :, begin:end],
-                key[:, :, :last],
-                value[:, :, :last],
-                attn_mask=staircase[: end - begin, top - first : top - first + last],
-                scale=self.scale,
-                enable_gqa=query.shape[1] != key.shape[1],
+            first, last = length - rows + begin, length - rows + end  # the step's rows among the keys
+            start = max(0, first - before)
+            mask = stairs[: end - begin, before - first + start : before - first + last]
+            output[:, :, begin:end] = self._fused(
+                query[:, :, begin:end], key[:, :, start:last], value[:, :, start:last], mask
             )
         return output
 
@@ -153,10 +168,13 @@ def products_are_faster(dtype: torch.dtype, device: str) -> bool:
 
 
 @functools.lru_cache(maxsize=4)
-def _staircase(length: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """[STEP, length + STEP] to add to logits: row i sees the first `length` + i + 1 keys; views of it fit any step."""
-    stairs = torch.full((STEP, length + STEP), float("-inf"), dtype=dtype, device=device)
-    return stairs.triu_(length + 1)
+def _staircase(before: int, slides: bool, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """[STEP, before + STEP] to add to logits; views of it fit any step.
+
+    Row i sees key `before` + i, which is its own, and of those before it all, or where it `slides` the last `before`.
+    """
+    closed = torch.full((STEP, before + STEP), float("-inf"), dtype=dtype, device=device)
+    return closed.triu(before + 1) + closed.tril(-1) if slides else closed.triu_(before + 1)
 
 
 def weigh(probabilities: Tensor, value: Tensor) -> Tensor:

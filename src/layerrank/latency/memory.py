@@ -107,7 +107,7 @@ def _rows(sizes: Sizes, tree: Tree, width: int) -> int:
 def _kernel(sizes: Sizes, tree: Tree, width: int, threads: int) -> int:
     """Buffers of attention over a prefix: of the fused kernel, or of blocks of rows, logits and probabilities.
 
-    In half precision of the latter, which hold more, though a processor with units for it takes the former.
+    In half precision and of windows of the latter, which hold more, though the former serves wherever it is faster.
     """
     length = len(tree.prefix)
     most = 0
