@@ -10,7 +10,11 @@ from support.figures import selection_of
 from layerrank.core import frames
 from layerrank.evaluation.compare import compare
 from layerrank.evaluation.values import aggregate
-from layerrank.report import answers
+from layerrank.report.answers.choice import choice
+from layerrank.report.answers.mechanisms import mechanisms
+from layerrank.report.answers.page import write
+from layerrank.report.answers.where import where
+from layerrank.report.answers.windows import windows
 from layerrank.report.tables.effectiveness import Marks
 
 MARKS = Marks("", "randomisation", 0.05)
@@ -62,7 +66,7 @@ def test_mechanisms_are_compared_within_each_framework(noise):
         "ceiling": base + 1,
     }
     written = {"setwise_generation": {"answers": 100, "failure_rate": 0.25}}
-    answer = answers.mechanisms(
+    answer = mechanisms(
         *results_of(systems), costs_of(dict.fromkeys(systems, 1.0), **written), "nDCG@10", "base", MARKS
     )
     said = " ".join(answer.statements)
@@ -104,7 +108,7 @@ def test_a_window_is_judged_by_what_it_saves_and_loses(noise):
         ],
         columns=["system", "stage", "median"],
     ).assign(collection="c", model="m")
-    answer = answers.windows(*results_of(systems), costs, latency, "nDCG@10", "base", MARKS)
+    answer = windows(*results_of(systems), costs, latency, "nDCG@10", "base", MARKS)
     fixed = cells(answer, "layers 1–2")
     assert fixed.cells[2].marks == "↓"
     assert (fixed.cells[4].value, fixed.cells[5].value) == (40.0, 50.0)
@@ -127,12 +131,12 @@ def test_too_few_queries_are_said_to_show_nothing(noise):
     }
     means, comparisons = results_of(systems)
     costs = costs_of(dict.fromkeys(systems, 1.0))
-    said = " ".join(answers.mechanisms(means, comparisons, costs, "nDCG@10", "base", MARKS).statements)
+    said = " ".join(mechanisms(means, comparisons, costs, "nDCG@10", "base", MARKS).statements)
     # One test of three queries: 2 of the 8 sign patterns.
     assert "3 queries cannot show a difference in a family of 1 test: the smallest corrected p" in said
     assert "is 0.25, and α is 0.05" in said and "No difference is shown" not in said
     latency = pd.DataFrame(columns=list(frames.LATENCY))
-    said = " ".join(answers.windows(means, comparisons, costs, latency, "nDCG@10", "base", MARKS).statements)
+    said = " ".join(windows(means, comparisons, costs, latency, "nDCG@10", "base", MARKS).statements)
     assert "too few queries to show a difference" in said and "no difference shown" not in said
 
 
@@ -140,12 +144,12 @@ def test_choices_are_held_against_the_best_single_window_and_all_layers():
     steady = replace(selection_of("fixed", [(1, 2)]), selected=0.5, oracle=0.6)
     torn = replace(selection_of("best", [(1, 2), (2, 3)]), selected=0.55, oracle=0.6)
     bound = replace(selection_of("oracle", [(2, 3)]), selected=0.6, oracle=0.6)
-    answer = answers.choice([steady, torn, bound], MEANS)
+    answer = choice([steady, torn, bound], MEANS)
     assert "window of the same queries: fixed 0.100 and best 0.050." in answer.statements[0]
     assert answer.statements[1] == "Reading all layers, which is no choice, loses 0.200."
     assert "Folds disagree about the window: best for m on c (2 windows)." in answer.statements[2]
     assert [line.aside for section in answer.table.sections for line in section.rows] == [False, False, True]
-    assert answers.choice([bound], MEANS).statements == ("This study chooses no window.",)
+    assert choice([bound], MEANS).statements == ("This study chooses no window.",)
 
 
 def shape_of(verdict, reason="", best=2, collection="c"):
@@ -171,7 +175,7 @@ MEANS = pd.DataFrame(
 
 
 def test_one_profile_says_its_shape_and_why():
-    answer = answers.where(shape_of("none shown", "too few queries"), profile_of(), MEANS, "nDCG@10")
+    answer = where(shape_of("none shown", "too few queries"), profile_of(), MEANS, "nDCG@10")
     assert answer.statements[0] == "The profile is not shown to have a shape: too few queries."
     assert "relative depth of 0.50 [0.40" in answer.statements[1]
     assert "says nothing about others" in answer.statements[-1]
@@ -181,7 +185,7 @@ def test_one_profile_says_its_shape_and_why():
 
 def test_several_profiles_are_counted():
     shapes = pd.concat([shape_of("bell"), shape_of("flat", best=4, collection="d")])
-    answer = answers.where(shapes, pd.concat([profile_of(), profile_of("d")]), MEANS, "nDCG@10")
+    answer = where(shapes, pd.concat([profile_of(), profile_of("d")]), MEANS, "nDCG@10")
     assert answer.statements[0] == "Of 2 profiles, 1 is a bell curve (m on c) and 1 is flat (m on d)."
     assert "0.50 to 1.00" in answer.statements[1] and "do not share a depth." in answer.statements[1]
 
@@ -189,8 +193,8 @@ def test_several_profiles_are_counted():
 def test_the_page_holds_words_table_and_figure(tmp_path):
     figure = tmp_path / "figure.svg"
     figure.write_text('<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"><text>drawn</text></svg>')
-    answer = answers.where(shape_of("bell", "one peak"), profile_of(), MEANS, "nDCG@10")
-    answers.write(tmp_path / "page.html", answer, figure)
+    answer = where(shape_of("bell", "one peak"), profile_of(), MEANS, "nDCG@10")
+    write(tmp_path / "page.html", answer, figure)
     page = (tmp_path / "page.html").read_text()
     assert page.startswith("<!DOCTYPE html>") and "<?xml" not in page
     for part in (answer.question, "The profile is a bell curve: one peak.", "<text>drawn</text>", "m on c"):

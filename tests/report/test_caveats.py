@@ -5,7 +5,7 @@ import pytest
 
 from layerrank.core import frames
 from layerrank.core.systems import ALL_LAYERS
-from layerrank.report.caveats import caveats
+from layerrank.report.answers.caveats import caveats
 
 
 def correlations(**pairs):

@@ -12,7 +12,7 @@ from layerrank.core import frames
 from layerrank.core.heads import ChosenHeads, HeadSelection, write_head_selection
 from layerrank.core.systems import ALL_LAYERS
 from layerrank.evaluation.compare import compare
-from layerrank.report.answers import choice
+from layerrank.report.answers.choice import choice
 from layerrank.report.figures.heads import draw_head_counts, draw_heads
 from layerrank.report.tables.effectiveness import Marks
 from layerrank.report.tables.heads import agreement_table, head_transfer_table, heads_table

@@ -7,7 +7,8 @@ import pytest
 from layerrank.core import frames
 from layerrank.evaluation.compare import compare
 from layerrank.evaluation.values import aggregate
-from layerrank.report import answers
+from layerrank.report.answers.place import place as place_or_relevance
+from layerrank.report.answers.windows import windows as windows_saved
 from layerrank.report.tables.effectiveness import Marks
 from layerrank.report.tables.orders import orders_table
 
@@ -101,7 +102,7 @@ def test_families_of_remedies_are_tested_against_what_they_remedy(comparisons):
 
 
 def test_the_page_says_what_the_numbers_say(layers, windows, comparisons):
-    answer = answers.place(layers, windows, comparisons, MEASURE, MARKS)
+    answer = place_or_relevance(layers, windows, comparisons, MEASURE, MARKS)
     owed, best, chosen, peak, averaged, calibrated, queries = answer.statements
     assert "58 % of their variance to the passage and 33 % to its place" in owed
     assert owed.endswith("outweighs the place in 1 of 3 layers.")
@@ -116,7 +117,7 @@ def test_the_page_says_what_the_numbers_say(layers, windows, comparisons):
 
 def test_the_same_best_layer_and_no_shares(layers, windows, comparisons):
     alike = layers.assign(base=layers["value"], passage=np.nan, place=np.nan)
-    answer = answers.place(alike, windows, comparisons, MEASURE, MARKS)
+    answer = place_or_relevance(alike, windows, comparisons, MEASURE, MARKS)
     assert (
         answer.statements[0]
         == "The best layer is 2 in the first stage’s order as over all orders (0.500 and 0.500 nDCG@10)."
@@ -125,7 +126,7 @@ def test_the_same_best_layer_and_no_shares(layers, windows, comparisons):
 
 def test_several_pairs_are_named(layers, windows, comparisons):
     both = [pd.concat([frame, frame.assign(collection="d")]) for frame in (layers, windows, comparisons)]
-    answer = answers.place(*both, MEASURE, MARKS)
+    answer = place_or_relevance(*both, MEASURE, MARKS)
     owed, windows_, averaged, calibrated, *pairs, queries = answer.statements
     assert owed.startswith("In 2 pairs of a model and a collection, scores of all layers together owe 58 % of their")
     assert windows_ == (
@@ -141,9 +142,9 @@ def test_several_pairs_are_named(layers, windows, comparisons):
 def test_many_pairs_are_only_counted(layers, windows, comparisons):
     many = [pd.concat([frame.assign(collection=name) for name in "cdefg"]) for frame in (layers, windows, comparisons)]
     many[1].loc[(many[1]["collection"] == "e") & (many[1]["window"] == "all"), "passage"] = 0.095
-    owed, *_, queries = answers.place(*many, MEASURE, MARKS).statements
+    owed, *_, queries = place_or_relevance(*many, MEASURE, MARKS).statements
     assert "owe 10 to 58 % of their variance to the passage and 33 % to its place" in owed
-    assert len(answers.place(*many, MEASURE, MARKS).statements) == 5 and queries.startswith("On 40")
+    assert len(place_or_relevance(*many, MEASURE, MARKS).statements) == 5 and queries.startswith("On 40")
 
 
 def test_table_marks_what_is_significant(windows, comparisons):
@@ -164,7 +165,7 @@ def test_the_windows_page_says_what_does_not_survive_other_orders(values, compar
     costs = pd.DataFrame([{"collection": "c", "model": "m", "system": name, "layer_tokens": 50.0} for name in systems])
     none = pd.DataFrame(columns=list(frames.LATENCY))
     given = (means, comparisons, costs, none, MEASURE, "base", MARKS)
-    plain, found = answers.windows(*given), answers.windows(*given, windows)
+    plain, found = windows_saved(*given), windows_saved(*given, windows)
     assert len(found.table.columns) == len(plain.table.columns) + 2
     [said] = [text for text in found.statements if "over input orders" in text]
     assert said.startswith("m on c: the best window is worse over input orders: −0.2") and "significant loss" in said

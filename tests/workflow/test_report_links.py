@@ -9,7 +9,7 @@ from pathlib import Path
 from posixpath import join, normpath
 
 from layerrank.commands.arguments import _link
-from layerrank.report.answers import Answer
+from layerrank.report.answers.page import Answer
 from layerrank.report.tables.describe import Column, Table
 from layerrank.report.tables.render import answer_page
 from layerrank.study.load import load_study

@@ -55,9 +55,10 @@ def add_answer_mechanisms(parser: argparse.ArgumentParser) -> None:
 def run_answer_mechanisms(options: argparse.Namespace) -> None:
     """Answer how attention compares with generation and likelihood: one page from means, tests, costs and a figure."""
     from layerrank.core import frames
-    from layerrank.report import answers
+    from layerrank.report.answers import page
+    from layerrank.report.answers.mechanisms import mechanisms
 
-    answer = answers.mechanisms(
+    answer = mechanisms(
         frames.read_means([options.means]),
         frames.read_comparisons([options.comparisons]),
         frames.read_frames(options.costs, frames.SUMMARY),
@@ -65,7 +66,7 @@ def run_answer_mechanisms(options: argparse.Namespace) -> None:
         options.variant,
         _marks(options),
     )
-    answers.write(options.output, answer, options.figure, options.links)
+    page.write(options.output, answer, options.figure, options.links)
 
 
 def add_answer_where(parser: argparse.ArgumentParser) -> None:
@@ -79,14 +80,13 @@ def add_answer_where(parser: argparse.ArgumentParser) -> None:
 def run_answer_where(options: argparse.Namespace) -> None:
     """Answer where in the layers relevance emerges: one page from shapes, profiles, means and a figure."""
     from layerrank.core import frames
-    from layerrank.report import answers
+    from layerrank.report.answers import page
+    from layerrank.report.answers.where import where
 
     shapes = frames.read_frames(options.shapes, frames.SHAPE, (*frames.CELL, "measure"))
     profiles = frames.read_frames(options.profiles, frames.PROFILE, (*frames.CELL, "measure", "layer"))
     means = frames.read_means([options.means])
-    answers.write(
-        options.output, answers.where(shapes, profiles, means, options.measure), options.figure, options.links
-    )
+    page.write(options.output, where(shapes, profiles, means, options.measure), options.figure, options.links)
 
 
 def add_answer_choice(parser: argparse.ArgumentParser) -> None:
@@ -110,15 +110,16 @@ def run_answer_choice(options: argparse.Namespace) -> None:
     """Answer which way of choosing a window holds up: one page from selections, means and a figure."""
     from layerrank.core import frames
     from layerrank.core.windows import read_selection
-    from layerrank.report import answers
+    from layerrank.report.answers import page
+    from layerrank.report.answers.choice import choice
 
     selections = [read_selection(path) for path in options.selections]
     means = frames.read_means([options.means])
     heads = None
     if options.comparisons:
         heads = frames.read_comparisons(options.comparisons), options.measure, _marks(options)
-    answer = answers.choice(selections, means, heads=heads, heads_in=options.heads_in)
-    answers.write(options.output, answer, options.figure, options.links)
+    answer = choice(selections, means, heads=heads, heads_in=options.heads_in)
+    page.write(options.output, answer, options.figure, options.links)
 
 
 def add_answer_windows(parser: argparse.ArgumentParser) -> None:
@@ -134,10 +135,11 @@ def add_answer_windows(parser: argparse.ArgumentParser) -> None:
 def run_answer_windows(options: argparse.Namespace) -> None:
     """Answer what a window saves and costs: one page from means, tests, costs, measured seconds and a figure."""
     from layerrank.core import frames
-    from layerrank.report import answers
+    from layerrank.report.answers import page
+    from layerrank.report.answers.windows import windows
 
     latencies = frames.read_frames(options.latencies, frames.LATENCY, (*frames.CELL, "system", "stage"))
-    answer = answers.windows(
+    answer = windows(
         frames.read_means([options.means]),
         frames.read_comparisons([options.comparisons]),
         frames.read_frames(options.costs, frames.SUMMARY),
@@ -147,7 +149,7 @@ def run_answer_windows(options: argparse.Namespace) -> None:
         _marks(options),
         frames.read_frames(options.over_orders, frames.WINDOW_ORDERS) if options.over_orders else None,
     )
-    answers.write(options.output, answer, options.figure, options.links)
+    page.write(options.output, answer, options.figure, options.links)
 
 
 def add_answer_place(parser: argparse.ArgumentParser) -> None:
@@ -162,16 +164,17 @@ def add_answer_place(parser: argparse.ArgumentParser) -> None:
 def run_answer_place(options: argparse.Namespace) -> None:
     """Answer whether rankings follow relevance or the place in the prompt: one page from orders, tests and a figure."""
     from layerrank.core import frames
-    from layerrank.report import answers
+    from layerrank.report.answers import page
+    from layerrank.report.answers.place import place
 
-    answer = answers.place(
+    answer = place(
         frames.read_frames(options.orders, frames.ORDERS, (*frames.CELL, "start", "end")),
         frames.read_frames(options.windows, frames.WINDOW_ORDERS, (*frames.CELL, "kind", "window")),
         frames.read_comparisons([options.comparisons]),
         options.measure,
         _marks(options),
     )
-    answers.write(options.output, answer, options.figure, options.links)
+    page.write(options.output, answer, options.figure, options.links)
 
 
 def add_answer_caveats(parser: argparse.ArgumentParser) -> None:
@@ -185,8 +188,8 @@ def add_answer_caveats(parser: argparse.ArgumentParser) -> None:
 def run_answer_caveats(options: argparse.Namespace) -> None:
     """Answer what else could explain the figures: one page from diagnostics, audits, means, costs and a figure."""
     from layerrank.core import frames
-    from layerrank.report import answers
-    from layerrank.report.caveats import caveats
+    from layerrank.report.answers import page
+    from layerrank.report.answers.caveats import caveats
 
     answer = caveats(
         frames.read_frames(options.correlations, frames.CORRELATION),
@@ -195,4 +198,4 @@ def run_answer_caveats(options: argparse.Namespace) -> None:
         frames.read_frames(options.costs, frames.SUMMARY),
         options.measure,
     )
-    answers.write(options.output, answer, options.figure, options.links)
+    page.write(options.output, answer, options.figure, options.links)

@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 
 from layerrank.core.systems import ALL_LAYERS, PLACE, RANDOM
-from layerrank.report.answers import Answer, failures
+from layerrank.report.answers.page import Answer
+from layerrank.report.answers.words import failures
 from layerrank.report.tables.describe import Cell, Column, Section, Table, interval, row
 from layerrank.report.tables.looked_up import means_by_system
 

@@ -1,0 +1,1 @@
+"""A study's questions, a module each: what the figures say, in words, a table and a figure."""
