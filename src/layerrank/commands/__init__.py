@@ -51,19 +51,17 @@ GROUPS: Mapping[str, Mapping[str, Subcommand]] = {
     "layers": {
         "layer-profile": Subcommand("layers", "measure each layer by itself"),
         "sweep-windows": Subcommand("layers", "measure every window of layers"),
-        "sweep-orders": Subcommand("layers", "measure every window under several input orders"),
-        "evaluate-orders": Subcommand("layers", "measure a study's windows over input orders, and two remedies"),
+        "sweep-orders": Subcommand("orders", "measure every window under several input orders"),
+        "evaluate-orders": Subcommand("orders", "measure a study's windows over input orders, and two remedies"),
         "select-window": Subcommand(
             "layers", "choose windows by a rule, without the judgements that they are measured on"
         ),
-        "score-heads": Subcommand("layers", "score every attention head"),
-        "choose-heads": Subcommand(
-            "layers", "choose heads by a rule, without the judgements that they are measured on"
-        ),
-        "map-heads": Subcommand("layers", "measure each attention head by itself"),
-        "count-heads": Subcommand("layers", "measure how many heads it takes"),
-        "agree-heads": Subcommand("layers", "tell how far sets of heads agree"),
-        "transfer-heads": Subcommand("layers", "measure what heads rank that were chosen elsewhere"),
+        "score-heads": Subcommand("heads", "score every attention head"),
+        "choose-heads": Subcommand("heads", "choose heads by a rule, without the judgements that they are measured on"),
+        "map-heads": Subcommand("heads", "measure each attention head by itself"),
+        "count-heads": Subcommand("heads", "measure how many heads it takes"),
+        "agree-heads": Subcommand("heads", "tell how far sets of heads agree"),
+        "transfer-heads": Subcommand("heads", "measure what heads rank that were chosen elsewhere"),
         "layer-shape": Subcommand("layers", "tell the shape of a layer profile"),
         "transfer": Subcommand("layers", "measure what windows lose that were chosen elsewhere"),
     },

@@ -10,7 +10,7 @@ import argparse
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +146,14 @@ def named_folder(text: str) -> tuple[str, Path]:
     return name, folder(path)
 
 
+def files_by_name(pairs: Iterable[tuple[str, Path]]) -> dict[str, list[Path]]:
+    """Files by their names, where a name is given once for each of its shards."""
+    found: dict[str, list[Path]] = {}
+    for name, path in pairs:
+        found.setdefault(name, []).append(path)
+    return found
+
+
 def _named(text: str, form: str) -> tuple[str, str]:
     name, sign, path = text.partition("=")
     if not (name and sign and path):
@@ -276,6 +284,11 @@ def add_signal(parser: argparse.ArgumentParser, *, required: bool = True, use: s
         metavar="FILE",
         help=f"stored signal, by shard{use}",
     )
+
+
+def add_measure(parser: argparse.ArgumentParser) -> None:
+    """Add the one measure that layers and heads are chosen by."""
+    parser.add_argument("--measure", required=True, metavar="MEASURE", help="in ir_measures' syntax, such as nDCG@10")
 
 
 def add_strategy(parser: argparse.ArgumentParser) -> None:

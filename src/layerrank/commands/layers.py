@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from layerrank.commands.arguments import (
-    add_candidates,
     add_cell,
     add_collection,
+    add_measure,
     add_qrels,
     add_resampling,
     add_signal,
@@ -21,7 +19,6 @@ from layerrank.commands.arguments import (
     label,
     named_file,
     new_file,
-    whole,
 )
 
 
@@ -32,10 +29,6 @@ def _add_judged(parser: argparse.ArgumentParser) -> None:
     add_qrels(parser)
     add_strategy(parser)
     add_workers(parser)
-
-
-if TYPE_CHECKING:
-    from layerrank.core.heads import HeadSelection
 
 
 def add_layer_profile(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +57,7 @@ def run_layer_profile(options: argparse.Namespace) -> None:
 
 def add_sweep_windows(parser: argparse.ArgumentParser) -> None:
     _add_judged(parser)
-    parser.add_argument("--measure", required=True, metavar="MEASURE", help="in ir_measures' syntax, such as nDCG@10")
+    add_measure(parser)
     parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="Arrow file, a record per query")
     parser.add_argument("--table", type=new_file, required=True, metavar="FILE", help="TSV of means, a row a window")
 
@@ -83,135 +76,6 @@ def run_sweep_windows(options: argparse.Namespace) -> None:
     )
     write_sweep(options.output, swept)
     frames.write_frame(options.table, frames.in_cell(sweep_table(swept), frames.SWEEP, *cell_of(options)))
-
-
-def _add_orders(parser: argparse.ArgumentParser) -> None:
-    """Add the stored signals of several input orders."""
-    parser.add_argument(
-        "--orders",
-        type=named_file,
-        nargs="+",
-        required=True,
-        metavar="ORDER=FILE",
-        help="stored signal of each input order, a name for each of its shards; the base's order first",
-    )
-    parser.add_argument("--shuffled", nargs="*", default=[], metavar="ORDER", help="those that are seeded shuffles")
-    add_qrels(parser)
-
-
-def _orders(options: argparse.Namespace) -> dict[str, list[Path]]:
-    """The files of each order; `UserError` for a shuffle that is none of them."""
-    from layerrank.core.errors import UserError
-
-    found = _by_order(options)
-    for name in options.shuffled:
-        if name not in found:
-            raise UserError(f"--shuffled: {name!r} is none of the orders given: {', '.join(found)}")
-    return found
-
-
-def _by_order(options: argparse.Namespace) -> dict[str, list[Path]]:
-    """The files of each order."""
-    found: dict[str, list[Path]] = {}
-    for name, path in options.orders:
-        found.setdefault(name, []).append(path)
-    return found
-
-
-def add_sweep_orders(parser: argparse.ArgumentParser) -> None:
-    _add_orders(parser)
-    parser.add_argument("--measure", required=True, metavar="MEASURE", help="in ir_measures' syntax, such as nDCG@10")
-    add_cell(parser)
-    add_strategy(parser)
-    add_resampling(parser, 1000)
-    add_workers(parser)
-    parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="Arrow file, a row a query")
-    parser.add_argument("--table", type=new_file, required=True, metavar="FILE", help="TSV of means, a row a window")
-
-
-def run_sweep_orders(options: argparse.Namespace) -> None:
-    """Every window under several input orders: shares of passage and place, stability, the measure in each order."""
-    from layerrank.core import files, frames
-    from layerrank.layers.orders import orders_table, sweep_orders, write_order_sweep
-
-    found = sweep_orders(
-        _orders(options),
-        options.shuffled,
-        files.read_qrels(options.qrels),
-        options.measure,
-        options.strategy,
-        workers=options.workers,
-    )
-    write_order_sweep(options.output, found)
-    table = orders_table(found, seed=options.seed, resamples=options.resamples)
-    frames.write_frame(options.table, frames.in_cell(table, frames.ORDERS, *cell_of(options)))
-
-
-def add_evaluate_orders(parser: argparse.ArgumentParser) -> None:
-    add_cell(parser)
-    _add_orders(parser)
-    add_candidates(parser)
-    parser.add_argument(
-        "--windows", nargs="+", required=True, metavar="WINDOW", help="such as all, L10-13 or selected-best"
-    )
-    parser.add_argument(
-        "--selections",
-        type=file,
-        nargs="*",
-        default=[],
-        metavar="FILE",
-        help="files of select-window of those",
-    )
-    parser.add_argument(
-        "--heads", type=file, nargs="*", default=[], metavar="FILE", help="files of choose-heads: ranked by as well"
-    )
-    parser.add_argument("--measures", nargs="+", required=True, metavar="MEASURE", help="in ir_measures' syntax")
-    parser.add_argument(
-        "--relevance-level", type=whole(), default=1, metavar="GRADE", help="lowest grade that is relevant (1)"
-    )
-    parser.add_argument("--sweep", type=file, required=True, metavar="FILE", help="Arrow file of sweep-orders")
-    add_strategy(parser)
-    add_resampling(parser, 1000)
-    add_workers(parser)
-    parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="TSV of values, as of evaluate")
-    parser.add_argument("--table", type=new_file, required=True, metavar="FILE", help="TSV, a row a window and layer")
-    parser.add_argument("--by-order", type=new_file, required=True, metavar="FILE", help="TSV, a row each")
-
-
-def run_evaluate_orders(options: argparse.Namespace) -> None:
-    """Windows and heads over input orders, and what averaging and calibration by place make of their rankings."""
-    from layerrank.attention.store import stored_layers
-    from layerrank.core import files, frames
-    from layerrank.core.heads import read_head_selection
-    from layerrank.core.windows import by_heads, heads_for, read_selection, selected_by, windows_for
-    from layerrank.layers.orders import read_order_sweep
-    from layerrank.layers.over_orders import over_orders
-
-    orders, qrels = _orders(options), files.read_qrels(options.qrels)
-    layers = stored_layers(next(iter(orders.values())))
-    selections = {selected_by(read_selection(path).rule): path for path in options.selections}
-    heads = {by_heads(read_head_selection(path).rule): path for path in options.heads}
-    windows = {window: windows_for(window, qrels, layers, selections.get(window)) for window in options.windows}
-    found = over_orders(
-        orders,
-        options.shuffled,
-        qrels,
-        files.read_candidates(options.candidates),
-        {**windows, **{name: heads_for(name, qrels, layers, None, path) or {} for name, path in heads.items()}},
-        options.measures,
-        options.strategy,
-        swept=read_order_sweep(options.sweep),
-        level=options.relevance_level,
-        seed=options.seed,
-        resamples=options.resamples,
-        workers=options.workers,
-    )
-    frames.write_frame(options.output, frames.in_cell(found.values, frames.VALUES, *cell_of(options)))
-    for path, table, columns in (
-        (options.table, found.windows, frames.WINDOW_ORDERS),
-        (options.by_order, found.by_order, frames.BY_ORDER),
-    ):
-        frames.write_frame(path, frames.in_cell(table, columns, *cell_of(options)))
 
 
 def add_select_window(parser: argparse.ArgumentParser) -> None:
@@ -268,220 +132,6 @@ def run_select_window(options: argparse.Namespace) -> None:
         options.name, rule, options.collection, own, others, values, model=options.model, over_orders=over_orders
     )
     write_selection(options.output, chosen)
-
-
-def _add_signals_in_orders(parser: argparse.ArgumentParser, use: str) -> None:
-    """Add --orders, which a study may lack; `use` says what it is for."""
-    parser.add_argument(
-        "--orders",
-        type=named_file,
-        nargs="*",
-        default=[],
-        metavar="ORDER=FILE",
-        help=f"signals of several input orders, the base's among them, {use}",
-    )
-
-
-def add_score_heads(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--rule", type=json_object, required=True, metavar="JSON", help="the rule and its settings")
-    add_signal(parser)
-    _add_signals_in_orders(parser, "for a rule with `orders`")
-    add_qrels(parser)
-    add_workers(parser)
-    parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="Arrow file, a record per query")
-
-
-def run_score_heads(options: argparse.Namespace) -> None:
-    """Score every attention head for every judged query, from the stored signal.
-
-    The rule is JSON: {"rule": "core", "tau": 0.1}; {"rule": "qr-ndcg"}; {"rule": "qr-mass"}; {"rule": "measure",
-    "measure": "RR@10", "strategy": "NA_calibration"}; {"rule": "label-free"}; {"rule": "oracle"}, an upper bound. With
-    "orders": "all" a query's score is the mean over input orders.
-    """
-    from layerrank.core import files
-    from layerrank.layers import heads
-    from layerrank.layers.head_rules import parse_head_rule
-
-    qrels, rule = files.read_qrels(options.qrels), parse_head_rule(options.rule)
-    found = heads.head_values(options.signal, qrels, rule, orders=_by_order(options), workers=options.workers)
-    heads.write_head_values(options.output, found)
-
-
-def add_choose_heads(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--name", type=label, required=True, metavar="NAME", help="the rule's name, as in the system heads-NAME"
-    )
-    parser.add_argument("--rule", type=json_object, required=True, metavar="JSON", help="the rule and its settings")
-    add_collection(parser)
-    parser.add_argument("--scores", type=file, required=True, metavar="FILE", help="its scores, from score-heads")
-    parser.add_argument(
-        "--others",
-        type=named_file,
-        nargs="*",
-        default=[],
-        metavar="COLLECTION=FILE",
-        help="scores of other collections",
-    )
-    parser.add_argument(
-        "--within", type=file, metavar="FILE", help="file of select-window, for a rule whose window is selected-RULE"
-    )
-    parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="JSON that re-ranking reads")
-    parser.add_argument("--ranked", type=new_file, metavar="FILE", help="the same with every head allowed, best first")
-
-
-def run_choose_heads(options: argparse.Namespace) -> None:
-    """Choose each query's set of heads by a rule that does not see its judgements; record how, and on what."""
-    from layerrank.core.heads import write_head_selection
-    from layerrank.core.windows import read_selection
-    from layerrank.layers import heads
-    from layerrank.layers.head_rules import parse_head_rule
-
-    rule = parse_head_rule(options.rule)
-    own = heads.read_head_values(options.scores)
-    others = {name: heads.read_head_values(path) for name, path in options.others}
-    within = read_selection(options.within) if options.within else None
-    chosen = heads.choose_heads(options.name, rule, options.collection, own, others, within)
-    write_head_selection(options.output, chosen)
-    if options.ranked is not None:
-        ranked = heads.choose_heads(options.name, rule, options.collection, own, others, within, every=True)
-        write_head_selection(options.ranked, ranked)
-
-
-def add_map_heads(parser: argparse.ArgumentParser) -> None:
-    add_cell(parser)
-    add_signal(parser)
-    _add_signals_in_orders(parser, "for their stability")
-    add_qrels(parser)
-    parser.add_argument("--measure", required=True, metavar="MEASURE", help="in ir_measures' syntax, such as nDCG@10")
-    add_strategy(parser)
-    add_resampling(parser, 1000)
-    add_workers(parser)
-    parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="TSV to write, a row a head")
-
-
-def run_map_heads(options: argparse.Namespace) -> None:
-    """Measure each attention head by itself, and how alike it ranks in several input orders."""
-    from layerrank.core import files, frames
-    from layerrank.layers.head_map import head_map
-
-    found = head_map(
-        options.signal,
-        files.read_qrels(options.qrels),
-        options.measure,
-        options.strategy,
-        orders=_by_order(options),
-        seed=options.seed,
-        resamples=options.resamples,
-        workers=options.workers,
-    )
-    frames.write_frame(options.output, frames.in_cell(found, frames.HEADS, *cell_of(options)))
-
-
-def add_count_heads(parser: argparse.ArgumentParser) -> None:
-    add_cell(parser)
-    add_signal(parser)
-    add_qrels(parser)
-    parser.add_argument(
-        "--ranked", type=file, nargs="+", required=True, metavar="FILE", help="files of choose-heads --ranked"
-    )
-    parser.add_argument("--measure", required=True, metavar="MEASURE", help="in ir_measures' syntax, such as nDCG@10")
-    add_strategy(parser)
-    add_resampling(parser, 1000)
-    add_workers(parser)
-    parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="TSV, a row a rule and number")
-
-
-def run_count_heads(options: argparse.Namespace) -> None:
-    """Measure what one, two, four … of each rule's best heads rank, under a linear strategy."""
-    from layerrank.core import files, frames
-    from layerrank.core.heads import read_head_selection
-    from layerrank.layers.head_sets import head_counts
-
-    found = head_counts(
-        options.signal,
-        files.read_qrels(options.qrels),
-        [read_head_selection(path) for path in options.ranked],
-        options.measure,
-        options.strategy,
-        seed=options.seed,
-        resamples=options.resamples,
-        workers=options.workers,
-    )
-    frames.write_frame(options.output, frames.in_cell(found, frames.HEAD_COUNTS, *cell_of(options)))
-
-
-def add_agree_heads(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--ranked", type=named_file, nargs="+", required=True, metavar="MODEL=FILE", help="of choose-heads --ranked"
-    )
-    parser.add_argument(
-        "--dtypes",
-        type=named_file,
-        nargs="*",
-        default=[],
-        metavar="MODEL/DTYPE=FILE",
-        help="the same of every dtype, of what was computed in several",
-    )
-    parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="TSV, a row a rule and pair")
-
-
-def run_agree_heads(options: argparse.Namespace) -> None:
-    """Hold sets of heads against each other: between folds, collections, dtypes, and models of one shape."""
-    from layerrank.core import frames
-    from layerrank.core.heads import read_head_selection
-    from layerrank.layers.head_sets import agreement
-
-    places: dict[tuple[str, str], list[HeadSelection]] = {}
-    dtypes: dict[tuple[str, str], dict[str, list[HeadSelection]]] = {}
-    for model, path in options.ranked:
-        found = read_head_selection(path)
-        places.setdefault((found.collection, model), []).append(found)
-    for name, path in options.dtypes:
-        found = read_head_selection(path)
-        model, _, dtype = name.partition("/")
-        dtypes.setdefault((found.collection, model), {}).setdefault(dtype, []).append(found)
-    frames.write_frame(options.output, agreement(places, dtypes))
-
-
-def add_transfer_heads(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", type=label, required=True, metavar="NAME", help="model, as the study names it")
-    for name, what in (
-        ("--signals", "stored signals, by shard"),
-        ("--qrels", "judgements in TREC format"),
-        ("--chosen", "files of choose-heads"),
-    ):
-        parser.add_argument(name, type=named_file, nargs="+", required=True, metavar="COLLECTION=FILE", help=what)
-    parser.add_argument("--measure", required=True, metavar="MEASURE", help="in ir_measures' syntax, such as nDCG@10")
-    add_strategy(parser)
-    add_resampling(parser, 1000)
-    add_workers(parser)
-    parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="TSV, a row a rule and pair")
-
-
-def run_transfer_heads(options: argparse.Namespace) -> None:
-    """Measure what heads chosen on one collection rank on another, with one model, under a linear strategy."""
-    from layerrank.core import files, frames
-    from layerrank.core.heads import read_head_selection
-    from layerrank.layers.head_sets import transfer_heads
-
-    stores: dict[str, list[Path]] = {}
-    for name, path in options.signals:
-        stores.setdefault(name, []).append(path)
-    chosen: dict[str, list[HeadSelection]] = {}
-    for name, path in options.chosen:
-        chosen.setdefault(name, []).append(read_head_selection(path))
-    found = transfer_heads(
-        options.model,
-        stores,
-        {name: files.read_qrels(path) for name, path in options.qrels},
-        chosen,
-        options.measure,
-        options.strategy,
-        seed=options.seed,
-        resamples=options.resamples,
-        workers=options.workers,
-    )
-    frames.write_frame(options.output, found)
 
 
 def add_layer_shape(parser: argparse.ArgumentParser) -> None:
