@@ -50,8 +50,8 @@ rule all:
     default_target: True
     input:
         PATHS.checks,
-        PATHS.explorers,
-        PATHS.answers,
-        PATHS.figures,
-        PATHS.tables,
+        PATHS.explorer.pages,
+        PATHS.report.answers,
+        PATHS.report.figures,
+        PATHS.report.tables,
         "<results>/manifest.json",

@@ -4,7 +4,7 @@
 rule check_prompts:
     input:
         candidates="<results>/{collection}/candidates/{variant}.jsonl.gz",
-        model=PATHS.model,
+        model=PATHS.models.folder,
     output:
         "<results>/{collection}/{model}/prompts/{variant}.json",
     log:
@@ -16,7 +16,7 @@ rule check_prompts:
         mem_mb=4000,
         runtime=60,
     params:
-        prompt=PATHS.checked_prompt,
+        prompt=PATHS.attention.checked_prompt,
         code=code_digest("check-prompts"),
     shell:
         "python -m layerrank check-prompts --collection {wildcards.collection} --candidates {input.candidates:q}"
@@ -26,18 +26,18 @@ rule check_prompts:
 # No rule reads what it writes, so that a new window costs no signal; it comes before all that reads prompts.
 rule check_layers:
     input:
-        model=PATHS.model,
+        model=PATHS.models.folder,
     output:
         "<results>/models/{model}.json",
     log:
         "<logs>/check_layers/{model}.log",
     wildcard_constraints:
-        model=PATHS.models_where(served=False),
+        model=PATHS.models.where(served=False),
     priority: 80
     conda:
         "../envs/model.yaml"
     params:
-        asked=PATHS.asked,
+        asked=PATHS.models.asked,
         code=code_digest("check-layers"),
     shell:
         "python -m layerrank check-layers --model {input.model:q} --asked {params.asked:q} --output {output:q} 2> {log:q}"
@@ -49,14 +49,14 @@ rule prompts:
         PATHS.checks,
         every(
             "<results>/{collection}/{model}/prompts/{variant}.json",
-            PATHS.every_variant,
+            PATHS.attention.variants,
         ),
 
 
 rule extract_attention:
     input:
         candidates="<results>/{collection}/candidates/{variant}.jsonl.gz",
-        model=PATHS.model,
+        model=PATHS.models.folder,
         check="<results>/{collection}/{model}/prompts/{variant}.json",
     output:
         "<results>/{collection}/{model}/attention/{variant}.shard-{shard}-of-{shards}.arrow",
@@ -65,14 +65,14 @@ rule extract_attention:
     priority: 50
     conda:
         "../envs/model.yaml"
-    threads: PATHS.threads
+    threads: PATHS.models.threads
     resources:
-        gpu=PATHS.gpus,
-        mem_mb=PATHS.memory,
-        runtime=PATHS.runtime,
+        gpu=PATHS.models.gpus,
+        mem_mb=PATHS.models.memory,
+        runtime=PATHS.models.runtime,
     params:
-        prompt=PATHS.prompt_flags,
-        parts=PATHS.signal_parts,
+        prompt=PATHS.attention.prompt,
+        parts=PATHS.attention.parts,
         code=code_digest("extract-attention"),
     shell:
         "OMP_NUM_THREADS={threads} python -m layerrank extract-attention --candidates {input.candidates:q}"

@@ -3,7 +3,7 @@
 
 rule prepare_collection:
     input:
-        PATHS.collection_sources,
+        PATHS.collections.sources_of,
     output:
         topics="<results>/{collection}/collection/topics.jsonl",
         qrels="<results>/{collection}/collection/qrels.txt",
@@ -18,9 +18,9 @@ rule prepare_collection:
         mem_mb=2000,
         runtime=60,
     params:
-        entry=PATHS.collection_identity,
-        sources=PATHS.collection_digests,
-        queries=PATHS.query_flags,
+        entry=PATHS.collections.identity,
+        sources=PATHS.collections.digests,
+        queries=PATHS.collections.queries,
         code=code_digest("prepare-collection"),
     shell:
         "python -m layerrank prepare-collection --name {wildcards.collection} --entry {params.entry:q}"
@@ -40,7 +40,7 @@ rule check_queries:
     conda:
         "../envs/retrieve.yaml"
     params:
-        asked=PATHS.asked_queries,
+        asked=PATHS.collections.asked,
         code=code_digest("check-queries"),
     shell:
         "python -m layerrank check-queries --collection {wildcards.collection} --qrels {input.qrels:q}"

@@ -18,24 +18,24 @@ from layerrank.core.errors import UserError
 from layerrank.study import slurm
 from layerrank.study.code import code_digest
 from layerrank.study.load import load_study
-from layerrank.study.paths import as_json, for_planning, one_of
+from layerrank.study.paths import for_planning
 from layerrank.study.results import check_results
+from layerrank.study.words import as_json, one_of
 
 slurm.steady()
-
 try:
     STUDY = load_study(config, BASE, workflow.configfiles)
     CONFIG = STUDY.config
     CACHE = str(workflow.modifier.modify_path(CONFIG["cache"]))
     PATHS = for_planning(STUDY, BASE, Path(CACHE))
-    PATHS.models, PATHS.sources  # a folder or file that is absent, or another one, ends here
+    PATHS.models.folders, PATHS.collections.sources  # a folder or file that is absent, or another one, ends here
     check_results(STUDY, Path(str(workflow.modifier.modify_path(CONFIG["results"]))))
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
 LEAD_MEASURE, GRID = CONFIG["evaluation"]["measures"][0], CONFIG["systems"]["variant"]
 every, ranked = PATHS.every, PATHS.ranked
-figure, table, answer = PATHS.figure, PATHS.table, PATHS.answer
+figure, table, answer = PATHS.items.figure, PATHS.items.table, PATHS.items.answer
 
 EXPLORER = "0. Explorer"
 EFFECTIVENESS = "1. Effectiveness"
@@ -56,9 +56,9 @@ wildcard_constraints:
     **dict.fromkeys(["shard", "shards"], r"\d+"),
     collection=one_of(STUDY.collections),
     model=one_of(STUDY.models),
-    variant=one_of(PATHS.every_variant),
-    selection=one_of(PATHS.selections),
-    heads=one_of(PATHS.head_rules),
+    variant=one_of(PATHS.attention.variants),
+    selection=one_of(PATHS.layers.selections),
+    heads=one_of(PATHS.heads.rules),
     system="[A-Za-z0-9_-]+",
     kind="collection|model",
     fixed=one_of([*STUDY.collections, *STUDY.models]),
@@ -69,7 +69,7 @@ wildcard_constraints:
 OTHERS = workflow.deployment_settings.deployment_method
 OWN_PYTHON = "" if OTHERS else f"{shlex.quote(str(Path(sys.executable).parent))}:"
 # Where models are served is no parameter of a job: what is served there is asked of the server itself.
-SERVED = shlex.join(PATHS.served_flags(Path(CONFIG["results"])))
+SERVED = shlex.join(PATHS.models.served_flags(Path(CONFIG["results"])))
 shell.prefix(
     "set -euo pipefail; "
     f"export PATH={OWN_PYTHON}$PATH; "

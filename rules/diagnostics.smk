@@ -5,7 +5,7 @@ rule diagnose:
     input:
         qrels="<results>/{collection}/candidates/base.qrels.txt",
         candidates="<results>/{collection}/candidates/base.jsonl.gz",
-        signal=PATHS.signal,
+        signal=PATHS.attention.signal,
         runs="<results>/{collection}/{model}/runs/base/listwise-attention-all.txt",
     output:
         position="<results>/{collection}/{model}/diagnostics/position.tsv",

@@ -5,9 +5,9 @@ rule evaluate:
     input:
         qrels="<results>/{collection}/candidates/{variant}.qrels.txt",
         candidates="<results>/{collection}/candidates/{variant}.jsonl.gz",
-        runs=PATHS.runs,
-        trained=PATHS.trained_runs,
-        costs=PATHS.costs,
+        runs=PATHS.evaluation.runs,
+        trained=PATHS.evaluation.trained_runs,
+        costs=PATHS.evaluation.costs,
     output:
         values="<results>/{collection}/{model}/evaluation/{variant}.tsv",
         audit="<results>/{collection}/{model}/evaluation/{variant}.audit.tsv",
@@ -16,10 +16,10 @@ rule evaluate:
     conda:
         "../envs/analysis.yaml"
     params:
-        runs=PATHS.of_runs,
-        trained=PATHS.of_trained_runs,
+        runs=PATHS.evaluation.of_runs,
+        trained=PATHS.evaluation.of_trained,
         measures=CONFIG["evaluation"]["measures"],
-        level=PATHS.relevance_level,
+        level=PATHS.collections.relevance_level,
         seed=CONFIG["evaluation"]["seed"],
         code=code_digest("evaluate"),
     shell:
@@ -31,7 +31,7 @@ rule evaluate:
 
 rule aggregate:
     input:
-        PATHS.evaluations,
+        PATHS.evaluation.values,
     output:
         "<results>/tables/means.tsv",
     log:
@@ -39,7 +39,7 @@ rule aggregate:
     conda:
         "../envs/analysis.yaml"
     params:
-        resampling=PATHS.resampling,
+        resampling=PATHS.evaluation.resampling,
         code=code_digest("aggregate"),
     shell:
         "python -m layerrank aggregate --evaluations {input:q} {params.resampling:q} --output {output:q} 2> {log:q}"
@@ -47,7 +47,7 @@ rule aggregate:
 
 rule compare:
     input:
-        PATHS.evaluations,
+        PATHS.evaluation.values,
     output:
         "<results>/tables/comparisons.tsv",
     log:
@@ -56,7 +56,7 @@ rule compare:
         "../envs/analysis.yaml"
     params:
         baseline=CONFIG["evaluation"]["baseline"],
-        resampling=PATHS.resampling,
+        resampling=PATHS.evaluation.resampling,
         code=code_digest("compare"),
     shell:
         "python -m layerrank compare --evaluations {input:q} --baselines {params.baseline}"
@@ -65,8 +65,8 @@ rule compare:
 
 rule summarise_costs:
     input:
-        costs=PATHS.costs,
-        trained=PATHS.trained_costs,
+        costs=PATHS.evaluation.costs,
+        trained=PATHS.evaluation.trained_costs,
     output:
         "<results>/{collection}/{model}/evaluation/{variant}.costs.tsv",
     log:
@@ -74,8 +74,8 @@ rule summarise_costs:
     conda:
         "../envs/analysis.yaml"
     params:
-        costs=PATHS.of_costs,
-        trained=PATHS.of_trained_runs,
+        costs=PATHS.evaluation.of_costs,
+        trained=PATHS.evaluation.of_trained,
         code=code_digest("summarise-costs"),
     shell:
         "python -m layerrank summarise-costs --collection {wildcards.collection} --model {wildcards.model}"
@@ -84,7 +84,7 @@ rule summarise_costs:
 
 rule sensitivity:
     input:
-        PATHS.evaluations,
+        PATHS.evaluation.values,
     output:
         "<results>/tables/differences.tsv",
     log:
@@ -92,8 +92,8 @@ rule sensitivity:
     conda:
         "../envs/analysis.yaml"
     params:
-        resampling=PATHS.resampling,
-        against=PATHS.held_against,
+        resampling=PATHS.evaluation.resampling,
+        against=PATHS.evaluation.held_against,
         code=code_digest("sensitivity"),
     shell:
         "python -m layerrank sensitivity --evaluations {input:q} --against {params.against:q} {params.resampling:q}"

@@ -4,7 +4,7 @@
 rule build_index:
     input:
         about="<results>/{collection}/collection/collection.json",
-        sources=PATHS.collection_sources,
+        sources=PATHS.collections.sources_of,
     output:
         directory("<results>/{collection}/index"),
     log:
@@ -28,7 +28,7 @@ rule retrieve:
         topics="<results>/{collection}/collection/topics.jsonl",
         about="<results>/{collection}/collection/collection.json",
         index="<results>/{collection}/index",
-        sources=PATHS.collection_sources,
+        sources=PATHS.collections.sources_of,
     output:
         run="<results>/{collection}/first_stage/run.txt",
         passages="<results>/{collection}/first_stage/passages.jsonl.gz",
@@ -70,7 +70,7 @@ rule check_first_stage:
         k1=CONFIG["first_stage"]["k1"],
         b=CONFIG["first_stage"]["b"],
         depth=CONFIG["first_stage"]["depth"],
-        entry=PATHS.expected_figures,
+        entry=PATHS.collections.expected,
         code=code_digest("check-first-stage"),
     shell:
         "python -m layerrank check-first-stage --run {input.run:q} --qrels {input.qrels:q} --entry {params.entry:q}"
@@ -93,7 +93,7 @@ rule make_candidates:
     conda:
         "../envs/analysis.yaml"
     params:
-        candidates=PATHS.candidate_flags,
+        candidates=PATHS.collections.candidates,
         code=code_digest("make-candidates"),
     shell:
         "python -m layerrank make-candidates --topics {input.topics:q} --qrels {input.qrels:q} --run {input.run:q}"

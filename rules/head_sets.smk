@@ -3,8 +3,8 @@
 
 rule map_heads:
     input:
-        signal=PATHS.signal,
-        orders=PATHS.order_signals,
+        signal=PATHS.attention.signal,
+        orders=PATHS.orders.signals,
         qrels="<results>/{collection}/candidates/base.qrels.txt",
     output:
         "<results>/{collection}/{model}/heads/map.tsv",
@@ -17,9 +17,9 @@ rule map_heads:
         mem_mb=4000,
         runtime=60,
     params:
-        orders=PATHS.head_orders_flags,
+        orders=PATHS.heads.of_orders,
         measure=CONFIG["layers"]["measure"],
-        strategy=PATHS.head_strategy,
+        strategy=PATHS.head_sets.strategy,
         seed=CONFIG["evaluation"]["seed"],
         resamples=CONFIG["evaluation"]["resamples"],
         code=code_digest("map-heads"),
@@ -32,9 +32,9 @@ rule map_heads:
 
 rule count_heads:
     input:
-        signal=PATHS.signal,
+        signal=PATHS.attention.signal,
         qrels="<results>/{collection}/candidates/base.qrels.txt",
-        ranked=PATHS.ranked_heads_of,
+        ranked=PATHS.heads.ranked,
     output:
         "<results>/{collection}/{model}/heads/counts.tsv",
     log:
@@ -57,8 +57,8 @@ rule count_heads:
 
 rule agree_heads:
     input:
-        ranked=PATHS.ranked_heads,
-        dtypes=PATHS.heads_in_dtypes,
+        ranked=PATHS.head_sets.ranked,
+        dtypes=PATHS.head_sets.in_dtypes,
     output:
         "<results>/tables/heads/agreement.tsv",
     log:
@@ -66,8 +66,8 @@ rule agree_heads:
     conda:
         "../envs/analysis.yaml"
     params:
-        ranked=PATHS.of_ranked_heads,
-        dtypes=PATHS.of_heads_in_dtypes,
+        ranked=PATHS.head_sets.of_ranked,
+        dtypes=PATHS.head_sets.of_dtypes,
         code=code_digest("agree-heads"),
     shell:
         "python -m layerrank agree-heads --ranked {params.ranked:q} {params.dtypes:q} --output {output:q} 2> {log:q}"
@@ -75,9 +75,9 @@ rule agree_heads:
 
 rule transfer_heads:
     input:
-        signals=PATHS.carried_signals,
-        qrels=PATHS.carried_qrels,
-        chosen=PATHS.carried_heads,
+        signals=PATHS.head_sets.carried_signals,
+        qrels=PATHS.head_sets.carried_qrels,
+        chosen=PATHS.head_sets.carried_heads,
     output:
         "<results>/tables/heads/transfer.{model}.tsv",
     log:
@@ -86,9 +86,9 @@ rule transfer_heads:
         "../envs/analysis.yaml"
     threads: 2
     params:
-        signals=PATHS.of_carried_signals,
-        qrels=PATHS.of_carried_qrels,
-        chosen=PATHS.of_carried_heads,
+        signals=PATHS.head_sets.of_carried_signals,
+        qrels=PATHS.head_sets.of_carried_qrels,
+        chosen=PATHS.head_sets.of_carried_heads,
         measure=CONFIG["layers"]["measure"],
         strategy=CONFIG["layers"]["strategy"],
         seed=CONFIG["evaluation"]["seed"],

@@ -3,8 +3,8 @@
 
 rule score_heads:
     input:
-        signal=PATHS.signal,
-        orders=PATHS.head_orders,
+        signal=PATHS.attention.signal,
+        orders=PATHS.heads.order_signals,
         qrels="<results>/{collection}/candidates/base.qrels.txt",
     output:
         "<results>/{collection}/{model}/heads/{heads}.scores.arrow",
@@ -17,8 +17,8 @@ rule score_heads:
         mem_mb=4000,
         runtime=60,
     params:
-        rule=PATHS.head_scoring,
-        orders=PATHS.head_orders_flags,
+        rule=PATHS.heads.scoring,
+        orders=PATHS.heads.of_orders,
         code=code_digest("score-heads"),
     shell:
         "python -m layerrank score-heads --rule {params.rule:q} --signal {input.signal:q} {params.orders:q}"
@@ -27,9 +27,9 @@ rule score_heads:
 
 rule choose_heads:
     input:
-        scores=PATHS.head_scores,
-        others=PATHS.other_head_scores,
-        within=PATHS.head_windows,
+        scores=PATHS.heads.scores,
+        others=PATHS.heads.other_scores,
+        within=PATHS.heads.within,
     output:
         chosen="<results>/{collection}/{model}/heads/{heads}.json",
         ranked="<results>/{collection}/{model}/heads/{heads}.ranked.json",
@@ -38,9 +38,9 @@ rule choose_heads:
     conda:
         "../envs/analysis.yaml"
     params:
-        rule=PATHS.head_rule,
-        others=PATHS.of_other_heads,
-        within=PATHS.head_windows_flags,
+        rule=PATHS.heads.rule,
+        others=PATHS.heads.of_others,
+        within=PATHS.heads.within_flags,
         code=code_digest("choose-heads"),
     shell:
         "python -m layerrank choose-heads --name {wildcards.heads} --rule {params.rule:q}"
@@ -54,7 +54,7 @@ use rule score_heads as score_heads_in_dtype with:
     log:
         "<logs>/{collection}/{model}/score_heads.{variant}.{heads}.log",
     wildcard_constraints:
-        heads=one_of(PATHS.rules_in_dtypes),
+        heads=one_of(PATHS.heads.rules_in_dtypes),
 
 
 use rule choose_heads as choose_heads_in_dtype with:
@@ -64,4 +64,4 @@ use rule choose_heads as choose_heads_in_dtype with:
     log:
         "<logs>/{collection}/{model}/choose_heads.{variant}.{heads}.log",
     wildcard_constraints:
-        heads=one_of(PATHS.rules_in_dtypes),
+        heads=one_of(PATHS.heads.rules_in_dtypes),

@@ -4,9 +4,9 @@
 rule measure_latency:
     input:
         candidates="<results>/{collection}/candidates/base.jsonl.gz",
-        model=PATHS.model,
+        model=PATHS.models.folder,
         check="<results>/{collection}/{model}/prompts/base.json",
-        selections=PATHS.latency_selections,
+        selections=PATHS.latency.selections,
     output:
         "<results>/{collection}/{model}/latency.tsv",
     log:
@@ -16,17 +16,17 @@ rule measure_latency:
         "../envs/model.yaml"
     threads: 8
     resources:
-        gpu=PATHS.gpus,
-        mem_mb=PATHS.memory,
-        runtime=PATHS.runtime,
+        gpu=PATHS.models.gpus,
+        mem_mb=PATHS.models.memory,
+        runtime=PATHS.models.runtime,
     params:
         windows=CONFIG["latency"]["windows"],
         queries=CONFIG["latency"]["queries"],
         repeats=CONFIG["latency"]["repeats"],
         warmup=CONFIG["latency"]["warmup"],
         seed=CONFIG["queries"]["seed"],
-        selections=PATHS.latency_flags,
-        prompt=PATHS.prompt_flags,
+        selections=PATHS.latency.of_selections,
+        prompt=PATHS.attention.prompt,
         code=code_digest("measure-latency"),
     shell:
         "OMP_NUM_THREADS={threads} python -m layerrank measure-latency --candidates {input.candidates:q}"
@@ -39,23 +39,23 @@ rule measure_latency:
 rule measure_trained:
     input:
         candidates="<results>/{collection}/candidates/base.jsonl.gz",
-        model=PATHS.model,
+        model=PATHS.models.folder,
     output:
         "<results>/{collection}/trained/latency/{ranker}.tsv",
     log:
         "<logs>/{collection}/measure_trained.{ranker}.log",
     wildcard_constraints:
-        ranker=one_of(PATHS.trained),
+        ranker=one_of(PATHS.ranking.trained),
     priority: -10
     conda:
         "../envs/model.yaml"
     threads: 8
     resources:
-        gpu=PATHS.gpus,
-        mem_mb=PATHS.memory,
-        runtime=PATHS.runtime,
+        gpu=PATHS.models.gpus,
+        mem_mb=PATHS.models.memory,
+        runtime=PATHS.models.runtime,
     params:
-        system=PATHS.trained_flags,
+        system=PATHS.ranking.trained_flags,
         batch_tokens=CONFIG["systems"]["batch_tokens"],
         queries=CONFIG["latency"]["queries"],
         repeats=CONFIG["latency"]["repeats"],

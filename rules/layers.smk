@@ -3,7 +3,7 @@
 
 rule layer_profile:
     input:
-        signal=PATHS.signal,
+        signal=PATHS.attention.signal,
         qrels="<results>/{collection}/candidates/base.qrels.txt",
     output:
         "<results>/{collection}/{model}/layers/profile.tsv",
@@ -16,7 +16,7 @@ rule layer_profile:
         mem_mb=4000,
         runtime=60,
     params:
-        measures=PATHS.profile_measures,
+        measures=PATHS.layers.measures,
         strategy=CONFIG["layers"]["strategy"],
         seed=CONFIG["evaluation"]["seed"],
         resamples=CONFIG["evaluation"]["resamples"],
@@ -30,7 +30,7 @@ rule layer_profile:
 
 rule sweep_windows:
     input:
-        signal=PATHS.signal,
+        signal=PATHS.attention.signal,
         qrels="<results>/{collection}/candidates/base.qrels.txt",
     output:
         sweep="<results>/{collection}/{model}/layers/sweep.arrow",
@@ -56,9 +56,9 @@ rule sweep_windows:
 rule select_window:
     input:
         sweep="<results>/{collection}/{model}/layers/sweep.arrow",
-        signal=PATHS.signal,
-        others=PATHS.other_sweeps,
-        over_orders=PATHS.over_orders,
+        signal=PATHS.attention.signal,
+        others=PATHS.layers.other_sweeps,
+        over_orders=PATHS.layers.over_orders,
     output:
         "<results>/{collection}/{model}/windows/{selection}.json",
     log:
@@ -67,9 +67,9 @@ rule select_window:
         "../envs/analysis.yaml"
     threads: 2
     params:
-        rule=PATHS.selection_rule,
-        others=PATHS.of_others,
-        over_orders=PATHS.over_orders_flags,
+        rule=PATHS.layers.rule,
+        others=PATHS.layers.of_others,
+        over_orders=PATHS.layers.over_orders_flags,
         code=code_digest("select-window"),
     shell:
         "python -m layerrank select-window --name {wildcards.selection} --rule {params.rule:q}"
@@ -79,7 +79,7 @@ rule select_window:
 
 rule layer_shape:
     input:
-        signal=PATHS.signal,
+        signal=PATHS.attention.signal,
         qrels="<results>/{collection}/candidates/base.qrels.txt",
     output:
         shape="<results>/{collection}/{model}/layers/shape.tsv",
@@ -93,7 +93,7 @@ rule layer_shape:
         mem_mb=4000,
         runtime=60,
     params:
-        measures=PATHS.profile_measures,
+        measures=PATHS.layers.measures,
         strategy=CONFIG["layers"]["strategy"],
         seed=CONFIG["evaluation"]["seed"],
         resamples=CONFIG["evaluation"]["resamples"],

@@ -7,7 +7,7 @@ rule fetch_model:
     log:
         "<logs>/fetch_model/{model}-{identity}.log",
     wildcard_constraints:
-        model=one_of(PATHS.models),
+        model=one_of(PATHS.models.folders),
     priority: 100
     conda:
         "../envs/model.yaml"
@@ -15,7 +15,7 @@ rule fetch_model:
         mem_mb=8000,
         runtime=240,
     params:
-        entry=PATHS.model_source,
+        entry=PATHS.models.source,
         code=code_digest("fetch-model"),
     shell:
         "python -m layerrank fetch-model --name {wildcards.model} --entry {params.entry:q}"
@@ -25,20 +25,20 @@ rule fetch_model:
 # What is served is tried once for a study: every job is held against what was found.
 rule try_server:
     input:
-        model=PATHS.model,
+        model=PATHS.models.folder,
     output:
         "<results>/models/{model}.json",
     log:
         "<logs>/try_server/{model}.log",
     wildcard_constraints:
-        model=PATHS.models_where(served=True),
+        model=PATHS.models.where(served=True),
     priority: 80
     conda:
         "../envs/model.yaml"
     resources:
-        gpu=PATHS.gpus,
-        mem_mb=PATHS.memory,
-        runtime=PATHS.runtime,
+        gpu=PATHS.models.gpus,
+        mem_mb=PATHS.models.memory,
+        runtime=PATHS.models.runtime,
     params:
         code=code_digest("try-server"),
     shell:

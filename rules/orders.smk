@@ -3,8 +3,8 @@
 
 rule sweep_orders:
     input:
-        signals=PATHS.order_signals,
-        qrels=PATHS.order_qrels,
+        signals=PATHS.orders.signals,
+        qrels=PATHS.orders.qrels,
     output:
         sweep="<results>/{collection}/{model}/orders/sweep.arrow",
         table="<results>/{collection}/{model}/orders/sweep.tsv",
@@ -17,8 +17,8 @@ rule sweep_orders:
         mem_mb=4000,
         runtime=120,
     params:
-        orders=PATHS.of_orders,
-        shuffled=PATHS.shuffled_flags,
+        orders=PATHS.orders.of_signals,
+        shuffled=PATHS.orders.shuffled,
         measure=CONFIG["layers"]["measure"],
         strategy=CONFIG["layers"]["strategy"],
         seed=CONFIG["evaluation"]["seed"],
@@ -33,11 +33,11 @@ rule sweep_orders:
 
 rule evaluate_orders:
     input:
-        signals=PATHS.order_signals,
-        qrels=PATHS.order_qrels,
+        signals=PATHS.orders.signals,
+        qrels=PATHS.orders.qrels,
         candidates="<results>/{collection}/candidates/base.jsonl.gz",
-        selections=PATHS.cached_selections,
-        heads=PATHS.stored_heads,
+        selections=PATHS.orders.selections,
+        heads=PATHS.orders.heads,
         sweep="<results>/{collection}/{model}/orders/sweep.arrow",
     output:
         values="<results>/{collection}/{model}/evaluation/orders.tsv",
@@ -52,11 +52,11 @@ rule evaluate_orders:
         mem_mb=4000,
         runtime=120,
     params:
-        orders=PATHS.of_orders,
-        shuffled=PATHS.shuffled_flags,
-        windows=PATHS.cached_windows,
+        orders=PATHS.orders.of_signals,
+        shuffled=PATHS.orders.shuffled,
+        windows=PATHS.orders.windows,
         measures=CONFIG["evaluation"]["measures"],
-        level=PATHS.relevance_level,
+        level=PATHS.collections.relevance_level,
         strategy=CONFIG["layers"]["strategy"],
         seed=CONFIG["evaluation"]["seed"],
         resamples=CONFIG["evaluation"]["resamples"],

@@ -4,20 +4,20 @@
 rule rerank_cached:
     input:
         candidates="<results>/{collection}/candidates/{variant}.jsonl.gz",
-        signal=PATHS.signal,
-        selection=PATHS.selection,
+        signal=PATHS.attention.signal,
+        selection=PATHS.ranking.selection,
     output:
         run="<results>/{collection}/{model}/runs/{variant}/{system}.txt",
         costs="<results>/{collection}/{model}/runs/{variant}/{system}.costs.jsonl",
     log:
         "<logs>/{collection}/{model}/rerank_cached.{variant}.{system}.log",
     wildcard_constraints:
-        system=PATHS.systems_where(cached=True),
+        system=PATHS.ranking.systems_where(cached=True),
     conda:
         "../envs/analysis.yaml"
     params:
-        settings=PATHS.mechanism_settings,
-        window=PATHS.window_flags,
+        settings=PATHS.ranking.mechanism_settings,
+        window=PATHS.ranking.window,
         code=code_digest("rerank-cached"),
     shell:
         "python -m layerrank rerank-cached --candidates {input.candidates:q} --signal {input.signal:q}"
@@ -28,33 +28,33 @@ rule rerank_cached:
 rule rerank_online:
     input:
         candidates="<results>/{collection}/candidates/{variant}.jsonl.gz",
-        model=PATHS.model,
-        check=PATHS.check,
-        selection=PATHS.selection,
+        model=PATHS.models.folder,
+        check=PATHS.models.check,
+        selection=PATHS.ranking.selection,
     output:
         run="<results>/{collection}/{model}/runs/{variant}/{system}.txt",
         costs="<results>/{collection}/{model}/runs/{variant}/{system}.costs.jsonl",
     log:
         "<logs>/{collection}/{model}/rerank_online.{variant}.{system}.log",
     wildcard_constraints:
-        system=PATHS.systems_where(cached=False, alone=True),
-        collection=PATHS.collections_where(sharded=False),
+        system=PATHS.ranking.systems_where(cached=False, alone=True),
+        collection=PATHS.ranking.collections_where(sharded=False),
     conda:
         "../envs/model.yaml"
-    threads: PATHS.threads
+    threads: PATHS.models.threads
     resources:
-        gpu=PATHS.gpus,
-        mem_mb=PATHS.memory,
-        runtime=PATHS.runtime,
+        gpu=PATHS.models.gpus,
+        mem_mb=PATHS.models.memory,
+        runtime=PATHS.models.runtime,
     params:
-        framework=PATHS.framework,
-        mechanism=PATHS.mechanism,
-        window=PATHS.window_flags,
-        prompt=PATHS.prompt_flags,
+        framework=PATHS.ranking.framework,
+        mechanism=PATHS.ranking.mechanism,
+        window=PATHS.ranking.window,
+        prompt=PATHS.attention.prompt,
         batch_tokens=CONFIG["systems"]["batch_tokens"],
-        shard=PATHS.shard_flags,
-        trial=PATHS.trial_flags,
-        max_failure_rate=PATHS.failures_allowed,
+        shard=PATHS.ranking.shard,
+        trial=PATHS.models.trial_flags,
+        max_failure_rate=PATHS.ranking.failures_allowed,
         code=code_digest("rerank"),
     shell:
         "OMP_NUM_THREADS={threads} python -m layerrank rerank --candidates {input.candidates:q} --model {input.model:q}"
@@ -67,23 +67,23 @@ rule rerank_online:
 rule rerank_trained:
     input:
         candidates="<results>/{collection}/candidates/{variant}.jsonl.gz",
-        model=PATHS.model,
+        model=PATHS.models.folder,
     output:
         run="<results>/{collection}/trained/{variant}/{ranker}.txt",
         costs="<results>/{collection}/trained/{variant}/{ranker}.costs.jsonl",
     log:
         "<logs>/{collection}/rerank_trained.{variant}.{ranker}.log",
     wildcard_constraints:
-        ranker=one_of(PATHS.trained),
+        ranker=one_of(PATHS.ranking.trained),
     conda:
         "../envs/model.yaml"
     threads: 8
     resources:
-        gpu=PATHS.gpus,
-        mem_mb=PATHS.memory,
-        runtime=PATHS.runtime,
+        gpu=PATHS.models.gpus,
+        mem_mb=PATHS.models.memory,
+        runtime=PATHS.models.runtime,
     params:
-        system=PATHS.trained_flags,
+        system=PATHS.ranking.trained_flags,
         batch_tokens=CONFIG["systems"]["batch_tokens"],
         code=code_digest("rerank"),
     shell:

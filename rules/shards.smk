@@ -12,33 +12,35 @@ use rule rerank_online as rerank_shard with:
     log:
         "<logs>/{collection}/{model}/rerank_online.{variant}.{system}.shard-{shard}-of-{shards}.log",
     wildcard_constraints:
-        system=PATHS.systems_where(cached=False, alone=True),
-        collection=PATHS.collections_where(sharded=True),
+        system=PATHS.ranking.systems_where(cached=False, alone=True),
+        collection=PATHS.ranking.collections_where(sharded=True),
 
 
 use rule rerank_windows as rerank_windows_shard with:
     output:
-        runs=temp(PATHS.window_runs("txt", ".shard-{shard}-of-{shards}")),
-        costs=temp(PATHS.window_runs("costs.jsonl", ".shard-{shard}-of-{shards}")),
+        runs=temp(PATHS.ranking.window_runs("txt", ".shard-{shard}-of-{shards}")),
+        costs=temp(
+            PATHS.ranking.window_runs("costs.jsonl", ".shard-{shard}-of-{shards}")
+        ),
     log:
         "<logs>/{collection}/{model}/rerank_windows.{variant}.{cell}.shard-{shard}-of-{shards}.log",
     wildcard_constraints:
-        cell=PATHS.cells,
-        collection=PATHS.collections_where(sharded=True),
+        cell=PATHS.ranking.cells,
+        collection=PATHS.ranking.collections_where(sharded=True),
 
 
 rule join_shards:
     input:
-        runs=PATHS.parts("txt"),
-        costs=PATHS.parts("costs.jsonl"),
+        runs=PATHS.ranking.parts("txt"),
+        costs=PATHS.ranking.parts("costs.jsonl"),
     output:
         run="<results>/{collection}/{model}/runs/{variant}/{system}.txt",
         costs="<results>/{collection}/{model}/runs/{variant}/{system}.costs.jsonl",
     log:
         "<logs>/{collection}/{model}/join_shards.{variant}.{system}.log",
     wildcard_constraints:
-        system=PATHS.systems_where(cached=False),
-        collection=PATHS.collections_where(sharded=True),
+        system=PATHS.ranking.systems_where(cached=False),
+        collection=PATHS.ranking.collections_where(sharded=True),
     conda:
         "../envs/analysis.yaml"
     params:

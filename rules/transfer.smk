@@ -3,8 +3,8 @@
 
 rule transfer:
     input:
-        sweeps=PATHS.transfer_sweeps,
-        selections=PATHS.transfer_selections,
+        sweeps=PATHS.transfer.sweeps,
+        selections=PATHS.transfer.selections,
     output:
         "<results>/tables/transfer/values/{kind}.{fixed}.tsv",
     log:
@@ -12,9 +12,9 @@ rule transfer:
     conda:
         "../envs/analysis.yaml"
     params:
-        sweeps=PATHS.of_transfer_sweeps,
-        selections=PATHS.of_transfer_selections,
-        same=PATHS.transfer_flags,
+        sweeps=PATHS.transfer.of_sweeps,
+        selections=PATHS.transfer.of_selections,
+        same=PATHS.transfer.same,
         code=code_digest("transfer"),
     shell:
         "python -m layerrank transfer --sweeps {params.sweeps:q} --selections {params.selections:q} {params.same:q}"

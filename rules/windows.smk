@@ -5,31 +5,31 @@
 rule rerank_windows:
     input:
         candidates="<results>/{collection}/candidates/{variant}.jsonl.gz",
-        model=PATHS.model,
-        check=PATHS.check,
-        selections=PATHS.window_selections,
+        model=PATHS.models.folder,
+        check=PATHS.models.check,
+        selections=PATHS.ranking.window_selections,
     output:
-        runs=PATHS.window_runs("txt"),
-        costs=PATHS.window_runs("costs.jsonl"),
+        runs=PATHS.ranking.window_runs("txt"),
+        costs=PATHS.ranking.window_runs("costs.jsonl"),
     log:
         "<logs>/{collection}/{model}/rerank_windows.{variant}.{cell}.log",
     wildcard_constraints:
-        cell=PATHS.cells,
-        collection=PATHS.collections_where(sharded=False),
+        cell=PATHS.ranking.cells,
+        collection=PATHS.ranking.collections_where(sharded=False),
     conda:
         "../envs/model.yaml"
-    threads: PATHS.threads
+    threads: PATHS.models.threads
     resources:
-        gpu=PATHS.gpus,
-        mem_mb=PATHS.memory,
-        runtime=PATHS.windows_runtime,
+        gpu=PATHS.models.gpus,
+        mem_mb=PATHS.models.memory,
+        runtime=PATHS.ranking.windows_runtime,
     params:
-        framework=PATHS.framework,
-        mechanism=PATHS.mechanism,
-        windows=PATHS.windows_flags,
-        prompt=PATHS.prompt_flags,
+        framework=PATHS.ranking.framework,
+        mechanism=PATHS.ranking.mechanism,
+        windows=PATHS.ranking.windows,
+        prompt=PATHS.attention.prompt,
         batch_tokens=CONFIG["systems"]["batch_tokens"],
-        shard=PATHS.shard_flags,
+        shard=PATHS.ranking.shard,
         code=code_digest("rerank"),
     shell:
         "OMP_NUM_THREADS={threads} python -m layerrank rerank --candidates {input.candidates:q} --model {input.model:q}"

@@ -11,7 +11,7 @@ rule answer_windows:
             if CONFIG["latency"]["windows"]
             else []
         ),
-        over_orders=PATHS.window_orders,
+        over_orders=PATHS.orders.tables,
         figure=every("<results>/figures/{collection}/{model}/pareto.base.svg")[0],
     output:
         answer("windows", COST),
@@ -20,9 +20,9 @@ rule answer_windows:
     conda:
         "../../envs/analysis.yaml"
     params:
-        tests=PATHS.answer_tests,
+        tests=PATHS.report.tests,
         measure=LEAD_MEASURE,
-        links=PATHS.answer_links,
+        links=PATHS.explorer.answer_links,
         code=code_digest("answer-windows"),
     shell:
         "python -m layerrank answer-windows --means {input.means:q} --comparisons {input.comparisons:q}"
@@ -46,7 +46,7 @@ rule plot_pareto:
     conda:
         "../../envs/analysis.yaml"
     params:
-        title=PATHS.title,
+        title=PATHS.items.title,
         measure=LEAD_MEASURE,
         code=code_digest("plot-pareto"),
     shell:
@@ -58,7 +58,7 @@ rule plot_pareto:
 rule plot_latency:
     input:
         "<results>/{collection}/{model}/latency.tsv",
-        PATHS.trained_latency,
+        PATHS.latency.trained,
     output:
         figure("{collection}/{model}/latency", "latency", COST, "seconds by stage"),
     log:
@@ -66,7 +66,7 @@ rule plot_latency:
     conda:
         "../../envs/analysis.yaml"
     params:
-        title=PATHS.title,
+        title=PATHS.items.title,
         code=code_digest("plot-latency"),
     shell:
         "python -m layerrank plot-latency --table {input:q} --title {params.title:q}"
@@ -77,7 +77,7 @@ rule cost_table:
     input:
         ranked(
             "<results>/{collection}/{model}/evaluation/{variant}.costs.tsv",
-            PATHS.shown,
+            PATHS.evaluation.shown,
         ),
     output:
         table("costs", "costs_table", COST, "costs of systems"),

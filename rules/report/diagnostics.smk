@@ -17,7 +17,7 @@ rule plot_diagnostics:
     conda:
         "../../envs/analysis.yaml"
     params:
-        title=PATHS.title,
+        title=PATHS.items.title,
         code=code_digest("plot-diagnostics"),
     shell:
         "python -m layerrank plot-diagnostics --position {input.position:q} --length {input.length:q} --title {params.title:q}"
@@ -28,7 +28,7 @@ rule outcome_table:
     input:
         ranked(
             "<results>/{collection}/{model}/evaluation/{variant}.costs.tsv",
-            PATHS.shown,
+            PATHS.evaluation.shown,
         ),
     output:
         table("outcomes", "outcomes_table", DIAGNOSTICS, "answers of models"),
@@ -66,7 +66,7 @@ rule audit_table:
     input:
         ranked(
             "<results>/{collection}/{model}/evaluation/{variant}.audit.tsv",
-            PATHS.shown,
+            PATHS.evaluation.shown,
         ),
     output:
         table("audit", "audit_table", DIAGNOSTICS, "ties and unjudged passages"),
@@ -91,7 +91,7 @@ rule sensitivity_table:
         "../../envs/analysis.yaml"
     params:
         measure=LEAD_MEASURE,
-        variants=as_json(PATHS.sensitivity),
+        variants=as_json(PATHS.evaluation.sensitivity),
         code=code_digest("sensitivity-table"),
     shell:
         "python -m layerrank sensitivity-table --differences {input:q} --measure {params.measure:q}"

@@ -16,10 +16,10 @@ rule answer_mechanisms:
     conda:
         "../../envs/analysis.yaml"
     params:
-        tests=PATHS.answer_tests,
+        tests=PATHS.report.tests,
         measure=LEAD_MEASURE,
         variant=GRID,
-        links=PATHS.answer_links,
+        links=PATHS.explorer.answer_links,
         code=code_digest("answer-mechanisms"),
     shell:
         "python -m layerrank answer-mechanisms --means {input.means:q} --comparisons {input.comparisons:q}"
@@ -67,8 +67,8 @@ rule effectiveness_table:
     conda:
         "../../envs/analysis.yaml"
     params:
-        marks=PATHS.marks,
-        caveats=PATHS.caveats,
+        marks=PATHS.report.marks,
+        caveats=PATHS.report.caveats,
         measures=CONFIG["evaluation"]["measures"],
         code=code_digest("effectiveness-table"),
     shell:
@@ -88,7 +88,7 @@ rule comparison_table:
     conda:
         "../../envs/analysis.yaml"
     params:
-        marks=PATHS.marks,
+        marks=PATHS.report.marks,
         measure=LEAD_MEASURE,
         code=code_digest("comparison-table"),
     shell:
@@ -107,7 +107,7 @@ rule grid_table:
     conda:
         "../../envs/analysis.yaml"
     params:
-        marks=PATHS.marks,
+        marks=PATHS.report.marks,
         measure=LEAD_MEASURE,
         variant=GRID,
         code=code_digest("grid-table"),

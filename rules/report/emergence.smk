@@ -15,7 +15,7 @@ rule answer_where:
         "../../envs/analysis.yaml"
     params:
         measure=CONFIG["layers"]["measure"],
-        links=PATHS.answer_links,
+        links=PATHS.explorer.answer_links,
         code=code_digest("answer-where"),
     shell:
         "python -m layerrank answer-where --shapes {input.shapes:q} --profiles {input.profiles:q} --means {input.means:q}"
@@ -27,7 +27,7 @@ rule plot_profile:
         profile="<results>/{collection}/{model}/layers/profile.tsv",
         shape="<results>/{collection}/{model}/layers/shape.tsv",
         evaluation="<results>/{collection}/{model}/evaluation/base.tsv",
-        selections=PATHS.selections_of,
+        selections=PATHS.layers.selections_of,
     output:
         figure("{collection}/{model}/profile", "profile", EMERGENCE, "measure by layer"),
     log:
@@ -35,7 +35,7 @@ rule plot_profile:
     conda:
         "../../envs/analysis.yaml"
     params:
-        title=PATHS.title,
+        title=PATHS.items.title,
         all_layers=(
             ["--all-layers", "listwise-attention-all"]
             if "all" in CONFIG["systems"]["cached_windows"]
@@ -65,7 +65,7 @@ rule plot_neighbours:
     conda:
         "../../envs/analysis.yaml"
     params:
-        title=PATHS.title,
+        title=PATHS.items.title,
         code=code_digest("plot-neighbours"),
     shell:
         "python -m layerrank plot-neighbours --table {input:q} --title {params.title:q}"

@@ -5,15 +5,17 @@ rule explore:
     input:
         candidates="<results>/{collection}/candidates/base.jsonl.gz",
         qrels="<results>/{collection}/candidates/base.qrels.txt",
-        model=PATHS.model,
+        model=PATHS.models.folder,
         check="<results>/{collection}/{model}/prompts/base.json",
-        signals=PATHS.explored_signals,
-        runs=PATHS.explored_runs,
-        selections=PATHS.selections_of,
+        signals=PATHS.explorer.signals,
+        runs=PATHS.explorer.runs,
+        selections=PATHS.layers.selections_of,
         profile="<results>/{collection}/{model}/layers/profile.tsv",
-        orders=PATHS.explored_shares,
+        orders=PATHS.explorer.shares,
     output:
-        PATHS.page("explorer/{collection}/{model}", "explorer", EXPLORER, "explore"),
+        PATHS.items.page(
+            "explorer/{collection}/{model}", "explorer", EXPLORER, "explore"
+        ),
     log:
         "<logs>/{collection}/{model}/explore.log",
     conda:
@@ -22,17 +24,17 @@ rule explore:
         mem_mb=4000,
         runtime=60,
     params:
-        signals=PATHS.of_explored_signals,
-        runs=PATHS.of_explored_runs,
-        windows=PATHS.explored_windows,
-        prompt=PATHS.prompt_flags,
+        signals=PATHS.explorer.of_signals,
+        runs=PATHS.explorer.of_runs,
+        windows=PATHS.explorer.windows,
+        prompt=PATHS.attention.prompt,
         measure=CONFIG["layers"]["measure"],
         strategy=CONFIG["layers"]["strategy"],
         chosen=as_json(CONFIG["explorer"]["chosen"]),
         queries=CONFIG["explorer"]["queries"],
         tokens=CONFIG["explorer"]["tokens"],
-        title=PATHS.title,
-        links=PATHS.explored_links,
+        title=PATHS.items.title,
+        links=PATHS.explorer.links,
         code=code_digest("explore"),
     shell:
         "python -m layerrank explore --candidates {input.candidates:q} --qrels {input.qrels:q} --model {input.model:q}"

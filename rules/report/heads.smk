@@ -5,9 +5,9 @@ rule heads_table:
     input:
         means="<results>/tables/means.tsv",
         comparisons="<results>/tables/comparisons.tsv",
-        costs=PATHS.head_costs,
-        over_orders=PATHS.head_orders_tables,
-        chosen=PATHS.chosen_heads,
+        costs=PATHS.head_sets.costs,
+        over_orders=PATHS.head_sets.over_orders,
+        chosen=PATHS.head_sets.chosen,
     output:
         table("heads", "heads_table", WINDOWS, "windows and heads"),
     log:
@@ -15,10 +15,10 @@ rule heads_table:
     conda:
         "../../envs/analysis.yaml"
     params:
-        chosen=PATHS.of_chosen_heads,
-        tests=PATHS.answer_tests,
+        chosen=PATHS.head_sets.of_chosen,
+        tests=PATHS.report.tests,
         measure=LEAD_MEASURE,
-        variant=PATHS.head_variant,
+        variant=PATHS.head_sets.variant,
         code=code_digest("heads-table"),
     shell:
         "python -m layerrank heads-table --means {input.means:q} --comparisons {input.comparisons:q} --costs {input.costs:q}"
@@ -29,7 +29,7 @@ rule heads_table:
 rule plot_heads:
     input:
         heads="<results>/{collection}/{model}/heads/map.tsv",
-        chosen=PATHS.heads_of,
+        chosen=PATHS.heads.chosen,
     output:
         figure("{collection}/{model}/heads", "heads", EMERGENCE, "measure by head"),
     log:
@@ -37,7 +37,7 @@ rule plot_heads:
     conda:
         "../../envs/analysis.yaml"
     params:
-        title=PATHS.title,
+        title=PATHS.items.title,
         code=code_digest("plot-heads"),
     shell:
         "python -m layerrank plot-heads --heads {input.heads:q} --chosen {input.chosen:q} --title {params.title:q}"
@@ -59,7 +59,7 @@ rule plot_head_counts:
     conda:
         "../../envs/analysis.yaml"
     params:
-        title=PATHS.title,
+        title=PATHS.items.title,
         code=code_digest("plot-head-counts"),
     shell:
         "python -m layerrank plot-head-counts --counts {input:q} --title {params.title:q}"
@@ -85,7 +85,7 @@ rule head_agreement_table:
 
 rule head_transfer_table:
     input:
-        PATHS.transferred_heads,
+        PATHS.head_sets.transferred,
     output:
         table("head_transfer", "head_transfer_table", WINDOWS, "heads from elsewhere"),
     log:

@@ -9,7 +9,7 @@ rule answer_caveats:
         audits=every("<results>/{collection}/{model}/evaluation/base.audit.tsv"),
         costs=every(
             "<results>/{collection}/{model}/evaluation/{variant}.costs.tsv",
-            PATHS.shown,
+            PATHS.evaluation.shown,
         ),
         means="<results>/tables/means.tsv",
         figure=every("<results>/figures/{collection}/{model}/diagnostics.svg")[0],
@@ -21,7 +21,7 @@ rule answer_caveats:
         "../../envs/analysis.yaml"
     params:
         measure=LEAD_MEASURE,
-        links=PATHS.answer_links,
+        links=PATHS.explorer.answer_links,
         code=code_digest("answer-caveats"),
     shell:
         "python -m layerrank answer-caveats --correlations {input.correlations:q} --audits {input.audits:q}"
@@ -39,9 +39,9 @@ rule manifest:
             "<results>/{collection}/first_stage/counts.json",
             collection=STUDY.collections,
         ),
-        models=PATHS.models.values(),
-        trials=PATHS.trials,
-        signals=PATHS.signals,
+        models=PATHS.models.folders.values(),
+        trials=PATHS.models.trials,
+        signals=PATHS.attention.signals,
         files=["<results>/tables/means.tsv", "<results>/tables/comparisons.tsv"],
     output:
         manifest="<results>/manifest.json",
@@ -56,11 +56,11 @@ rule manifest:
     conda:
         "../../envs/analysis.yaml"
     params:
-        study=PATHS.settings,
-        collections=PATHS.of_collections,
-        first_stages=PATHS.of_first_stages,
-        models=PATHS.of_models,
-        trials=PATHS.of_trials,
+        study=PATHS.report.settings,
+        collections=PATHS.collections.of_collections,
+        first_stages=PATHS.collections.of_first_stages,
+        models=PATHS.models.of_models,
+        trials=PATHS.models.of_trials,
         code=code_digest("manifest"),
     shell:
         "python -m layerrank manifest --study {params.study:q} --collections {params.collections:q}"

@@ -4,7 +4,7 @@
 rule answer_place:
     input:
         orders=every("<results>/{collection}/{model}/orders/sweep.tsv"),
-        windows=PATHS.window_orders,
+        windows=PATHS.orders.tables,
         comparisons="<results>/tables/comparisons.tsv",
         figure=every("<results>/figures/{collection}/{model}/shares.svg")[0],
     output:
@@ -14,9 +14,9 @@ rule answer_place:
     conda:
         "../../envs/analysis.yaml"
     params:
-        tests=PATHS.answer_tests,
+        tests=PATHS.report.tests,
         measure=CONFIG["layers"]["measure"],
-        links=PATHS.answer_links,
+        links=PATHS.explorer.answer_links,
         code=code_digest("answer-place"),
     shell:
         "python -m layerrank answer-place --orders {input.orders:q} --windows {input.windows:q}"
@@ -39,7 +39,7 @@ rule plot_shares:
     conda:
         "../../envs/analysis.yaml"
     params:
-        title=PATHS.title,
+        title=PATHS.items.title,
         code=code_digest("plot-shares"),
     shell:
         "python -m layerrank plot-shares --orders {input:q} --title {params.title:q}"
@@ -58,7 +58,7 @@ rule plot_stability:
     conda:
         "../../envs/analysis.yaml"
     params:
-        title=PATHS.title,
+        title=PATHS.items.title,
         code=code_digest("plot-stability"),
     shell:
         "python -m layerrank plot-stability --orders {input:q} --title {params.title:q}"
@@ -80,7 +80,7 @@ rule plot_slopes:
     conda:
         "../../envs/analysis.yaml"
     params:
-        title=PATHS.title,
+        title=PATHS.items.title,
         code=code_digest("plot-slopes"),
     shell:
         "python -m layerrank plot-slopes --by-order {input:q} --title {params.title:q}"
@@ -89,7 +89,7 @@ rule plot_slopes:
 
 rule orders_table:
     input:
-        windows=PATHS.window_orders,
+        windows=PATHS.orders.tables,
         comparisons="<results>/tables/comparisons.tsv",
     output:
         table("orders", "orders_table", PLACE, "windows over orders"),
@@ -98,7 +98,7 @@ rule orders_table:
     conda:
         "../../envs/analysis.yaml"
     params:
-        tests=PATHS.answer_tests,
+        tests=PATHS.report.tests,
         measure=CONFIG["layers"]["measure"],
         code=code_digest("orders-table"),
     shell:

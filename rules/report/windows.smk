@@ -5,10 +5,10 @@ rule answer_choice:
     input:
         selections=every(
             "<results>/{collection}/{model}/windows/{selection}.json",
-            selection=PATHS.selections,
+            selection=PATHS.layers.selections,
         ),
         means="<results>/tables/means.tsv",
-        comparisons=PATHS.compared_heads,
+        comparisons=PATHS.head_sets.compared,
         figure=every("<results>/figures/{collection}/{model}/sweep.svg")[0],
     output:
         answer("choice", WINDOWS),
@@ -17,10 +17,10 @@ rule answer_choice:
     conda:
         "../../envs/analysis.yaml"
     params:
-        tests=PATHS.answer_tests,
+        tests=PATHS.report.tests,
         measure=LEAD_MEASURE,
-        links=PATHS.answer_links,
-        variant=PATHS.head_variant,
+        links=PATHS.explorer.answer_links,
+        variant=PATHS.head_sets.variant,
         code=code_digest("answer-choice"),
     shell:
         "python -m layerrank answer-choice --selections {input.selections:q} --means {input.means:q}"
@@ -32,7 +32,7 @@ rule plot_sweep:
     input:
         sweep="<results>/{collection}/{model}/layers/sweep.tsv",
         evaluation="<results>/{collection}/{model}/evaluation/base.tsv",
-        selections=PATHS.selections_of,
+        selections=PATHS.layers.selections_of,
     output:
         figure("{collection}/{model}/sweep", "sweep", WINDOWS, "measure by window"),
     log:
@@ -40,9 +40,9 @@ rule plot_sweep:
     conda:
         "../../envs/analysis.yaml"
     params:
-        title=PATHS.title,
+        title=PATHS.items.title,
         measure=CONFIG["layers"]["measure"],
-        windows=PATHS.fixed_windows,
+        windows=PATHS.layers.fixed_windows,
         code=code_digest("plot-sweep"),
     shell:
         "python -m layerrank plot-sweep --sweep {input.sweep:q} --evaluation {input.evaluation:q} --measure {params.measure:q}"
@@ -77,9 +77,9 @@ rule selection_table:
     input:
         selections=every(
             "<results>/{collection}/{model}/windows/{selection}.json",
-            selection=PATHS.selections,
+            selection=PATHS.layers.selections,
         ),
-        over_orders=PATHS.window_orders,
+        over_orders=PATHS.orders.tables,
     output:
         table("selection", "selection_table", WINDOWS, "windows chosen"),
     log:

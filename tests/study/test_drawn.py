@@ -1,9 +1,9 @@
 """Studies drawn from the schemas: each is refused in one line by key, or all that its rules ask for is there."""
 
 import functools
-import inspect
 import re
 from collections import Counter
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,8 +15,9 @@ from layerrank.core.systems import ALL_LAYERS, whole_list_heads
 from layerrank.core.windows import head_rule_of, rule_of
 from layerrank.study import load, plan
 from layerrank.study.load import load_study
-from layerrank.study.paths import Paths, one_of
+from layerrank.study.paths import paths_of
 from layerrank.study.plan import Job
+from layerrank.study.words import one_of
 
 BASE = Path(__file__).parents[2]
 KEY = re.compile(r"^(config key|collections entry|models entry) \S")
@@ -27,77 +28,88 @@ def wildcards(paths):
     for collection, model in paths.study.pairs:
         pair = {"collection": collection, "model": model}
         yield pair
-        for selection in paths.selections:
+        for selection in paths.layers.selections:
             yield pair | {"selection": selection}
-        for heads in paths.head_rules:
+        for heads in paths.heads.rules:
             yield pair | {"heads": heads}
-        for variant in paths.variants:
+        for variant in paths.ranking.variants:
             yield pair | {"variant": variant}
-            for system in paths.systems[variant]:
+            for system in paths.ranking.systems[variant]:
                 yield pair | {"variant": variant, "system": system}
                 yield pair | {"variant": variant, "system": system, "shard": "0", "shards": "2"}
-    for transferred in paths.transferred:
+    for transferred in paths.transfer.names:
         kind, _, fixed = transferred.partition(".")
         yield {"kind": kind, "fixed": fixed}
 
 
 NEEDS = {
-    "selection": ("selection_rule", "others", "other_sweeps"),
-    "heads": ("head_scoring", "head_orders", "head_scores", "other_head_scores", "head_rule", "head_windows"),
-    "system": (
-        "system",
-        "framework",
-        "mechanism",
-        "mechanism_settings",
-        "selection",
-        "shard_flags",
-        "failures_allowed",
-    ),
-    "variant": ("candidate_flags", "runs", "costs", "checked_prompt"),
-    "fixed": ("transfer_sweeps", "transfer_selections", "transfer_flags"),
-    "model": (
-        *("expected_figures", "collection_identity", "relevance_level", "model", "gpus", "prompt_flags", "signal"),
-        *("selections_of", "latency_selections", "title", "explored_signals", "explored_runs"),
-        *("heads_of", "ranked_heads_of", "carried_signals", "carried_qrels", "carried_heads"),
-        *("threads", "query_flags"),
-    ),
+    "selection": {"layers": ("rule", "others", "other_sweeps", "over_orders")},
+    "heads": {"heads": ("rule", "scoring", "order_signals", "scores", "others", "other_scores", "within")},
+    "system": {
+        "ranking": (
+            *("system", "framework", "mechanism", "mechanism_settings", "selection"),
+            *("shard", "failures_allowed"),
+        )
+    },
+    "variant": {
+        "collections": ("candidates",),
+        "evaluation": ("runs", "costs", "trained_runs", "trained_costs"),
+        "attention": ("checked_prompt", "parts"),
+    },
+    "fixed": {"transfer": ("sweeps", "selections", "same")},
+    "model": {
+        "collections": ("expected", "identity", "relevance_level", "queries"),
+        "models": ("folder", "gpus", "threads"),
+        "attention": ("prompt", "signal"),
+        "layers": ("selections_of",),
+        "latency": ("selections", "trained"),
+        "heads": ("chosen", "ranked"),
+        "head_sets": ("carried_signals", "carried_qrels", "carried_heads"),
+        "orders": ("signals", "qrels", "selections", "heads"),
+        "items": ("title",),
+        "explorer": ("signals", "runs"),
+    },
 }
-"""Functions of rules by the wildcard that they need besides those of a pair."""
+"""Functions of rules by the wildcard that they need besides those of a pair, then by stage."""
 
 
 def check(paths):
     """Everything that rules ask a study for, with what must hold between its parts."""
-    for name, value in inspect.getmembers(Paths):
-        if not name.startswith("_") and not inspect.isfunction(value):
-            getattr(paths, name)
-    patterns = {cached: paths.systems_where(cached=cached) for cached in (True, False)}
+    for stage in (paths, *(getattr(paths, field.name) for field in fields(paths))):
+        for name, value in vars(type(stage)).items():
+            if isinstance(value, functools.cached_property):
+                getattr(stage, name)
+    patterns = {cached: paths.ranking.systems_where(cached=cached) for cached in (True, False)}
     for names in wildcards(paths):
         job = SimpleNamespace(**names)
-        for key, functions in NEEDS.items():
-            for function in functions if key in names else ():
-                found = getattr(paths, function)(job)
+        needed = [pair for key, asked in NEEDS.items() if key in names for pair in asked.items()]
+        for stage, functions in needed:
+            for function in functions:
+                found = getattr(getattr(paths, stage), function)(job)
                 assert found is not None, function
-                for path in found if function.endswith("selections") or function == "selections_of" else ():
+                for path in found if function in {"selections", "selections_of"} else ():
                     chosen = Path(path)
-                    assert chosen.stem in (paths.selections if chosen.parent.name == "windows" else paths.head_rules)
+                    assert chosen.stem in (
+                        paths.layers.selections if chosen.parent.name == "windows" else paths.heads.rules
+                    )
         if "system" in names and "shard" not in names:
             path = f"/{names['variant']}/{names['system']}.txt"
             made = [cached for cached, pattern in patterns.items() if re.search(rf"/{pattern}\.txt$", path)]
-            assert made == [paths.system(job).cached], path
-            window = paths.system(job).window or ""
-            assert (rule_of(window) is None) or rule_of(window) in paths.selections
-            assert (head_rule_of(window) is None) or head_rule_of(window) in paths.head_rules
+            assert made == [paths.ranking.system(job).cached], path
+            window = paths.ranking.system(job).window or ""
+            assert (rule_of(window) is None) or rule_of(window) in paths.layers.selections
+            assert (head_rule_of(window) is None) or head_rule_of(window) in paths.heads.rules
             if not made[0]:
                 plan.gpu_seconds(paths.study, Job("rerank_online", names))
-                runs = rf"{paths.cells}-{one_of(paths.study.config['systems']['windows'])}"
-                ways = [paths.systems_where(cached=False, alone=True), runs]
+                runs = rf"{paths.ranking.cells}-{one_of(paths.study.config['systems']['windows'])}"
+                ways = [paths.ranking.systems_where(cached=False, alone=True), runs]
                 assert sum(bool(re.search(rf"/{pattern}\.txt$", path)) for pattern in ways) == 1, path
-    once = [runs for variant, runs in paths.systems.items() if variant not in paths.study.grid_orders]
+    once = [runs for variant, runs in paths.ranking.systems.items() if variant not in paths.study.grid_orders]
     meanings = Counter(name for runs in once for name, run in runs.items() if not run.cached)
     for name in whole_list_heads(meanings):  # a pass over the list of its variant
         del meanings[name]
     assert set(meanings.values()) <= {1}
-    assert all(runs[ALL_LAYERS].cached for runs in paths.systems.values())
+    assert all(runs[ALL_LAYERS].cached for runs in paths.ranking.systems.values())
 
 
 SEEN: Counter[str] = Counter()
@@ -113,7 +125,7 @@ def draw(study):
         assert KEY.match(str(error)) and "\n" not in str(error), str(error)
         return
     SEEN["planned"] += 1
-    check(Paths(found, BASE, Path(found.config["cache"])))
+    check(paths_of(found, BASE, Path(found.config["cache"])))
 
 
 def test_a_study_that_the_schema_admits_is_whole_or_refused_by_key(monkeypatch):

@@ -17,7 +17,7 @@ from layerrank.study import export as exporting
 from layerrank.study import manifest
 from layerrank.study.export import verify, verify_against
 from layerrank.study.load import load_study
-from layerrank.study.paths import Paths
+from layerrank.study.paths import paths_of
 
 BASE = Path(__file__).parents[2]
 MODEL = "smollm2-135m-instruct"
@@ -63,7 +63,7 @@ def write_results(folder, orders=RUNS):
         files.write_costs(path.with_suffix(".costs.jsonl"), [Cost("q1"), Cost("q2")])
     frames.write_frame(folder / "tables/means.tsv", evaluated(qrels, rows, runs, study))
     document = manifest.manifest(
-        json.loads(Paths(study, BASE, folder).settings),
+        json.loads(paths_of(study, BASE, folder).report.settings),
         {"pocket": {"digests": {"corpus": "ab" * 32}, "statistics": {"queries": 2}}},
         {
             name: {"name": name, "source": "hub", "revision": "0" * 40, "digest": "cd" * 32}

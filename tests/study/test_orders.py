@@ -7,7 +7,7 @@ import pytest
 from layerrank.core.errors import UserError
 from layerrank.study import config as study_config
 from layerrank.study.load import load_study
-from layerrank.study.paths import Paths
+from layerrank.study.paths import paths_of
 from layerrank.study.systems import systems
 
 BASE = Path(__file__).parents[2]
@@ -27,12 +27,15 @@ def study(**changes):
 def test_off_there_is_nothing_of_them():
     for off in ({}, {"orders": None}):
         found = study(variants={"short": {"words": 20}}, **off)
-        paths = Paths(found, BASE, "resources")
-        assert found.variants == {"short": {"words": 20}} and found.orders == {} and paths.orders == ()
-        assert paths.variants == paths.every_variant == ("base", "short")
-        assert [path.rpartition("/")[2] for path in paths.evaluations] == ["base.tsv", "short.tsv"]
-        assert not any("order" in path for path in [*paths.figures, *paths.tables, *paths.answers, *paths.signals])
-        assert list(paths.sensitivity) == ["short"] and paths.held_against == []
+        paths = paths_of(found, BASE, "resources")
+        assert found.variants == {"short": {"words": 20}} and found.orders == {} and paths.orders.names == ()
+        assert paths.ranking.variants == paths.attention.variants == ("base", "short")
+        assert [path.rpartition("/")[2] for path in paths.evaluation.values] == ["base.tsv", "short.tsv"]
+        assert not any(
+            "order" in path
+            for path in [*paths.report.figures, *paths.report.tables, *paths.report.answers, *paths.attention.signals]
+        )
+        assert list(paths.evaluation.sensitivity) == ["short"] and paths.evaluation.held_against == []
 
 
 def test_each_order_is_a_variant_with_a_signal():
@@ -42,19 +45,19 @@ def test_each_order_is_a_variant_with_a_signal():
         "order-shuffled-3": {"order": "shuffled", "seed": 3, "queries": 8},
         "order-shuffled-4": {"order": "shuffled", "seed": 4, "queries": 8},
     }
-    paths = Paths(found, BASE, "resources")
-    assert paths.variants == ("base",), "no system runs on them"
-    assert paths.every_variant == ("base", *found.orders)
-    assert list(paths.explored_orders.values()) == ["first-stage", "reversed", "shuffled-3", "shuffled-4"]
+    paths = paths_of(found, BASE, "resources")
+    assert paths.ranking.variants == ("base",), "no system runs on them"
+    assert paths.attention.variants == ("base", *found.orders)
+    assert list(paths.explorer.orders.values()) == ["first-stage", "reversed", "shuffled-3", "shuffled-4"]
     wildcards = Of(collection="pocket", model="smollm2-135m-instruct", variant="order-shuffled-4")
-    flags = paths.candidate_flags(wildcards)
+    flags = paths.collections.candidates(wildcards)
     for name, value in (("--order", "shuffled"), ("--seed", "4"), ("--query-limit", "8")):
         assert flags[flags.index(name) + 1] == value
-    signals = paths.order_signals(wildcards)
+    signals = paths.orders.signals(wildcards)
     assert [Path(path).name.partition(".")[0] for path in signals] == ["base", *found.orders]
-    assert paths.order_qrels(wildcards).endswith("pocket/candidates/order-reversed.qrels.txt")
-    assert paths.shuffled_flags == ["--shuffled", "order-shuffled-3", "order-shuffled-4"]
-    assert "evaluation/orders.tsv" in paths.evaluations[-1]
+    assert paths.orders.qrels(wildcards).endswith("pocket/candidates/order-reversed.qrels.txt")
+    assert paths.orders.shuffled == ["--shuffled", "order-shuffled-3", "order-shuffled-4"]
+    assert "evaluation/orders.tsv" in paths.evaluation.values[-1]
 
 
 def test_defaults_and_no_reverse():
@@ -83,12 +86,15 @@ def test_the_grid_runs_in_some_orders():
     }
     assert "setwise-likelihood" in systems(found, "grid-order-shuffled-1")
     assert "setwise-likelihood" not in systems(found, "order-reversed")
-    paths = Paths(found, BASE, "resources")
-    assert paths.variants == ("base", "grid", *found.grid_orders)
-    assert paths.held_against == ["grid-order-reversed=grid", "grid-order-shuffled-1=grid"]
-    assert paths.sensitivity["grid-order-shuffled-1"] == {"order": "shuffled", "seed": 1}
+    paths = paths_of(found, BASE, "resources")
+    assert paths.ranking.variants == ("base", "grid", *found.grid_orders)
+    assert paths.evaluation.held_against == ["grid-order-reversed=grid", "grid-order-shuffled-1=grid"]
+    assert paths.evaluation.sensitivity["grid-order-shuffled-1"] == {"order": "shuffled", "seed": 1}
     whole = study(orders={"shuffles": 1, "queries": 9}, systems={**grid, "variant": "base", "orders": 1})
-    assert list(whole.grid_orders) == ["order-reversed"] and Paths(whole, BASE, "resources").held_against == []
+    assert (
+        list(whole.grid_orders) == ["order-reversed"]
+        and paths_of(whole, BASE, "resources").evaluation.held_against == []
+    )
     assert "setwise-likelihood" in systems(whole, "order-reversed")
 
 

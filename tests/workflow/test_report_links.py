@@ -13,7 +13,7 @@ from layerrank.report.answers.page import Answer
 from layerrank.report.tables.describe import Column, Table
 from layerrank.report.tables.render import answer_page
 from layerrank.study.load import load_study
-from layerrank.study.paths import Paths
+from layerrank.study.paths import paths_of
 
 BASE = Path(__file__).parents[2]
 SNAKEFILE = """
@@ -29,8 +29,8 @@ rule page_{number}:
 
 def test_links_lead_to_pages_of_the_results_and_of_the_archive(tmp_path):
     study = load_study({"collections": ["pocket"], "models": ["smollm2-135m-instruct"], "results": "my results"}, BASE)
-    paths = Paths(study, BASE, "resources")
-    pages = [page.replace("<results>", "my results") for page in (*paths.explorers, *paths.answers)]
+    paths = paths_of(study, BASE, "resources")
+    pages = [page.replace("<results>", "my results") for page in (*paths.explorer.pages, *paths.report.answers)]
     text = SNAKEFILE.format(pages=pages) + "".join(PAGE.format(number=n, page=page) for n, page in enumerate(pages))
     (tmp_path / "Snakefile").write_text(text)
     environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")}
@@ -39,8 +39,8 @@ def test_links_lead_to_pages_of_the_results_and_of_the_archive(tmp_path):
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stdout + done.stderr
     names = set(zipfile.ZipFile(tmp_path / "report.zip").namelist())
-    assert paths.answer_links and len(paths.explored_links) == len(paths.answers)
-    for folder, links in (("answers", paths.answer_links), ("explorer/pocket", paths.explored_links)):
+    assert paths.explorer.answer_links and len(paths.explorer.links) == len(paths.report.answers)
+    for folder, links in (("answers", paths.explorer.answer_links), ("explorer/pocket", paths.explorer.links)):
         for _, here, reported in map(_link, links):
             assert normpath(join("my results", folder, here)) in pages
             assert normpath(join("report/data/raw/of-the-page", reported)) in names
