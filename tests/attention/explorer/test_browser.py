@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import kendalltau
 from support.pages import HOSTILE, browser_page, chromium, hostile_page, hostile_view
 
 from layerrank.attention.explorer.view import describe
@@ -337,3 +338,137 @@ def test_nothing_is_cut_off_at_any_width(page, width):
     )
     assert cut == []
     page.set_viewport_size({"width": 1280, "height": 900})
+
+
+def listed(page):
+    return page.eval_on_selector_all("#queries li button", "all => all.map(b => b.dataset.qid)")
+
+
+def own_page(page, tmp_path, views, part=""):
+    path = tmp_path / "page.html"
+    path.write_text(hostile_page(views), encoding="utf-8")
+    page.goto(path.as_uri() + part)
+    page.wait_for_selector("html[data-ready]")
+
+
+def test_the_last_query_asked_for_is_shown(page, views):
+    """A query that takes long to unpack does not come back over the one that was asked for after it."""
+    page.click("#queries [data-qid='q1']")
+    page.wait_for_selector("html[data-ready='q1']")
+    page.evaluate(
+        """() => {
+            for (const qid of ['q2', 'q1']) document.querySelector(`#queries [data-qid='${qid}']`).click();
+            return new Promise(done => setTimeout(done, 500));
+        }"""
+    )
+    assert page.get_attribute("#queries [data-qid='q1']", "aria-current") == "true"
+    expect(page, views[1], window_of(page))
+
+
+def test_queries_without_a_number_come_last(page, views, tmp_path):
+    """Some queries have one order alone, so no stability, some are not judged: the others are sorted all the same."""
+    some = []
+    for number, view in enumerate(views):
+        if number in (0, 2):
+            view = replace(view, views=view.views[:1])
+        if number in (1, 2):
+            view = replace(view, views=tuple(replace(one, values=None) for one in view.views), first_value=None)
+        some.append(view)
+    own_page(page, tmp_path, some)
+    column = some[0].column(window_of(page))
+
+    def stability(view):
+        pids = [[view.passages[i].pid for i in one.orders[column]] for one in view.views]
+        if len(pids) < 2:
+            return 2.0
+        ranks = [[ranked.index(passage.pid) for passage in view.passages] for ranked in pids]
+        return float(kendalltau(*ranks).statistic)
+
+    page.select_option("#queries select", "least stable")
+    assert listed(page) == [view.query.qid for view in sorted(some, key=stability)]
+    gains = {view.query.qid: view.views[0].values[column] - view.first_value for view in some if view.first_value}
+    for name, way in (("worst", 1), ("best", -1)):
+        page.select_option("#queries select", name)
+        assert listed(page) == [*sorted(gains, key=lambda qid: way * gains[qid]), "q1", "q2"]
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["w=1.5-3", "w=3-1", "w=0-99", "w=-1-2", "w=", "b=run constructor", "b=run toString", "b=window 9-3", "b=window x",
+     "b=window 0-99", "o=nothing", "k=constructor", "p=nobody"],
+)  # fmt: skip
+def test_an_address_of_nonsense_opens_the_page(page, views, tmp_path, part):
+    own_page(page, tmp_path, views, "#q=q1&" + part)
+    expect(page, views[1], window_of(page))
+    assert "undefined" not in page.inner_text("#app") and "NaN" not in page.inner_text("#app")
+    assert len(page.query_selector_all("#ranking .head")) == 2
+
+
+def test_what_is_said_is_what_is_shown(page, views):
+    """In another order of the candidates the measure that is read aloud is that order's; the order stays."""
+    page.select_option("#ranking select >> nth=1", "1")
+    page.click("#windows rect[data-s='0'][data-e='5']")
+    settle(page)
+    assert page.inner_text("[aria-live]").endswith(measured(page))
+    expect(page, views[0], LayerWindow(0, 5), 1)
+    page.click("#queries [data-qid='q3']")
+    page.wait_for_selector("html[data-ready='q3']")
+    expect(page, views[3], window_of(page), 1)
+
+
+def test_the_handles_take_a_slider_s_keys(page, views):
+    last = views[0].layers - 1
+    page.click("#windows rect[data-s='2'][data-e='3']")
+    settle(page)
+    steps = [(1, "End", (2, last)), (1, "ArrowDown", (2, last - 1)), (1, "ArrowUp", (2, last)), (1, "Home", (2, 2))]
+    for handle, key, window in [*steps, (0, "Home", (0, 2)), (0, "ArrowUp", (1, 2)), (0, "End", (2, 2))]:
+        page.focus(f"#window .handle >> nth={handle}")
+        page.keyboard.press(key)
+        settle(page)
+        assert window_of(page) == LayerWindow(*window)
+        expect(page, views[0], LayerWindow(*window))
+
+
+def test_arrows_scroll_the_passage(page):
+    page.focus("#passage .scroll")
+    before = page.inner_text("#passage .pid")
+    page.keyboard.press("ArrowDown")
+    settle(page)
+    assert page.inner_text("#passage .pid") == before
+    page.evaluate("() => document.activeElement.blur()")
+    page.keyboard.press("ArrowDown")
+    settle(page)
+    assert page.inner_text("#passage .pid") != before
+
+
+def test_control_characters_leave_a_drawing_well_formed(page, views, tmp_path):
+    from xml.etree import ElementTree
+
+    ugly = [replace(views[0], pieces=tuple(("[1]", " \x0b bell\x07 \x1b[31m \ufffe 🙂") for _ in views[0].pieces))]
+    lengths = {len(pieces) for pieces in ugly[0].pieces}
+    assert lengths == {2}
+    ugly[0] = replace(ugly[0], signal=ugly[0].signal[:, : 2 * len(ugly[0].pieces)], na=None)
+    own_page(page, tmp_path, ugly)
+    for part in ("ranking", "passage"):
+        with page.expect_download() as waiting:
+            page.click(f"#{part} .save")
+        path = tmp_path / "part.svg"
+        waiting.value.save_as(path)
+        kept = "".join(ElementTree.fromstring(path.read_text(encoding="utf-8")).itertext())
+        assert "bell\ufffd" in kept and "🙂" in kept
+
+
+def test_a_title_with_space_around_it_costs_no_letters(page, views, tmp_path):
+    """The prompt strips a title's outer space; the ranking's words are what the prompt shows."""
+    passages = tuple(replace(one, title="  A title\t") for one in views[0].passages)
+    pieces = tuple(("[1]", " A title\t\n", *own[1:]) for own in views[0].pieces)
+    own_page(page, tmp_path, [replace(views[0], passages=passages, pieces=_cut(pieces, views[0].pieces))])
+    for item in page.eval_on_selector_all("#ranking .item text:last-child", "all => all.map(t => t.textContent)"):
+        assert item.startswith("A title")
+
+
+def _cut(pieces, like):
+    """Pieces of as many tokens as `like`, which a signal has."""
+    return tuple(
+        (*own[: len(other) - 1], "".join(own[len(other) - 1 :])) for own, other in zip(pieces, like, strict=True)
+    )

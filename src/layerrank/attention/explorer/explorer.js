@@ -6,12 +6,17 @@
   const TYPES = { int8: Int8Array, uint8: Uint8Array, uint16: Uint16Array, float32: Float32Array };
   const ROW = 20;
   const KEPT = 8;
+  // By a number, lowest first (way 1) or highest first (way −1); queries that have none come last either way.
+  const sorted = (key, way) => (a, b) => {
+    const [one, other] = [key(a), key(b)];
+    return Number.isNaN(one) || Number.isNaN(other) ? Number.isNaN(one) - Number.isNaN(other) : way * (one - other);
+  };
   const SORTS = {
     "study’s order": () => 0,
-    "most changed": (a, b) => changed(b) - changed(a),
-    "least stable": (a, b) => stability(a) - stability(b),
-    worst: (a, b) => gain(a) - gain(b),
-    best: (a, b) => gain(b) - gain(a),
+    "most changed": sorted((q) => changed(q), -1),
+    "least stable": sorted((q) => stability(q), 1),
+    worst: sorted((q) => gain(q), 1),
+    best: sorted((q) => gain(q), -1),
     id: (a, b) => head.queries[a].qid.localeCompare(head.queries[b].qid, "en", { numeric: true }),
   };
   const SIGNALS = {
@@ -65,9 +70,11 @@
   const column = (start, end) => start * head.layers - (start * (start - 1)) / 2 + end - start;
   const here = () => column(state.s, state.e);
   const windows = () => (head.layers * (head.layers + 1)) / 2;
+  // The measure of this query in the chosen order of the candidates; undefined where it is not judged.
+  const under = (c) => block["values" + state.v]?.[c];
   const at = (array, q) => array[q * windows() + here()];
   const value = (q) => at(head.values, q);
-  const gain = (q) => (Number.isNaN(value(q)) ? 0 : value(q) - (head.queries[q].first ?? 0));
+  const gain = (q) => value(q) - head.queries[q].first; // NaN where the query is not judged
   const changed = (q) => at(head.changed, q);
   const stability = (q) => at(head.stability, q);
   const size = () => block.passages.length;
@@ -379,8 +386,9 @@
   }
 
   function keys(event, what) {
-    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     const L = head.layers;
+    const ends = { Home: -L, End: L }; // a handle goes as far as it can
+    const by = { ArrowLeft: -1, ArrowRight: 1, ...(what === "both" ? {} : { ArrowDown: -1, ArrowUp: 1, ...ends }) }[event.key];
     if (event.key === "Home" && what === "both") setWindow(0, L - 1);
     else if (!by) return;
     else if (what === "first") setWindow(Math.max(0, Math.min(state.e, state.s + by)), state.e);
@@ -420,7 +428,7 @@
     marker();
     listNotes();
     address();
-    ui.live.textContent = `${windowName()}: ${head.measure} ${number(value(state.q))}`;
+    ui.live.textContent = `${windowName()}: ${head.measure} ${number(under(here()))}`;
   }
 
   // ---- ranking -------------------------------------------------------------------------------------------------
@@ -432,21 +440,22 @@
   };
   const words = (index, length) => {
     const own = block.passages[index];
-    const text = (own.title ? own.title + " · " : "") + own.pieces.join("").replace(/^\[\d+\] /, "").slice(own.title ? own.title.length + 1 : 0);
-    return text.length > length ? text.slice(0, length) + "…" : text;
+    const whole = own.pieces.join("").replace(/^\[\d+\] /, "");
+    const text = own.title && whole.startsWith(own.title + "\n") ? own.title + " · " + whole.slice(own.title.length + 1) : whole;
+    return text.length > length ? text.slice(0, length).replace(/[\uD800-\uDBFF]$/, "") + "…" : text; // no half of a pair
   };
 
   function columns() {
     const found = [{ name: "first stage", order: Array.from({ length: size() }, (_, i) => i), value: head.queries[state.q].first }];
     if (state.b.startsWith("run ")) {
-      const run = block.runs[state.b.slice(4)];
-      if (run) found.push({ name: state.b.slice(4), order: run.order, value: run.value });
+      const name = state.b.slice(4);
+      if (Object.hasOwn(block.runs, name)) found.push({ name, order: block.runs[name].order, value: block.runs[name].value });
     } else if (state.b.startsWith("window ")) {
-      const [start, end] = state.b.slice(7).split("-").map(Number);
+      const [start, end] = windowIn(state.b.slice(7));
       const c = column(start, end);
-      found.push({ name: windowName(start, end), order: [...ordered(state.v, c)], value: (block["values" + state.v] || [])[c] });
+      found.push({ name: windowName(start, end), order: [...ordered(state.v, c)], value: under(c) });
     }
-    found.push({ name: windowName(), order: [...ordered(state.v, here())], value: (block["values" + state.v] || [])[here()], live: true });
+    found.push({ name: windowName(), order: [...ordered(state.v, here())], value: under(here()), live: true });
     return found;
   }
 
@@ -593,7 +602,7 @@
     });
     ui.text = h("p", { class: "text", dir: "auto" }, spans);
     ui.passage.replaceChildren(
-      h("p", { class: "pid" }, h("b", {}, own.pid), ` · ${own.grade === null ? "not judged" : "grade " + own.grade} · first stage ${state.p + 1} (${own.score.toFixed(2)}) · score ${number(score(state.p))}`),
+      h("p", { class: "pid" }, h("b", {}, h("bdi", {}, own.pid)), ` · ${own.grade === null ? "not judged" : "grade " + own.grade} · first stage ${state.p + 1} (${own.score.toFixed(2)}) · score ${number(score(state.p))}`),
       h("p", { class: "sentence" }, sentence(state.p)),
       ui.text,
       legend(),
@@ -770,11 +779,16 @@
       try { history.replaceState(null, "", hash); } catch { location.replace(hash); }
     }
   }
+  // [first, last] of text such as 10-13; null where that is no window of the model.
+  function windowIn(text) {
+    const [start, end] = (/^(\d+)-(\d+)$/.exec(text ?? "") ?? []).slice(1).map(Number);
+    return end >= start && end < head.layers ? [start, end] : null;
+  }
   function fromAddress() {
     const parts = new URLSearchParams(location.hash.slice(1));
     const q = head.queries.findIndex((query) => query.qid === parts.get("q"));
-    const [start, end] = (parts.get("w") || "").split("-").map(Number);
-    return { q: q < 0 ? 0 : q, window: start >= 0 && end >= start && end < head.layers ? [start, end] : null, p: parts.get("p"), b: parts.get("b") || "", o: parts.get("o"), k: Object.hasOwn(SIGNALS, parts.get("k")) ? parts.get("k") : "calibrated", t: parts.get("t") === "sentence" ? "sentence" : "token" };
+    const b = parts.get("b") || "";
+    return { q: q < 0 ? 0 : q, window: windowIn(parts.get("w")), p: parts.get("p"), b: b.startsWith("run ") || windowIn(b.replace(/^window /, "")) ? b : "", o: parts.get("o"), k: Object.hasOwn(SIGNALS, parts.get("k")) ? parts.get("k") : "calibrated", t: parts.get("t") === "sentence" ? "sentence" : "token" };
   }
   function darker() {
     const root = document.documentElement;
@@ -810,7 +824,8 @@
     return s("svg", { xmlns: SVG, width: box.width, height, viewBox: `0 0 ${box.width} ${height}` }, s("foreignObject", { width: box.width, height }, copy));
   }
   function save(name, file) {
-    const text = new XMLSerializer().serializeToString(drawing(name));
+    // A collection's texts may hold control characters, which XML has no way to write.
+    const text = new XMLSerializer().serializeToString(drawing(name)).replace(/[^\t\n\r\u0020-\uD7FF\uE000-\uFFFD\u{10000}-\u{10FFFF}]/gu, "\uFFFD");
     const link = h("a", { href: URL.createObjectURL(new Blob([text], { type: "image/svg+xml" })), download: `${file}-${head.queries[state.q].qid.replace(/[^A-Za-z0-9._-]/g, "_")}-L${state.s}-${state.e}.svg` });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
@@ -833,9 +848,13 @@
     found.beside = document.getElementById(`na-${q}`) ? await unpack(`na-${q}`) : null;
   }
   async function open(q, wanted = {}) {
+    const asked = (ui.opening = {});
     const found = await load(q);
-    const kind = (ui.asked = wanted.k ?? state.kind);
+    const kind = wanted.k ?? ui.asked;
     await beside(found, q, kind);
+    if (ui.opening !== asked) return; // another query was asked for meanwhile
+    ui.asked = kind;
+    const view = "o" in wanted ? wanted.o : block.views[state.v].name; // the order of the candidates stays from query to query
     block = found;
     state.kind = kind;
     state.shade = wanted.t ?? state.shade;
@@ -843,7 +862,7 @@
     if (wanted.window) [state.s, state.e] = wanted.window;
     else if (follows >= 0) [state.s, state.e] = head.presets[follows].windows[q];
     state.q = q;
-    state.v = Math.max(0, block.views.findIndex((view) => view.name === wanted.o));
+    state.v = Math.max(0, block.views.findIndex((one) => one.name === view));
     state.b = wanted.b ?? (state.b.startsWith("window ") ? "" : state.b);
     const p = block.passages.findIndex((one) => one.pid === wanted.p);
     state.p = p >= 0 ? p : size() ? ordered(state.v, here())[0] : 0;
@@ -885,7 +904,7 @@
       else if (event.key === "s") setSignal(after(Object.keys(SIGNALS), ui.asked));
       else if (event.key === "j" || event.key === "k") step(event.key === "j" ? 1 : -1);
       else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
-        if (event.target.closest("#queries")) return;
+        if (event.target.closest("#queries, #passage")) return; // these scroll
         const order = ordered(state.v, here());
         const next = order[ranks(order)[state.p] + (event.key === "ArrowDown" ? 1 : -1)];
         if (next !== undefined) { choose(next); event.preventDefault(); }
