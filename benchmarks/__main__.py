@@ -17,9 +17,10 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.against import against
 from benchmarks.page import render
-from benchmarks.rows import FACT, MACHINE, SECONDS, Row, done, read_rows, replaced, write_rows
-from benchmarks.sections import SECTIONS
+from benchmarks.rows import FACT, MACHINE, SECONDS, SO_FAR, Row, begun, done, read_rows, replaced, write_rows
+from benchmarks.sections import BY_CASE, SECTIONS
 from benchmarks.settings import ROOT, Settings
 from benchmarks.timing import CLOCKS, device_at_hand, use_clock
 from layerrank.core.errors import UserError
@@ -70,15 +71,28 @@ def main(argv: list[str] | None = None) -> int:
         "--output", type=Path, help="results (.tsv; default: docs/performance.tsv, with --quick none are written)"
     )
     parser.add_argument(
-        "--go-on", action="store_true", help="leave out sections that this machine and commit have measured already"
+        "--go-on",
+        action="store_true",
+        help=f"leave out what this machine and commit have measured: sections, and cases of {', '.join(BY_CASE)}",
+    )
+    parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="RESULTS",
+        help="hold each ratio against that of other results (.tsv), as they were before this run; with --render "
+        "nothing is measured",
     )
     parser.add_argument("--render", action="store_true", help="only render the page from the results")
     options = parser.parse_args(argv)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(message)s")
     _log.setLevel(logging.INFO)
     output = options.output or (None if options.quick else ROOT / "docs/performance.tsv")
+    before = None if options.against is None else read_rows(options.against)
     if options.render:
-        render(output or ROOT / "docs/performance.tsv")
+        results = output or ROOT / "docs/performance.tsv"
+        render(results)
+        if before is not None:
+            print(against(read_rows(results), before))
         return 0
     unknown = [name for name in options.sections if name not in SECTIONS]
     if unknown:
@@ -104,9 +118,12 @@ def main(argv: list[str] | None = None) -> int:
             device=device_at_hand(),
             models=tuple(_named(text) for text in options.models) if options.models else _others(options.model),
         )
-        _measure(settings, names, {"clock": options.clock, "remark": options.note or "none"}, output, options.go_on)
+        said = {"clock": options.clock, "remark": options.note or "none"}
+        rows = _measure(settings, names, said, output, options.go_on)
     if output is not None:
         render(output)
+    if before is not None:
+        print(against(rows, before))
     return 0
 
 
@@ -128,31 +145,37 @@ def _others(model: Path) -> tuple[tuple[Path, str], ...]:
     return tuple(found)
 
 
-def _measure(settings: Settings, names: list[str], said: dict[str, str], output: Path | None, go_on: bool) -> None:
-    """Measure section by section; each row is in the results as soon as it is known, in place of older ones."""
+def _measure(settings: Settings, names: list[str], said: dict[str, str], output: Path | None, go_on: bool) -> list[Row]:
+    """Measure section by section; each row is in the results as soon as it is known, in place of older ones.
+
+    Returns the results.
+    """
     known = _facts(settings, said)
     place = {name: value for name, value in known.items() if name != "remark"}
     run = f"{known['commit']}-{hashlib.sha256(repr(place).encode()).hexdigest()[:6]}"
     facts = [Row(MACHINE, FACT, name, "", float("nan"), note=str(value), run=run) for name, value in known.items()]
     kept = read_rows(output) if output is not None and output.is_file() else []
-    begun, measured = time.perf_counter(), done(kept, run) if go_on else set()
+    start, measured = time.perf_counter(), done(kept, run) if go_on else set()
     for number, name in enumerate(names, 1):
         if name in measured:
             _log.info("section %d of %d, %s: measured already in run %s", number, len(names), name, run)
             continue
         at, before = time.perf_counter(), os.getloadavg()[0]
-        _log.info("section %d of %d, %s; %.1f min so far", number, len(names), name, (at - begun) / 60)
-        fresh: list[Row] = []
-        for row in SECTIONS[name](settings):
+        _log.info("section %d of %d, %s; %.1f min so far", number, len(names), name, (at - start) / 60)
+        fresh, spent = begun(kept, name, run) if go_on and name in BY_CASE else ([], 0.0)
+        at -= spent
+        for row in SECTIONS[name](replace(settings, measured=frozenset(row.case for row in fresh))):
             fresh.append(replace(row, run=run))
             _say(row)
-            _keep(output, replaced(kept, name, fresh, facts))
+            so_far = Row(MACHINE, name, SO_FAR, "s", time.perf_counter() - at, run=run)
+            _keep(output, replaced(kept, name, [*fresh, so_far], facts))
         spent = time.perf_counter() - at
         fresh.append(Row(MACHINE, name, SECONDS, "s", spent, run=run))
         fresh.append(Row(MACHINE, name, "load average before", "", before, run=run))
         kept = replaced(kept, name, fresh, facts)
         _keep(output, kept)
         _log.info("section %d of %d, %s: %.1f min", number, len(names), name, spent / 60)
+    return kept
 
 
 def _keep(output: Path | None, rows: list[Row]) -> None:

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from benchmarks.rows import MACHINE, SECONDS, Row, read_rows
+from benchmarks.rows import MACHINE, SECONDS, SHARING_WORDS, WINDOWS_EACH, Row, read_rows
 from layerrank.core.files import write_text
 from layerrank.report.figures.style import BLUE, GREY, INK, NOTE_SIZE, ORANGE, SKY, VERMILION, new_figure, save, styled
 
@@ -53,6 +53,11 @@ def render(results: Path) -> None:
         long=lambda section: [row for row in rows if row.section == section],
         wide=lambda section: wide([row for row in rows if row.section == section]),
         queries=lambda names: wide([row for row in rows if row.section == "queries" and row.quantity in names]),
+        sharing=lambda windows: wide(
+            [row for row in rows if row.section == "sharing" and (WINDOWS_EACH in row.case) == windows]
+        ),
+        windows_each=WINDOWS_EACH,
+        words=SHARING_WORDS,
         figure=results.with_suffix(".svg").name,
         ways=ways.name,
         results=results.name,

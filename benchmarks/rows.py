@@ -17,6 +17,15 @@ MACHINE, FACT = "machine", "fact"
 SECONDS = "seconds of the section"
 """Quantity of the row that ends a section; its section is `MACHINE`, its case the section's name."""
 
+SHARING_WORDS = 12
+"""Words of a passage in the section `sharing`, its title apart."""
+
+WINDOWS_EACH = "three windows"
+"""In the cases of the section `sharing` that read several windows in one job."""
+
+SO_FAR = "seconds so far"
+"""The same of a section that has not ended, so that one that goes on by case knows what went before."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -95,6 +104,17 @@ def replaced(kept: Sequence[Row], section: str, fresh: Sequence[Row], facts: Seq
     rows += fresh
     runs = {row.run for row in rows if not row.fact} - {row.run for row in facts}
     return [row for row in rows if not row.fact or row.run in runs] + list(facts)
+
+
+def begun(rows: Sequence[Row], section: str, run: str) -> tuple[list[Row], float]:
+    """Rows of the cases that a run has measured to their end in a section that it has not, and the seconds so far.
+
+    The last case may lack rows: it is left out. Rows of a case follow each other.
+    """
+    own = [row for row in rows if (row.section, row.run) == (section, run)]
+    kept = [row for row in own if row.case != own[-1].case]
+    spent = sum(row.value for row in rows if (row.case, row.quantity, row.run) == (section, SO_FAR, run))
+    return kept, spent
 
 
 def done(rows: Sequence[Row], run: str) -> set[str]:

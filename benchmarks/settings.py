@@ -37,6 +37,8 @@ class Settings:
         work: folder for files of the run.
         device: where the model runs.
         models: folders and prompt families of further models, for seconds a query.
+        measured: cases of the section at work that this run has measured already; sections that go on by case
+            (`BY_CASE`) leave them out.
     """
 
     model: Path
@@ -50,6 +52,7 @@ class Settings:
     work: Path
     device: torch.device
     models: tuple[tuple[Path, str], ...] = ()
+    measured: frozenset[str] = frozenset()
 
     @functools.cached_property
     def tokenizer(self) -> Any:

@@ -43,3 +43,6 @@ SECTIONS: Mapping[str, Callable[[Settings], Iterator[Row]]] = {
     "explorer": explorer.run,
     "served": served.run,
 }
+
+BY_CASE = frozenset({sharing.SECTION})
+"""Sections that go on with the case that had not ended: long ones, whose cases know nothing of each other."""

@@ -1,10 +1,12 @@
 """The benchmarks compare like with like: the published algorithm, plain and eager, gives layerrank's scores."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from support.tiny import save_tiny
 
 from layerrank.attention.probe import Probe
@@ -139,3 +141,109 @@ def test_the_page_tells_runs_apart(tmp_path):
     rows.write_rows(tmp_path / "p.tsv", found[:3])
     page.render(tmp_path / "p.tsv")
     assert "Not one run" not in (tmp_path / "p.md").read_text(encoding="utf-8")
+
+
+def _sharing(tmp_path, monkeypatch, architecture="llama"):
+    """The section and settings for it: a tiny model, and made-up lists that are long enough to sort."""
+    sharing = pytest.importorskip("benchmarks.sections.sharing")
+    settings = pytest.importorskip("benchmarks.settings").Settings
+    monkeypatch.setattr(settings, "rows", lambda own: texts.made_up(3, 8, 6))
+    folder = save_tiny(tmp_path / "tiny", architecture, "byte_level")
+    (tmp_path / "work").mkdir()
+    own = settings(folder, "chatml", 1, True, False, True, tmp_path, 3, tmp_path / "work", torch.device("cpu"))
+    return sharing, own
+
+
+def test_sharing_measures_every_cell_and_ranks_the_same(tmp_path, monkeypatch):
+    sharing, settings = _sharing(tmp_path, monkeypatch)
+    found = list(sharing.run(settings))
+    cases = {row.case for row in found}
+    assert len(cases) == len(sharing.CELLS) * 3 + 3 + len(sharing.TOGETHER)  # all pairs counted apart from timed
+    same = [row for row in found if row.quantity == "same rankings"]
+    assert {row.case for row in same} == {case for case in cases if "counted" not in case}
+    assert all(row.met for row in same)
+    by = {(row.case, row.quantity): row.value for row in found}
+    for case in cases:
+        if rows.WINDOWS_EACH in case:
+            assert by[case, "tokens computed, one job"] <= by[case, "tokens computed, a job each"]
+            assert by[case, "the fewest that its rounds allow"] <= by[case, "tokens computed, one job"]
+        else:
+            assert by[case, "the fewest that the rounds allow"] <= by[case, "tokens computed"]
+            assert by[case, "passes"] <= by[case, "passes in full"]
+    ended = [row.case for row in found]
+    left = list(sharing.run(replace(settings, measured=frozenset(ended) - {ended[0], ended[-1]})))
+    assert {row.case for row in left} == {ended[0], ended[-1]}
+
+
+@pytest.mark.parametrize("mechanism", ["likelihood", "generation", "attention"])
+def test_all_pairs_are_counted_by_a_narrow_model_as_by_the_model_itself(tmp_path, monkeypatch, mechanism):
+    sharing, settings = _sharing(tmp_path, monkeypatch)
+    given = sharing._rows(settings)
+    for share in (False, True):
+        found = []
+        for decoder in (sharing._narrow(settings), sharing._decoder(settings, mechanism)):
+            cell = sharing._cell(settings, sharing.COUNTED, mechanism, decoder.layers)
+            own = sharing._ranked([cell], decoder, given, share)
+            found.append((own.written, own.tokens, own.passes, own.fewest))
+        assert found[0] == found[1]
+
+
+def test_a_long_section_goes_on_with_the_case_that_had_not_ended(tmp_path, monkeypatch):
+    run = pytest.importorskip("benchmarks.__main__")
+    measured = []
+
+    def section(dies):
+        def measure(settings):
+            for case in ("one", "two", "three"):
+                if case not in settings.measured:
+                    measured.append(case)
+                    yield rows.Row("sharing", case, "in full", "s", 1.0)
+                    if case == dies:
+                        raise RuntimeError("the machine goes down")
+                    yield rows.Row("sharing", case, "shared", "s", 2.0)
+
+        return measure
+
+    folder, output = save_tiny(tmp_path / "tiny", "llama", "digits"), tmp_path / "p.tsv"
+    options = ["--model", str(folder), "--collection", str(tmp_path), "--output", str(output), "--go-on"]
+    monkeypatch.setattr(run.Settings, "rows", lambda settings: [])
+    monkeypatch.setattr(run, "SECTIONS", {"sharing": section("two")})
+    with pytest.raises(RuntimeError, match="goes down"):
+        run.main(options)
+    monkeypatch.setattr(run, "SECTIONS", {"sharing": section(None)})
+    assert run.main(options) == run.main(options) == 0
+    assert measured == ["one", "two", "two", "three"]
+    found = rows.read_rows(output)
+    assert [(row.case, row.quantity) for row in found if row.section == "sharing"] == [
+        (case, quantity) for case in ("one", "two", "three") for quantity in ("in full", "shared")
+    ]
+    assert [row.quantity for row in found if row.case == "sharing"] == [rows.SECONDS, "load average before"]
+
+
+def test_ratios_are_held_against_those_of_other_results():
+    against = pytest.importorskip("benchmarks.against").against
+
+    def of(run, processor, faster, saved, memory):
+        facts = {"processor": processor, "commit": run}
+        return [
+            *(rows.Row("machine", "fact", name, "", float("nan"), note=note, run=run) for name, note in facts.items()),
+            replace(rows.row_of("a", "case", "faster", "×", faster), run=run),
+            rows.Row("a", "case", "saved by the lower half", "%", saved, run=run),
+            rows.Row("a", "case", "memory against baseline", "×", memory, run=run),
+            rows.Row("a", "case", "seconds", "s", 7.0, run=run),
+        ]
+
+    def marks(now, before):
+        lines = [line for line in against(now, before).splitlines() if line.startswith("| a |")]
+        return [line.split(" | ")[-1].removesuffix(" |").strip(" |") for line in lines]
+
+    before = of("one", "x", [2.0, 2.0], 50.0, 0.5)
+    assert marks(of("two", "x", [1.95, 1.95], 49.0, 0.51), before) == ["", "", ""]
+    assert marks(of("two", "x", [1.9, 1.9], 48.0, 0.52), before) == ["**worse**"] * 3
+    assert marks(of("two", "x", [1.8, 1.9, 2.0], 60.0, 0.4), before) == ["**worse**, within the rounds' spread", "", ""]
+    assert marks(of("two", "y", [1.0, 1.0], 10.0, 0.9), before) == ["not judged: processor x"] * 3
+    text = against(of("two", "x", [1.0, 1.0], 50.0, 0.5), before)
+    assert "3 ratios in both results, 0 new; 0 of another machine or setting, not judged." in text
+    assert (
+        text.endswith("Worse by more than 3 %: 1 of 3 judged.\n- a, case, faster") and "before: commit one, x" in text
+    )
