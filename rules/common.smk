@@ -20,7 +20,7 @@ from layerrank.study.code import code_digest
 from layerrank.study.load import load_study
 from layerrank.study.paths import for_planning
 from layerrank.study.results import check_results
-from layerrank.study.words import as_json, one_of
+from layerrank.study.paths.words import as_json, one_of
 
 slurm.steady()
 try:

@@ -16,8 +16,8 @@ from layerrank.core.windows import head_rule_of, rule_of
 from layerrank.study import load, plan
 from layerrank.study.load import load_study
 from layerrank.study.paths import paths_of
+from layerrank.study.paths.words import one_of
 from layerrank.study.plan import Job
-from layerrank.study.words import one_of
 
 BASE = Path(__file__).parents[2]
 KEY = re.compile(r"^(config key|collections entry|models entry) \S")

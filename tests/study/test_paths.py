@@ -10,7 +10,7 @@ import pytest
 
 from layerrank.study.load import load_study
 from layerrank.study.paths import paths_of
-from layerrank.study.words import as_json, flags, named, one_of
+from layerrank.study.paths.words import as_json, flags, named, one_of
 
 BASE = Path(__file__).parents[2]
 SYSTEMS = ["all", "L1-2", "selected-peak"]

@@ -10,13 +10,13 @@ from typing import Any
 from snakemake.io import expand
 
 from layerrank.core.windows import head_rule_of, rule_of
-from layerrank.study import places
 from layerrank.study.config import BASE, OVER_ORDERS, Study
-from layerrank.study.paths_orders import Orders
-from layerrank.study.paths_ranking import Ranking
-from layerrank.study.places import PAIR, Input, Wildcards
+from layerrank.study.paths import places
+from layerrank.study.paths.orders import Orders
+from layerrank.study.paths.places import PAIR, Input, Wildcards
+from layerrank.study.paths.ranking import Ranking
+from layerrank.study.paths.words import flags, named
 from layerrank.study.systems import systems_of
-from layerrank.study.words import flags, named
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ from snakemake.common import get_report_id
 
 from layerrank.core.windows import ALL, selected_by
 from layerrank.study import config as settings
-from layerrank.study import places
 from layerrank.study.config import BASE, Study
-from layerrank.study.paths_attention import Attention
-from layerrank.study.paths_ranking import Ranking
-from layerrank.study.paths_report import Report
-from layerrank.study.places import PAIR, Input, Wildcards
-from layerrank.study.words import named
+from layerrank.study.paths import places
+from layerrank.study.paths.attention import Attention
+from layerrank.study.paths.places import PAIR, Input, Wildcards
+from layerrank.study.paths.ranking import Ranking
+from layerrank.study.paths.report import Report
+from layerrank.study.paths.words import named
 
 
 @dataclass(frozen=True)

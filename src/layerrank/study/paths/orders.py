@@ -7,11 +7,11 @@ from functools import cached_property
 
 from layerrank.core.systems import ALL_LAYERS, parse_system, whole_list_heads, whole_list_windows
 from layerrank.core.windows import head_rule_of, rule_of
-from layerrank.study import places
 from layerrank.study.config import BASE, Study
-from layerrank.study.places import PAIR, Input, Wildcards
+from layerrank.study.paths import places
+from layerrank.study.paths.places import PAIR, Input, Wildcards
+from layerrank.study.paths.words import named
 from layerrank.study.systems import systems
-from layerrank.study.words import named
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from layerrank.study import config as settings
-from layerrank.study import places
 from layerrank.study.config import Study
-from layerrank.study.places import Wildcards, variant_of
-from layerrank.study.words import as_json, flags
+from layerrank.study.paths import places
+from layerrank.study.paths.places import Wildcards, variant_of
+from layerrank.study.paths.words import as_json, flags
 
 
 @dataclass(frozen=True)

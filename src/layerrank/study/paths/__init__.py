@@ -1,6 +1,6 @@
 """Where a study's results lie, and what its rules ask for: input functions, settings and words of command lines.
 
-A stage each has a class and a module: `PATHS.heads` is what rules/heads.smk uses, in `paths_heads.py`. Rules take
+A stage each has a class and a module: `PATHS.heads` is what rules/heads.smk uses, in `heads.py`. Rules take
 their methods as they are: each is given a job's wildcards, and its input where it asks for it. A list is to be quoted
 word by word where a shell reads it (`{params.runs:q}`). What several stages read lies where `places.py` says.
 """
@@ -16,18 +16,18 @@ from pathlib import Path
 
 from snakemake.io import expand
 
-from layerrank.study import places
 from layerrank.study.config import BASE, Study
-from layerrank.study.paths_attention import Attention
-from layerrank.study.paths_collections import Collections
-from layerrank.study.paths_evaluation import Evaluation, Latency
-from layerrank.study.paths_explorer import Explorer
-from layerrank.study.paths_heads import Heads, HeadSets
-from layerrank.study.paths_layers import Layers, Transfer
-from layerrank.study.paths_models import Models
-from layerrank.study.paths_orders import Orders
-from layerrank.study.paths_ranking import Ranking
-from layerrank.study.paths_report import Items, Report
+from layerrank.study.paths import places
+from layerrank.study.paths.attention import Attention
+from layerrank.study.paths.collections import Collections
+from layerrank.study.paths.evaluation import Evaluation, Latency
+from layerrank.study.paths.explorer import Explorer
+from layerrank.study.paths.heads import Heads, HeadSets
+from layerrank.study.paths.layers import Layers, Transfer
+from layerrank.study.paths.models import Models
+from layerrank.study.paths.orders import Orders
+from layerrank.study.paths.ranking import Ranking
+from layerrank.study.paths.report import Items, Report
 
 
 @dataclass(frozen=True)

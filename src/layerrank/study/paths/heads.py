@@ -11,12 +11,12 @@ from snakemake.io import expand
 from layerrank.core.windows import ALL, rule_of
 from layerrank.layers.head_rules import HeadRule, head_strategy, parse_head_rule, scoring
 from layerrank.study import config as settings
-from layerrank.study import places
 from layerrank.study.config import Study
-from layerrank.study.paths_layers import Transfer
-from layerrank.study.paths_orders import Orders
-from layerrank.study.places import PAIR, Input, Wildcards, variant_of
-from layerrank.study.words import as_json, named
+from layerrank.study.paths import places
+from layerrank.study.paths.layers import Transfer
+from layerrank.study.paths.orders import Orders
+from layerrank.study.paths.places import PAIR, Input, Wildcards, variant_of
+from layerrank.study.paths.words import as_json, named
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from functools import cached_property
 from layerrank.core.windows import fixed_window
 from layerrank.evaluation import measures
 from layerrank.study import config as settings
-from layerrank.study import places
 from layerrank.study.config import Study
-from layerrank.study.places import Input, Wildcards
-from layerrank.study.words import as_json, named
+from layerrank.study.paths import places
+from layerrank.study.paths.places import Input, Wildcards
+from layerrank.study.paths.words import as_json, named
 
 
 @dataclass(frozen=True)

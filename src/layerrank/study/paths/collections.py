@@ -15,8 +15,8 @@ from layerrank.layers.head_rules import parse_head_rule
 from layerrank.layers.rules import parse_rule
 from layerrank.study import config as settings
 from layerrank.study.config import Study
-from layerrank.study.places import Input, Wildcards
-from layerrank.study.words import as_json, flags, named
+from layerrank.study.paths.places import Input, Wildcards
+from layerrank.study.paths.words import as_json, flags, named
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from layerrank.core.windows import ALL, fixed_window, rule_of
 from layerrank.models.identity import folder_name, pinned
 from layerrank.study import config as settings
 from layerrank.study.config import Study
-from layerrank.study.places import PROMPTS, TRIAL, Input, Wildcards, model_of
-from layerrank.study.words import as_json, flags, named, one_of
+from layerrank.study.paths.places import PROMPTS, TRIAL, Input, Wildcards, model_of
+from layerrank.study.paths.words import as_json, flags, named, one_of
 
 
 @dataclass(frozen=True)

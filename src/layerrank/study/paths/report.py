@@ -10,13 +10,13 @@ from typing import Any
 from snakemake.io import expand, multiext, report
 
 from layerrank.study import config as settings
-from layerrank.study import places
 from layerrank.study.config import Study
-from layerrank.study.paths_evaluation import Evaluation
-from layerrank.study.paths_heads import HeadSets
-from layerrank.study.paths_layers import Layers, Transfer
-from layerrank.study.places import Wildcards
-from layerrank.study.words import as_json, flags, without
+from layerrank.study.paths import places
+from layerrank.study.paths.evaluation import Evaluation
+from layerrank.study.paths.heads import HeadSets
+from layerrank.study.paths.layers import Layers, Transfer
+from layerrank.study.paths.places import Wildcards
+from layerrank.study.paths.words import as_json, flags, without
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from layerrank.study import places
 from layerrank.study.config import BASE, Study
-from layerrank.study.paths_models import Models
-from layerrank.study.places import PAIR, Input, Wildcards
+from layerrank.study.paths import places
+from layerrank.study.paths.models import Models
+from layerrank.study.paths.places import PAIR, Input, Wildcards
+from layerrank.study.paths.words import as_json, flags, in_variants, one_of
 from layerrank.study.systems import PlannedRun, systems, trained, windows_together
-from layerrank.study.words import as_json, flags, in_variants, one_of
 
 
 @dataclass(frozen=True)
