@@ -36,6 +36,19 @@ def test_prefixes_and_their_last_rows(dtype, own, window, by_products, monkeypat
     assert float((found - expected).norm() / expected.norm()) < BOUND[dtype]
 
 
+@pytest.mark.parametrize("by_products", [True, False], ids=["products", "fused"])
+@pytest.mark.parametrize("own", [10, 333, 601])
+@pytest.mark.parametrize("window", [None, 64, 300])
+def test_a_row_is_the_same_whether_those_before_it_are_computed_or_borrowed(window, own, by_products, monkeypatch):
+    """To the last bit but for a few: torch's kernel takes rows in blocks of a size that depends on their number."""
+    monkeypatch.setattr(kernels, "products_are_faster", lambda dtype, device: by_products)
+    generator = torch.Generator().manual_seed(own)
+    query, key, value = (torch.randn(1, heads, 900, 16, generator=generator).bfloat16() for heads in (6, 2, 2))
+    kernel = Kernel(0.25, window, None, None)
+    computed, borrowed = kernel.causal(query, key, value)[:, :, -own:], kernel.causal(query[:, :, -own:], key, value)
+    assert float((computed != borrowed).float().mean()) < 5e-3
+
+
 @pytest.mark.parametrize("window", [None, 64])
 @pytest.mark.parametrize("own", [300, 700])
 def test_plain_layers_take_the_fused_kernel_under_no_mask_of_all_tokens(window, own, monkeypatch):

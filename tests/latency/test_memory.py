@@ -41,7 +41,7 @@ def test_a_pass_by_hand():
 def test_branch_rows_hold_their_logits_one_tree_at_a_time():
     tree = Tree(range(5000), (range(30), range(20)))
     other = Tree(range(100), (range(1),))
-    logits, sums = 2 * 4 * 4 * 50 * 5050, 4 * 4 * 4 * 4 * 5000
+    logits, sums = 2 * 4 * 4 * 50 * 5050, 3 * 4 * 4 * 4 * 5000
     attention = (tree.tokens + other.tokens) * 4 * (18 + 48 + 16 + 4)
     assert memory.forward(SIZES, [tree, other], 4) == attention + logits + sums
     read = memory.reading(SIZES, [tree, other], 4, passages=7, last_layer=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -57,21 +58,19 @@ class Kernel:
 
         Torch's own causal mask begins at the first key, and knows no window.
         """
-        rows, length = query.shape[2], key.shape[2]
+        length, own = key.shape[2], key.shape[2] - query.shape[2]  # `own`: the first row among the keys
         slides = self.window is not None and self.window < length
         before = self.window - 1 if self.window is not None and slides else -(-length // 1024) * 1024
         stairs = _staircase(before, slides, query.dtype, query.device)
         output = query.new_empty((*query.shape[:3], value.shape[-1]))
-        plain = before + 1 if rows == length else 0  # rows whose window holds whatever stands before them
-        if plain:
+        plain = before + 1 if slides and not own else own  # rows that see whatever stands before them
+        if plain > own:
             output[:, :, :plain] = self._fused(query[:, :, :plain], key[:, :, :plain], value[:, :, :plain])
-        for begin in range(plain, rows, STEP):
-            end = min(begin + STEP, rows)
-            first, last = length - rows + begin, length - rows + end  # the step's rows among the keys
-            start = max(0, first - before)
-            mask = stairs[: end - begin, before - first + start : before - first + last]
-            output[:, :, begin:end] = self._fused(
-                query[:, :, begin:end], key[:, :, start:last], value[:, :, start:last], mask
+        for begin, first, last in _steps(plain, length, STEP, before + 1 if slides else 0):
+            start = max(0, begin - before)
+            mask = stairs[first - begin : last - begin, before - begin + start : before - begin + last]
+            output[:, :, first - own : last - own] = self._fused(
+                query[:, :, first - own : last - own], key[:, :, start:last], value[:, :, start:last], mask
             )
         return output
 
@@ -89,13 +88,12 @@ class Kernel:
         rows = max(16, min(128, BLOCK_ELEMENTS // max(1, batch * heads * reach)))
         halves = _Halves(self, query, key, value, rows, reach) if halved else None
         future = torch.ones(rows, rows, dtype=torch.bool, device=query.device).triu(1)
-        for begin in range(0, count, rows):
-            end = min(begin + rows, count)
-            at, last = before + begin, before + end  # the block's rows among the keys
+        for block, at, last in _steps(before, length, rows, 0):
+            begin, end = at - before, last - before  # the block's rows among the queries
             if self.window is None:  # columns before the block are open to every row of it
                 first, opened, closed = 0, at, future[: end - begin, : end - begin]
             else:
-                first, opened = max(0, at - self.window + 1), 0
+                first, opened = max(0, block - self.window + 1), 0
                 positions = torch.arange(first, last, device=query.device)
                 back = positions[at - first :, None] - positions[None, :]
                 closed = (back < 0) | (back >= self.window)
@@ -165,6 +163,16 @@ def products_are_faster(dtype: torch.dtype, device: str) -> bool:
     """
     units = {torch.bfloat16: "_is_amx_tile_supported", torch.float16: "_is_amx_fp16_supported"}
     return device == "cpu" and dtype in units and not getattr(torch.cpu, units[dtype], bool)()
+
+
+def _steps(first: int, last: int, size: int, origin: int) -> Iterator[tuple[int, int, int]]:
+    """(where a step would begin, its first row, the one after its last) over the rows from `first` to `last` − 1.
+
+    Steps begin at whole numbers of `size` from `origin`, wherever the first row is: a row's sums run over the same keys
+    whether the rows before it are computed here or borrowed.
+    """
+    for begin in range(first - (first - origin) % size, last, size):
+        yield begin, max(begin, first), min(begin + size, last)
 
 
 @functools.lru_cache(maxsize=4)

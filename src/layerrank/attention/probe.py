@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from layerrank.attention import kernels
@@ -65,7 +64,8 @@ class _Reading:
     Attributes:
         weights: float32[B, S, R], weights over branch rows of the S = 4 readings in the order of `SUMS`.
         tokens: int[T], passage tokens as offsets into the group's flattened prefixes [B · P], input order.
-        passages: int[N, longest], offsets into `tokens`; T stands for none.
+        passages: int[N, longest], offsets of each passage's tokens, in the same way.
+        own: bool[N, longest], which of them are a passage's: those past its end repeat the first offset of all.
         signal: float32[L, T], filled layer by layer.
         sums: float32[L, S, H, N], filled layer by layer.
         masked: float32[L, H, N], likewise; None where it is not wanted.
@@ -77,6 +77,7 @@ class _Reading:
     weights: Tensor
     tokens: Tensor
     passages: Tensor
+    own: Tensor
     signal: Tensor
     sums: Tensor
     masked: Tensor | None = None
@@ -459,19 +460,20 @@ def _keep(reading: _Reading, probabilities: Tensor, layer: int) -> None:
     batch, heads, _, length = probabilities.shape
     weights = reading.weights[:, None].expand(-1, heads, -1, -1)  # [B, H, S, R]
     attention = (weights @ probabilities).permute(2, 1, 0, 3).reshape(len(SUMS), heads, batch * length)
-    tokens = functional.pad(attention.index_select(2, reading.tokens), (0, 1))  # [S, H, T + 1]
-    query, na = SUMS.index("query"), SUMS.index("na")
-    calibrated = tokens[query, :, :-1] - tokens[na, :, :-1]
+    query, na = attention[SUMS.index("query")], attention[SUMS.index("na")]
     summed = slice(None) if reading.chosen is None else reading.chosen[layer]
-    reading.signal[layer] = calibrated[summed].sum(dim=0)
+    calibrated = query - na  # [H, B · P]
+    reading.signal[layer] = calibrated[summed].sum(dim=0).index_select(0, reading.tokens)
     if reading.na is not None:
-        reading.na[layer] = tokens[na, :, :-1][summed].sum(dim=0)
+        reading.na[layer] = na[summed].sum(dim=0).index_select(0, reading.tokens)
     if reading.by_head is not None:
-        reading.by_head[layer] = calibrated
-    of_passages = tokens.index_select(2, reading.passages.reshape(-1)).view(len(SUMS), heads, *reading.passages.shape)
+        reading.by_head[layer] = calibrated.index_select(1, reading.tokens)
+    of_passages = attention.index_select(2, reading.passages.reshape(-1))
+    of_passages = of_passages.view(len(SUMS), heads, *reading.passages.shape).mul_(reading.own)
     reading.sums[layer] = of_passages.sum(dim=-1)
     if reading.masked is not None:
-        reading.masked[layer] = _masked(of_passages[query] - of_passages[na], reading.passages < reading.tokens.numel())
+        c = of_passages[SUMS.index("query")] - of_passages[SUMS.index("na")]
+        reading.masked[layer] = _masked(c, reading.own)
 
 
 def _masked(c: Tensor, own: Tensor) -> Tensor:
@@ -501,9 +503,7 @@ def _chosen(heads: Collection[tuple[int, int]], layers: int, count: int, device:
 
 def _reading(group: _Group, prompts: Sequence[IcrPrompt], layers: int, heads: int) -> _Reading:
     weights = np.zeros((len(prompts), len(SUMS), group.rows), dtype=np.float32)
-    tokens: list[np.ndarray] = []
     passages: list[np.ndarray] = []
-    total = 0
     for index, (place, prompt) in enumerate(zip(group.places, prompts, strict=True)):
         for branch, (whole, last) in enumerate((("query", "query_last"), ("na", "na_last"))):
             offset = place.branch(branch).start
@@ -512,19 +512,19 @@ def _reading(group: _Group, prompts: Sequence[IcrPrompt], layers: int, heads: in
                 weights[index, SUMS.index(whole), begin:end] = 1.0 / (end - begin)
                 weights[index, SUMS.index(last), end - 1] = 1.0
         for begin, end in prompt.spans.tolist():
-            tokens.append(index * group.prefix + np.arange(begin, end, dtype=np.int64))
-            passages.append(total + np.arange(end - begin, dtype=np.int64))
-            total += end - begin
+            passages.append(index * group.prefix + np.arange(begin, end, dtype=np.int64))
+    tokens = np.concatenate([np.zeros(0, dtype=np.int64), *passages])
     longest = max((len(passage) for passage in passages), default=0)
-    table = np.full((len(passages), longest), total, dtype=np.int64)
-    for row, passage in zip(table, passages, strict=True):
-        row[: len(passage)] = passage
+    table, own = np.zeros((2, len(passages), longest), dtype=np.int64)
+    for row, belongs, passage in zip(table, own, passages, strict=True):
+        row[: len(passage)], belongs[: len(passage)] = passage, 1
     device = group.device
     return _Reading(
         _to(weights, device),
-        _to(np.concatenate([np.zeros(0, dtype=np.int64), *tokens]), device),
+        _to(tokens, device),
         _to(table, device),
-        torch.zeros((layers, total), device=device),
+        _to(own.astype(bool), device),
+        torch.zeros((layers, len(tokens)), device=device),
         torch.zeros((layers, len(SUMS), heads, len(passages)), device=device),
     )
 

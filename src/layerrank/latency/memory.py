@@ -10,7 +10,7 @@ width of all key-value heads together, V the vocabulary, L layers. A pass is at 
   some models) and turned by their positions; copies of them, laid out anew or, with a cache, repeated for every head;
   the output, twice. To it come, of one tree at a time, what its branch rows hold (`_rows`) or its prefix (`_kernel`):
   logits and probabilities of R rows after a prefix of P tokens in float32, 2·4·H·R·(P + R), and their four weighted
-  sums, 4·4·H·P, four times over while they are gathered by passage; or the buffers of the kernel.
+  sums, 4·4·H·P, three times over while they are gathered by passage; or the buffers of the kernel.
 - in a norm: n·(3·b·D + 12·D): three states and three more in float32.
 
 Ids, positions and offsets are below one in a hundred. What the C library keeps beside it (pages of freed tensors, huge
@@ -99,7 +99,7 @@ def _rows(sizes: Sizes, tree: Tree, width: int) -> int:
     if not rows:
         return 0
     logits = 2 * FLOAT * sizes.heads * rows * (prefix + rows)
-    sums = 4 * FLOAT * len(SUMS) * sizes.heads * prefix
+    sums = 3 * FLOAT * len(SUMS) * sizes.heads * prefix
     copies = 0 if width == FLOAT else FLOAT * 2 * sizes.kv_heads * sizes.head * tree.tokens
     return logits + sums + copies
 
