@@ -1,6 +1,7 @@
 """Generation against transformers' `generate`, one prompt at a time; what is read from what was written."""
 
 import dataclasses
+import functools
 import random
 
 import pytest
@@ -83,6 +84,7 @@ def test_rows_that_have_ended_leave_their_batch_and_change_no_token(tmp_path, ar
     assert len({len(row) for row in expected}) > 2
     computed, forward = [], decoder.causal.forward
 
+    @functools.wraps(forward)  # whose signature tells `generate` what the model takes
     def counted(*args, **named):
         computed.append(named["input_ids"].numel())
         return forward(*args, **named)

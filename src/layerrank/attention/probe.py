@@ -42,6 +42,9 @@ HARMLESS = frozenset(
 )
 """Keywords of an attention call that say nothing about its numbers; a window counts as the mask has it."""
 
+CODE = (__file__, kernels.__file__, packs.__file__)
+"""The code that a trial of a model hangs on."""
+
 TOLERANCE = {"float32": 1e-3, "bfloat16": 0.1, "float16": 0.02}
 """Largest relative difference of hidden states from the model's own attention, in the check of a new model."""
 
@@ -142,9 +145,10 @@ class _Group:
             return torch.cat([states[:, :, stretch] for stretch in stretches], dim=2)
         prefix, rows, _, _ = self.indices
         heads, size = states.shape[1], states.shape[3]
+        count = len(self.places)
         parts = [
-            states[0].index_select(1, prefix).view(heads, -1, self.prefix, size),
-            states[0].index_select(1, rows).view(heads, -1, self.rows, size),
+            states[0].index_select(1, prefix).view(heads, count, self.prefix, size),
+            states[0].index_select(1, rows).view(heads, count, self.rows, size),
         ]
         return torch.cat(parts, dim=2).transpose(0, 1)
 
@@ -203,6 +207,42 @@ class _Pass:
     layer: int = 0
     masks: list[_Mask] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    kept: list[tuple[Tensor, Tensor]] | None = None
+
+
+@dataclass(eq=False)
+class Kept:
+    """What a pass over prompts leaves behind for writing on.
+
+    Attributes:
+        last: [B, D], the final normed hidden state of each prompt's last token.
+        layers: of each layer the keys and values [1, Hkv, n, d] of the n tokens of the pack, positions applied.
+        places: where in the pack each prompt lies.
+    """
+
+    last: Tensor
+    layers: list[tuple[Tensor, Tensor]]
+    places: tuple[Place, ...]
+
+    def gather(self, rows: Sequence[int], *, forget: bool = False) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield keys and values [rows, Hkv, longest, d] of some prompts, layer by layer.
+
+        Left of shorter prompts stand those of some token, for a mask to hide. With `forget`, each layer is let go of
+        as it is gathered, and nothing can be gathered again.
+        """
+        longest = max(self.places[row].prefix for row in rows)
+        index = np.zeros((len(rows), longest), dtype=np.int64)
+        for line, row in zip(index, rows, strict=True):
+            line[longest - self.places[row].prefix :] = self.places[row].offsets
+        offsets = torch.from_numpy(index.reshape(-1))
+        for layer in range(len(self.layers)):
+            keys, values = self.layers.pop(0) if forget else self.layers[layer]
+            offsets = offsets.to(keys.device)
+            keys, values = (
+                states[0].index_select(1, offsets).view(states.shape[1], len(rows), longest, -1).transpose(0, 1)
+                for states in (keys, values)
+            )
+            yield keys, values
 
 
 _current: contextvars.ContextVar[_Pass] = contextvars.ContextVar("layerrank_pass")
@@ -316,19 +356,31 @@ class Probe:
             return [states for tree in trees for states in self.hidden([tree])]
         if not trees:
             return []
-        packed = pack(trees, self.shares)
-        groups = [
-            _Group.of([packed.places[index] for index in indices], self.decoder.device)
-            for indices in _grouped(packed.places, self.decoder.device)
-        ]
-        states = self._forward(packed, _Pass(groups))
-        assert states is not None
+        packed, states = self._whole(trees)
         found: list[list[Tensor]] = []
         for place in packed.places:
             end = place.path[-1].stop
             last, rows = states[end - 1 : end], states[place.first_row : place.end]
             found.append([torch.cat([last, rows[place.branch(index)]]) for index in range(len(place.branches))])
         return found
+
+    def keep(self, prompts: Sequence[Sequence[int]]) -> Kept:
+        """Read prompts in one pass, and keep every layer's keys and values; for models that are not `one_by_one`."""
+        kept: list[tuple[Tensor, Tensor]] = []
+        packed, states = self._whole([Tree(prompt) for prompt in prompts], kept)
+        last = torch.tensor([place.path[-1].stop - 1 for place in packed.places], device=states.device)
+        return Kept(states.index_select(0, last), kept, packed.places)
+
+    def _whole(self, trees: Sequence[Tree], kept: list[tuple[Tensor, Tensor]] | None = None) -> tuple[Pack, Tensor]:
+        """Run all loaded layers over trees: their pack, and final normed hidden states [n, D]."""
+        packed = pack(trees, self.shares)
+        groups = [
+            _Group.of([packed.places[index] for index in indices], self.decoder.device)
+            for indices in _grouped(packed.places, self.decoder.device)
+        ]
+        states = self._forward(packed, _Pass(groups, kept=kept))
+        assert states is not None
+        return packed, states
 
     @torch.inference_mode()
     def _forward(self, packed: Pack, state: _Pass) -> Tensor | None:
@@ -365,8 +417,7 @@ class Probe:
             raise UserError(f"model {name}: its attention is not causal")
         if not getattr(self._model, "_supports_attention_backend", False):
             raise UserError(f"model {name}: transformers does not serve it through its attention interface")
-        code = (__file__, kernels.__file__, packs.__file__)
-        windows = self.decoder.trials.once("probe", self.decoder.circumstances, code, lambda: self._try(name))
+        windows = self.decoder.trials.once("probe", self.decoder.circumstances, CODE, lambda: self._try(name))
         self._masks = tuple(map(_Mask, windows))
 
     def _try(self, name: str) -> list[int | None]:
@@ -437,6 +488,8 @@ def attend(
     window = attention_mask.window if isinstance(attention_mask, _Mask) else None
     kernel = Kernel(float(scaling or query.shape[-1] ** -0.5), window, softcap or None, s_aux)
     last = layer == state.last_layer
+    if state.kept is not None:
+        state.kept.append((key.contiguous(), value.contiguous()))  # laid out anew: of a view, all would be kept
     output = query.new_empty((query.shape[2], query.shape[1], value.shape[-1]))
     for group in state.groups:
         queries, keys, values = group.take_queries(query), group.take(key), group.take(value)

@@ -393,7 +393,7 @@ def _each(cell: Cell, batch_tokens: int) -> Timed:
     """Each passage by itself, in the engine's batches."""
 
     def start(model: Decoder | Classifier) -> Runner:
-        mechanism = cell.build(model)
+        mechanism = cell.build(model, batch_tokens=batch_tokens)
 
         def run(row: Candidates, watch: Stopwatch) -> None:
             watched = cast(Mechanism, _Watched(mechanism, watch))

@@ -15,7 +15,7 @@ from layerrank.core.windows import LayerWindow
 from layerrank.models.identity import is_served, read_record
 from layerrank.prompts.icr import PromptSettings, fitting_family
 from layerrank.ranking.frameworks import Sorter, make_sorter
-from layerrank.ranking.mechanism import Mechanism
+from layerrank.ranking.mechanism import BATCH_TOKENS, Mechanism
 
 if TYPE_CHECKING:
     from layerrank.models.classifier import Classifier
@@ -131,12 +131,15 @@ class Cell:
 
         return load_decoder(folder, layers=self.layers, head=self.head, dtype=dtype, device=device)
 
-    def build(self, decoder: Decoder | Classifier | Served, *, share: bool = True) -> Mechanism:
+    def build(
+        self, decoder: Decoder | Classifier | Served, *, share: bool = True, batch_tokens: int = BATCH_TOKENS
+    ) -> Mechanism:
         """The mechanism on a loaded model, or on a served one.
 
         Without `share` each prompt of a pass is computed in full, whatever others begin with: for measurements.
+        `batch_tokens` are those of the engine that it is for.
         """
-        return _BUILDERS[self.mechanism](self, decoder, share)
+        return _BUILDERS[self.mechanism](self, decoder, share, batch_tokens)
 
     def cut(self, decoder: Decoder | Classifier | Served) -> Cut | None:
         """What shortens a query's texts by tokens, or None where nothing does."""
@@ -236,7 +239,7 @@ def not_served(mechanism: str, model: Path) -> UserError:
     )
 
 
-def _generation(cell: Cell, decoder: Decoder | Served, share: bool) -> Mechanism:
+def _generation(cell: Cell, decoder: Decoder | Served, share: bool, batch_tokens: int) -> Mechanism:
     from layerrank.prompts.chat import find_prompt
     from layerrank.ranking.generation import Generation
 
@@ -246,10 +249,12 @@ def _generation(cell: Cell, decoder: Decoder | Served, share: bool) -> Mechanism
         find_prompt(cell.framework, "generation", settings["prompt"]),
         max_new_tokens=settings["max_new_tokens"],
         template_arguments=settings["template_arguments"],
+        share=share,
+        batch_tokens=batch_tokens,
     )
 
 
-def _likelihood(cell: Cell, decoder: Decoder | Served, share: bool) -> Mechanism:
+def _likelihood(cell: Cell, decoder: Decoder | Served, share: bool, batch_tokens: int) -> Mechanism:
     from layerrank.prompts.chat import find_prompt
     from layerrank.ranking.likelihood import Likelihood
 
@@ -262,7 +267,7 @@ def _likelihood(cell: Cell, decoder: Decoder | Served, share: bool) -> Mechanism
     )
 
 
-def _attention(cell: Cell, decoder: Decoder, share: bool) -> Mechanism:
+def _attention(cell: Cell, decoder: Decoder, share: bool, batch_tokens: int) -> Mechanism:
     from layerrank.ranking.attention import Attention
 
     assert cell.windows is not None and cell.family is not None
@@ -279,13 +284,13 @@ def _attention(cell: Cell, decoder: Decoder, share: bool) -> Mechanism:
     )
 
 
-def _cross_encoder(cell: Cell, classifier: Classifier, share: bool) -> Mechanism:
+def _cross_encoder(cell: Cell, classifier: Classifier, share: bool, batch_tokens: int) -> Mechanism:
     from layerrank.ranking.cross_encoder import CrossEncoder
 
     return CrossEncoder(classifier)
 
 
-_BUILDERS: Mapping[str, Callable[[Cell, Any, bool], Mechanism]] = {
+_BUILDERS: Mapping[str, Callable[[Cell, Any, bool, int], Mechanism]] = {
     "generation": _generation,
     "likelihood": _likelihood,
     "attention": _attention,

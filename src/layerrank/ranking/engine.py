@@ -25,15 +25,12 @@ from layerrank.core.errors import UserError
 from layerrank.core.records import ANSWERS, WELL_FORMED, Candidates, Cost, Ranking
 from layerrank.prompts.tree import borrowed
 from layerrank.ranking.frameworks import Group, Order, Scores, Sorter, Steps
-from layerrank.ranking.mechanism import Answer, Mechanism, Request, Sharing, Work
+from layerrank.ranking.mechanism import BATCH_TOKENS, PADDING, Answer, Mechanism, Request, Sharing, Work
 
 _log = logging.getLogger(__name__)
 
 POOL_BATCHES = 4
 """A round starts further queries until it holds this many full batches: enough to sort by length, little to lose."""
-
-PADDING = 0.1
-"""Share of a padded batch that may be padding: what is shorter goes into a batch of its own length."""
 
 Cut = Callable[[Candidates], tuple[Candidates, int]]
 
@@ -224,7 +221,7 @@ class Engine:
         mechanism: Mechanism | Sequence[Sharing],
         *,
         name: str = "rerank",
-        batch_tokens: int = 8192,
+        batch_tokens: int = BATCH_TOKENS,
         queries_at_once: int = 64,
         cut: Cut | None = None,
         wanted: Callable[[str], Collection[int]] | None = None,

@@ -1,7 +1,9 @@
 """Generation: the model writes an answer, greedily, and it is parsed (semantics.md §4).
 
-A decoder at hand writes token by token in padded batches; one that is served is asked for many answers at once. Both
-read the same token ids; by `chat` a server gets the turns, and makes a prompt of them by its own template.
+A decoder at hand reads the prompts of a batch in one pass without padding, what they begin with alike once; their keys
+and values become the caches of padded batches of about one length, which are written token by token. One that is served
+is asked for many answers at once. Both read the same token ids; by `chat` a server gets the turns, and makes a prompt
+of them by its own template.
 """
 
 from __future__ import annotations
@@ -12,15 +14,26 @@ from typing import Any
 
 import torch
 import transformers
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-from layerrank.attention.probe import rope_depends_on_length
+from layerrank.attention.probe import CODE, TOLERANCE, Kept, Probe, rope_depends_on_length
 from layerrank.core.errors import UserError
 from layerrank.models.decoder import Decoder
 from layerrank.models.device import release
 from layerrank.models.served import Served, Written
 from layerrank.prompts.chat import Chat, FrameworkPrompt
+from layerrank.prompts.tree import Tree
 from layerrank.prompts.trial import check_chat
-from layerrank.ranking.mechanism import Answer, Request, Returns, Work, order_scores, winner_scores
+from layerrank.ranking.mechanism import (
+    BATCH_TOKENS,
+    PADDING,
+    Answer,
+    Request,
+    Returns,
+    Work,
+    order_scores,
+    winner_scores,
+)
 from layerrank.ranking.parsing import parse_choice, parse_ranking
 
 SHORTEST = 3
@@ -38,6 +51,9 @@ REASONING = 1024
 PREAMBLE = 16
 """Further new tokens by `chat`, where no beginning of the answer can be put into the model's mouth."""
 
+ROWS = 256
+"""Prompts whose first tokens are chosen at once."""
+
 TAKE_ARGUMENTS = ("llama.cpp", "vllm", "sglang")
 """Engines that hand names to a chat template (`chat_template_kwargs`)."""
 
@@ -53,6 +69,9 @@ class Generation:
         prompt: A framework prompt with a pattern.
         max_new_tokens: None: as many as the longest answer asked for takes, at least 3 (1024 with reasoning).
         template_arguments: Further names for the chat template.
+        share: Compute once what prompts of a batch begin with, where the model allows it; else, and for a prompt by
+            itself, the model reads padded prompts.
+        batch_tokens: Tokens of prompts and answers, padding counted, that are written side by side.
     """
 
     def __init__(
@@ -62,10 +81,13 @@ class Generation:
         *,
         max_new_tokens: int | None = None,
         template_arguments: Mapping[str, Any] | None = None,
+        share: bool = True,
+        batch_tokens: int = BATCH_TOKENS,
     ) -> None:
         self.decoder = decoder
         self.prompt = prompt
-        self.padded = not isinstance(decoder, Served)
+        self.probe: Probe | None = None
+        self.batch_tokens = batch_tokens
         arguments = {"enable_thinking": prompt.think, **(template_arguments or {})}
         self.chat = Chat(decoder.tokenizer, arguments)
         self.returns: Returns = "order" if prompt.ranking else "scores" if prompt.framework == "pointwise" else "winner"
@@ -82,6 +104,8 @@ class Generation:
         else:
             self._stop = _stop_tokens(decoder)
             self._alone = any(rope_depends_on_length(module) for module in decoder.model.modules())
+            self.probe = _probe(decoder) if share and not self._alone else None
+        self.padded = self.probe is None and not isinstance(decoder, Served)
         if not self._turns:
             check_chat(self.chat, prompt, decoder.name)
 
@@ -109,7 +133,8 @@ class Generation:
         length = len(ids) + new
         if isinstance(self.decoder, Served):
             return Work(request, length, length, turns if self._turns else ids, batch=new)
-        return Work(request, length, length, ids, batch=object() if self._alone else new)
+        beginning = () if self.probe is None else ids
+        return Work(request, length, length, ids, batch=object() if self._alone else new, beginning=beginning)
 
     def score(self, works: Sequence[Work]) -> list[Answer]:
         """Write an answer to each prompt of one batch, and read it."""
@@ -121,13 +146,57 @@ class Generation:
             texts = self.decoder.tokenizer.batch_decode(tokens, skip_special_tokens=True)
             lengths = [(len(prompt), len(own)) for prompt, own in zip(prompts, tokens, strict=True)]
             answers = [Written(text, *counts) for text, counts in zip(texts, lengths, strict=True)]
-        return [self._read(work, answer) for work, answer in zip(works, answers, strict=True)]
+        computed = [answer.prompt_tokens for answer in answers]
+        if self.probe is not None:
+            computed = self.probe.computed([Tree(ids) for ids in prompts])
+        return [self._read(*one) for one in zip(works, answers, computed, strict=True)]
 
     def write(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> list[list[int]]:
         """Greedy continuations of token ids by a decoder at hand, each up to and with the token that ends it.
 
-        A batch is padded on the left. Long answers are written in stretches: rows that have ended leave the batch and
-        its cache, so that no more is computed for them. The tokens are those of a single `generate`.
+        Where beginnings are shared, one pass over all prompts gives each its first token; what follows is written side
+        by side with others of about its length. The tokens are those of a single `generate`.
+        """
+        assert isinstance(self.decoder, Decoder)
+        if self.probe is None or len(prompts) == 1:
+            return self._write_on(prompts, new_tokens, None)
+        kept = self.probe.keep(prompts)
+        written = [[token] for token in self._first_tokens(kept.last)]
+        going = [row for row, [token] in enumerate(written) if new_tokens > 1 and token not in self._stop]
+        groups = self._side_by_side({row: len(prompts[row]) + new_tokens for row in going})
+        for number, rows in enumerate(groups):
+            cache = _cache(self.decoder, kept, rows, forget=number == len(groups) - 1)
+            begun = [[*prompts[row], *written[row]] for row in rows]
+            for row, tokens in zip(rows, self._write_on(begun, new_tokens - 1, cache), strict=True):
+                written[row] += tokens
+        return written
+
+    def _side_by_side(self, lengths: Mapping[int, int]) -> list[list[int]]:
+        """Rows by their lengths, longest first, in groups that fit the budget and of which little is padding."""
+        groups: list[list[int]] = []
+        longest = total = 0
+        for row in sorted(lengths, key=lambda row: (-lengths[row], row)):
+            padded = longest * (len(groups[-1]) + 1) if groups else 0
+            if groups and padded <= self.batch_tokens and total + lengths[row] >= (1 - PADDING) * padded:
+                groups[-1].append(row)
+                total += lengths[row]
+            else:
+                groups.append([row])
+                longest = total = lengths[row]
+        return groups
+
+    @torch.inference_mode()
+    def _first_tokens(self, states: torch.Tensor) -> list[int]:
+        """The most likely token after each of the states [B, D]."""
+        assert isinstance(self.decoder, Decoder) and self.decoder.head is not None
+        parts = [self.decoder.head(part).float().argmax(dim=-1) for part in states.split(ROWS)]
+        return [int(token) for token in torch.cat(parts).tolist()]
+
+    def _write_on(self, prompts: Sequence[Sequence[int]], new_tokens: int, cache: Any) -> list[list[int]]:
+        """Continuations of prompts side by side, padded on the left; a cache holds all of them but the last tokens.
+
+        Long answers are written in stretches: rows that have ended leave the batch and its cache, so that no more is
+        computed for them.
         """
         assert isinstance(self.decoder, Decoder)
         longest = max(map(len, prompts))
@@ -140,7 +209,7 @@ class Generation:
         ids, mask = ids.to(self.decoder.device), mask.to(self.decoder.device)
         written: list[list[int]] = [[] for _ in prompts]
         rows = list(range(len(prompts)))  # of `written`, by rows of `ids`
-        cache, may_leave = None, new_tokens > self.left
+        may_leave = new_tokens > self.left
         while True:
             ids, cache = self._stretch(ids, mask, cache, longest + new_tokens - ids.shape[1], may_leave)
             going = []
@@ -163,7 +232,7 @@ class Generation:
     ) -> tuple[torch.Tensor, Any]:
         """Go on with a batch until all of its rows have ended, or where it may, enough of them.
 
-        Returns all tokens int[batch, tokens] and the cache; without one, `ids` are prompts, and are read first.
+        Returns all tokens int[batch, tokens] and the cache; what is not in a given one is read first.
         """
         assert isinstance(self.decoder, Decoder)
         causal = self.decoder.causal
@@ -188,7 +257,7 @@ class Generation:
         """Hand back cached memory of the device."""
         release()
 
-    def _read(self, work: Work, written: Written) -> Answer:
+    def _read(self, work: Work, written: Written, computed: int) -> Answer:
         size, text, generated = len(work.request.passages), written.text, written.generated_tokens
         pattern = self.prompt.pattern or ""
         if self.prompt.ranking:
@@ -200,9 +269,18 @@ class Generation:
         else:
             parsed = parse_choice(text, self.prompt.label_names(size), pattern)
             scores = winner_scores(size, parsed.places[0] if parsed.places else None)
-        tokens = written.prompt_tokens + max(generated - 1, 0)  # the last token written is not read again
+        again = max(generated - 1, 0)  # the last token written is not read again
         layers = self.decoder.layers if isinstance(self.decoder, Served) else self.decoder.loaded_layers
-        return Answer(scores, written.prompt_tokens, generated, generated, parsed.outcomes, tokens * layers)
+        return Answer(
+            scores,
+            written.prompt_tokens,
+            generated,
+            generated,
+            parsed.outcomes,
+            layer_tokens=(written.prompt_tokens + again) * layers,
+            computed_tokens=computed,
+            computed_layer_tokens=(computed + again) * layers,
+        )
 
 
 class _Enough(transformers.StoppingCriteria):  # type: ignore[misc]
@@ -217,6 +295,46 @@ class _Enough(transformers.StoppingCriteria):  # type: ignore[misc]
         last = input_ids[:, -1]
         self.ended = self.ended.to(last.device) | torch.isin(last, torch.tensor(self.stop, device=last.device))
         return (self.ended.sum() >= ENDED * len(last)).expand(len(last))
+
+
+def _probe(decoder: Decoder) -> Probe | None:
+    """What reads prompts of a model in one pass, where the caches made of it are the model's own; else None."""
+    try:
+        probe = Probe(decoder)
+    except UserError:
+        return None
+    circumstances, code = decoder.circumstances, (__file__, *CODE)
+    return probe if decoder.trials.once("cache", circumstances, code, lambda: _same_cache(probe)) else None
+
+
+@torch.inference_mode()
+def _same_cache(probe: Probe) -> bool:
+    """Whether the cache of a short prompt, read beside one that begins alike, is what the model itself makes of it."""
+    decoder = probe.decoder
+    vocabulary = int(decoder.model.get_input_embeddings().weight.shape[0])
+    ids = [(7 + 13 * index) % vocabulary for index in range(17)]
+    own: Any = decoder.causal(input_ids=torch.tensor([ids], device=decoder.device), use_cache=True).past_key_values
+    layers: list[Any] = getattr(own, "layers", [])
+    plain = {type(layer) for layer in layers} <= {DynamicLayer, DynamicSlidingWindowLayer}
+    if type(own) is not transformers.DynamicCache or len(layers) != decoder.loaded_layers or not plain:
+        return False
+    made = _cache(decoder, probe.keep([[*ids[:9], ids[0]], ids]), [1], forget=True)
+    return all(
+        type(ours) is type(theirs)
+        and one.shape == other.shape
+        and float((one - other).norm()) <= TOLERANCE[decoder.dtype] * float(other.norm())
+        for ours, theirs in zip(made.layers, layers, strict=True)
+        for one, other in ((ours.keys, theirs.keys), (ours.values, theirs.values))
+    )
+
+
+@torch.inference_mode()
+def _cache(decoder: Decoder, kept: Kept, rows: Sequence[int], *, forget: bool) -> Any:
+    """The cache that the model itself makes of some prompts, padded on the left."""
+    cache = transformers.DynamicCache(config=decoder.causal.config)
+    for layer, (keys, values) in enumerate(kept.gather(rows, forget=forget)):
+        cache.update(keys, values, layer)
+    return cache
 
 
 def _can_leave(cache: Any) -> bool:

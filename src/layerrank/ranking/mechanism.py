@@ -10,6 +10,12 @@ from layerrank.core.records import AS_WRITTEN, Passage, Query, complete
 
 Returns = Literal["scores", "winner", "order"]
 
+BATCH_TOKENS = 8192
+"""Budget of one batch, in tokens, where nothing else is said."""
+
+PADDING = 0.1
+"""Share of a padded batch that may be padding: what is shorter goes into a batch of its own length."""
+
 
 @dataclass(frozen=True, slots=True)
 class Request:

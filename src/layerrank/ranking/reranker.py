@@ -193,7 +193,7 @@ class Reranker:
         self.decoder: Decoder | Classifier = self.cell.load(folder, dtype=dtype, device=place)
         self._engine = Engine(
             self.cell.sorter,
-            self.cell.build(self.decoder),
+            self.cell.build(self.decoder, batch_tokens=budget[0]),
             name=self.cell.name,
             batch_tokens=budget[0],
             queries_at_once=budget[1],

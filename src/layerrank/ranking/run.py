@@ -220,7 +220,7 @@ def _rank(
     _log.info("%s, %s", versions.shown(), ", ".join(about))
     cells, journals = [system.cell for system, _ in left], [journal for _, journal in left]
     name = " + ".join(cell.name for cell in cells)
-    mechanisms = [cell.build(decoder) for cell in cells]
+    mechanisms = [cell.build(decoder, batch_tokens=batch_tokens) for cell in cells]
     before = [frozenset(journal.finished) for journal in journals]
     waiting = [row for row in rows if any(row.query.qid not in finished for finished in before)]
     engine = Engine(
