@@ -80,7 +80,7 @@ def _case(
     seconds = in_turns(runs, 1, settings.device, warmup=False)
     positions.remove()
     for name, (prompts, written) in counts.items():
-        real = sum(cost.prompt_tokens for cost in costs[name])
+        real = sum(cost.computed_tokens for cost in costs[name])
         answers = sum(cost.groups - cost.memo_hits for cost in costs[name])
         used = sum(cost.generated_tokens for cost in costs[name]) - answers  # the last token is not read again
         whole = prompts + written
@@ -102,13 +102,13 @@ class _Positions:
 
     def __init__(self, decoder: Decoder) -> None:
         self.prompts = self.written = 0
-        self._hook = decoder.causal.register_forward_pre_hook(self._count, with_kwargs=True)
+        self._hook = decoder.model.get_input_embeddings().register_forward_hook(self._count)
 
     def remove(self) -> None:
         self._hook.remove()
 
-    def _count(self, module: Any, args: Any, named: Mapping[str, Any]) -> None:
-        rows, length = named["input_ids"].shape
+    def _count(self, _: Any, given: Any, __: Any) -> None:
+        rows, length = given[0].shape
         if length > 1:
             self.prompts += rows * length
         else:

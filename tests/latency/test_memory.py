@@ -73,8 +73,12 @@ def test_writing_by_hand():
     single = 2 * 4 * 4 * (100 + 10) * 3 + 100 * states + fused + 50 * 8
     assert memory.writing(SIZES, [100], 10, 4) == single
     both = 2 * (single - fused) + fused
-    assert memory.writing(SIZES, [100, 100], 10, 4) == both
-    assert memory.writing(SIZES, [100, 60], 10, 4) == both + 200 * 100 * (1 + 4)
+    assert memory.writing(SIZES, [100, 100], 10, 4, together=False) == both
+    assert memory.writing(SIZES, [100, 60], 10, 4, together=False) == both + 200 * 100 * (1 + 4)
+    kept = 2 * 4 * 4 * 160 * 2
+    assert memory.writing(SIZES, [100, 60], 10, 4) == kept + 160 * states + fused
+    long = kept + 2 * 4 * 4 * 2 * (100 + 9000) * 3 + 2 * 50 * 8
+    assert memory.writing(SIZES, [100, 60], 9000, 4) == long
 
 
 def _allocated(work, path):
@@ -113,14 +117,16 @@ def test_it_bounds_what_torch_allocates_within_a_factor_of_two(tmp_path, one_thr
             memory.reading(sizes, trees, width, passages=2 * PASSAGES - 1),
         )
     }
-    for mechanism in ("likelihood", "generation"):
-        cell = Cell("setwise", mechanism, {"sort": "heapsort", "c": PASSAGES - 1, "k": 2}).build(decoder)
+    for case in ("likelihood", "generation", "generation, padded"):
+        mechanism, share = case.split(",")[0], "padded" not in case
+        cell = Cell("setwise", mechanism, {"sort": "heapsort", "c": PASSAGES - 1, "k": 2}).build(decoder, share=share)
         works = [cell.prepare(Request(*both)) for both in zip(queries, texts, strict=True)]
         if mechanism == "likelihood":
             formula = memory.likelihood(sizes, [work.prompt.tree for work in works], width)
         else:
-            formula = memory.writing(sizes, [len(work.prompt) for work in works], cell.new_tokens(PASSAGES), width)
-        found[mechanism] = _allocated(lambda cell=cell, works=works: cell.score(works), tmp_path / "trace"), formula
+            lengths, new = [len(work.prompt) for work in works], cell.new_tokens(PASSAGES)
+            formula = memory.writing(sizes, lengths, new, width, together=share)
+        found[case] = _allocated(lambda cell=cell, works=works: cell.score(works), tmp_path / "trace"), formula
     for case, (allocated, formula) in found.items():
         assert 1 <= formula / allocated <= 2, f"{case}: {allocated} bytes allocated, {formula} by formula"
 

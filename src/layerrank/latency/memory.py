@@ -68,20 +68,30 @@ def likelihood(sizes: Sizes, trees: Sequence[Tree], width: int, *, threads: int 
     return max(forward(sizes, trees, width, threads=threads), states + logits)
 
 
-def writing(sizes: Sizes, prompts: Sequence[int], tokens: int, width: int, *, threads: int = 1) -> int:
-    """Writing `tokens` tokens after prompts of so many tokens, padded to the longest: keys and values, and a pass.
+def writing(
+    sizes: Sizes, prompts: Sequence[int], tokens: int, width: int, *, threads: int = 1, together: bool = True
+) -> int:
+    """Writing `tokens` tokens after prompts of so many tokens: keys and values, and a pass.
 
-    Keys and values are those of all layers and tokens, and one layer's once more while a token is added. Where prompts
-    are padded, or a window is shorter than they are, a mask takes a byte a pair of tokens for each kind of layer, and a
-    number a pair in the layer at work. Logits are those of one token a prompt, once more in float32.
+    Several prompts are read in one pass, as if they had nothing in common, which leaves the keys and values of all
+    layers behind; beside them stand those of the prompts that are written side by side, padded to the longest, and one
+    layer's once more while a token is added. Logits are those of one token a prompt, once more in float32.
+
+    One prompt, or several that are not read `together`, are read in a padded pass. Where there is padding, or a window
+    is shorter than the prompts, a mask takes a byte a pair of tokens for each kind of layer, and a number a pair in the
+    layer at work.
     """
     batch, longest = len(prompts), max(prompts)
+    pair = 2 * width * sizes.kv_heads * sizes.head  # bytes of a token's key and value in a layer
+    held = pair * batch * (longest + tokens) * (sizes.layers + 1)
+    logits = batch * sizes.vocabulary * (width + FLOAT)
+    if together and batch > 1:
+        read = forward(sizes, [Tree(range(length)) for length in prompts], width, threads=threads)
+        return pair * sum(prompts) * sizes.layers + max(read, held + logits)
     n = batch * longest
-    held = 2 * width * sizes.kv_heads * sizes.head * batch * (longest + tokens) * (sizes.layers + 1)
     padded = min(prompts) < longest
     masks = sum(padded or (window or longest) < longest for window in set(sizes.windows))
     own = threads * _fused(sizes, width) + (n * longest * width if masks else 0)
-    logits = batch * sizes.vocabulary * (width + FLOAT)
     return held + n * longest * masks + _states(sizes, n, width, own) + logits
 
 
