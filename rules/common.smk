@@ -16,7 +16,7 @@ os.environ.update(LAYERRANK_BASE=str(BASE))
 from layerrank.core import files
 from layerrank.core.errors import UserError
 from layerrank.study import slurm
-from layerrank.study.code import code_digest
+from layerrank.study.code import TOLD, code_digest, told
 from layerrank.study.load import load_study
 from layerrank.study.paths import for_planning
 from layerrank.study.results import check_results
@@ -74,6 +74,6 @@ shell.prefix(
     "set -euo pipefail; "
     f"export PATH={OWN_PYTHON}$PATH; "
     f"export PYTHONPATH={shlex.quote(str(BASE / 'src'))}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
-    f"export LAYERRANK_BASE={shlex.quote(str(BASE))} LAYERRANK_CACHE={shlex.quote(CACHE)}; "
+    f"export LAYERRANK_BASE={shlex.quote(str(BASE))} LAYERRANK_CACHE={shlex.quote(CACHE)} {TOLD}={told('rerank', 'extract-attention')}; "
     f"SERVED=({SERVED.replace('{', '{{').replace('}', '}}')}); "
 )

@@ -17,6 +17,7 @@ import layerrank
 from layerrank import commands
 from layerrank.core import extras
 from layerrank.core.errors import NO_ROOM, UserError
+from layerrank.core.garbage import collect_seldom
 from layerrank.core.secrets import masked
 from layerrank.models.threads import yield_soon
 
@@ -144,6 +145,7 @@ def _defect(kind: type[BaseException], error: BaseException, trace: TracebackTyp
 def run() -> NoReturn:
     """What a shell calls."""
     sys.excepthook = _defect
+    collect_seldom()
     sys.exit(main())
 
 

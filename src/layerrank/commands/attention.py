@@ -100,7 +100,7 @@ def run_extract_attention(options: argparse.Namespace) -> None:
     """Read the attention of every layer for each query of a candidates file, one pass per query; resumable."""
     from layerrank.attention.extract import extract
     from layerrank.prompts.icr import PromptSettings
-    from layerrank.study.code import code_digest
+    from layerrank.study.code import running_digest
 
     extract(
         options.candidates,
@@ -113,6 +113,6 @@ def run_extract_attention(options: argparse.Namespace) -> None:
         device=options.device,
         masked=not options.no_masked,
         na_tokens=options.na_tokens,
-        code=code_digest("extract-attention"),
+        code=running_digest("extract-attention"),
         keep=options.keep,
     )

@@ -123,7 +123,7 @@ def run_rerank(options: argparse.Namespace) -> None:
     from layerrank.first_stage.candidates import candidates_of_lists, candidates_of_run
     from layerrank.ranking import cells
     from layerrank.ranking import run as ranking
-    from layerrank.study.code import code_digest
+    from layerrank.study.code import running_digest
 
     given = [flag for flag in ("topics", "passages", "depth", "words") if getattr(options, flag) is not None]
     depth = options.depth or 100
@@ -164,7 +164,7 @@ def run_rerank(options: argparse.Namespace) -> None:
         device=options.device,
         batch_tokens=options.batch_tokens,
         queries_at_once=options.queries_at_once,
-        code=code_digest("rerank"),
+        code=running_digest("rerank"),
         keep=options.keep,
         keep_for_good=options.keep_for_good,
         form=options.format,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 from pathlib import Path
 
@@ -11,10 +12,15 @@ LAYERRANK = (Path(__file__).parents[1] / "VERSION").read_text(encoding="ascii").
 
 def of_numbers() -> dict[str, str]:
     """Versions that what a model computes depends on: Python, layerrank, torch, transformers, tokenizers."""
+    return {"python": platform.python_version(), "layerrank": LAYERRANK, **_of_libraries()}
+
+
+@functools.cache
+def _of_libraries() -> dict[str, str]:
+    """A job asks for them at each trial of its model, and finding one takes milliseconds."""
     from importlib import metadata  # slow, and `layerrank --help` needs none of it
 
-    libraries = {name: metadata.version(name) for name in ("torch", "transformers", "tokenizers")}
-    return {"python": platform.python_version(), "layerrank": LAYERRANK, **libraries}
+    return {name: metadata.version(name) for name in ("torch", "transformers", "tokenizers")}
 
 
 def shown() -> str:

@@ -11,6 +11,7 @@ import transformers
 from safetensors import SafetensorError
 
 from layerrank.core.errors import UserError
+from layerrank.core.garbage import collect_as_usual
 from layerrank.models.checks import check_model
 from layerrank.models.damage import DAMAGED, in_one_line
 from layerrank.models.decoder import DTYPES, check_finite, device_named, dtype_named
@@ -83,6 +84,7 @@ def load_classifier(
     check_finite(loaded, str(folder), dtype)
     tokenizer = load_tokenizer(folder)
     layers = int(config.num_hidden_layers)
+    collect_as_usual()
     return Classifier(
         model=loaded,
         tokenizer=tokenizer,

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from layerrank.core.errors import UserError
+from layerrank.core.garbage import collect_as_usual
 from layerrank.models import checks
 from layerrank.models import folder as folders
 from layerrank.models.checks import check_model
@@ -147,6 +148,7 @@ def load_decoder(
     if head:
         loaded.get_output_embeddings().register_forward_pre_hook(_in_one_piece)
     base = loaded.base_model if head else loaded
+    collect_as_usual()
     return Decoder(
         model=base,
         head=_head(loaded, str(folder), dtype, trials, state) if head else None,

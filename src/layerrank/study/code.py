@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ PACKAGE = Path(__file__).parents[1]
 COMMANDS = "commands"
 DOCUMENTED = {ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef}
 DATA_SUFFIXES = {".yaml", ".j2", ".css", ".js"}
+TOLD = "LAYERRANK_CODE"
+"""Variable in which the workflow tells its jobs digests that it has taken (`told`): none reads all its code again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,30 @@ def code_digest(subcommand: str) -> str:
         for path in sorted(folder.iterdir()):
             if path.suffix in DATA_SUFFIXES:
                 digest.update(f"{path.relative_to(PACKAGE).as_posix()}\n".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def told(*subcommands: str) -> str:
+    """What the workflow says in `TOLD`, a word for a shell: the state of this package's files, and digests of them."""
+    return ":".join([_state(), *(f"{subcommand}={code_digest(subcommand)}" for subcommand in subcommands)])
+
+
+def running_digest(subcommand: str) -> str:
+    """`code_digest` of the code that a job runs: as told, where the files are still those that it was taken of."""
+    state, *digests = os.environ.get(TOLD, "").split(":")
+    known = dict(each.partition("=")[::2] for each in digests)
+    return known[subcommand] if subcommand in known and state == _state() else code_digest(subcommand)
+
+
+def _state() -> str:
+    """Digest of names, sizes and times of this package's files; reads none of them."""
+    digest = hashlib.sha256()
+    for folder, below, names in os.walk(PACKAGE):
+        below.sort()
+        for name in sorted(names):
+            if Path(name).suffix in DATA_SUFFIXES | {".py"}:
+                found = Path(folder, name).stat()
+                digest.update(f"{folder}/{name} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}\n".encode())
     return digest.hexdigest()[:16]
 
 

@@ -7,7 +7,6 @@ word by word where a shell reads it (`{params.runs:q}`). What several stages rea
 
 from __future__ import annotations
 
-import gc
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from snakemake.io import expand
 
+from layerrank.core.garbage import collect_seldom
 from layerrank.study.config import BASE, Study
 from layerrank.study.paths import places
 from layerrank.study.paths.attention import Attention
@@ -114,7 +114,7 @@ def for_planning(study: Study, base: Path, cache: Path) -> Paths:
     Nearly all that planning makes stays, so circles are looked for rarely. Snakemake asks for a function's signature
     several times a job: it is worked out once.
     """
-    gc.set_threshold(100_000, 50, 100)
+    collect_seldom()
     paths = paths_of(study, base, cache)
     for stage in (getattr(paths, field.name) for field in fields(paths)):
         for function in filter(inspect.isfunction, tuple(vars(type(stage)).values())):
