@@ -128,6 +128,26 @@ def test_bfloat16(folders, architecture, grouping):
                 assert np.abs(left - right).max() <= BFLOAT16 * max(1.0, np.abs(right).max())
 
 
+@pytest.mark.parametrize("architecture", READ)
+def test_in_bfloat16_a_prompt_is_the_same_whatever_shares_its_pass(folders, architecture, monkeypatch):
+    """To the last bit, where the model's own products do not hang on the number of rows, as those of bfloat16 may."""
+    decoder = load_decoder(folders(architecture), dtype="bfloat16")
+    monkeypatch.setattr(
+        torch.nn.functional,
+        "linear",
+        lambda states, weight, bias=None: (
+            states.double() @ weight.double().t() + (0 if bias is None else bias.double())
+        ).to(states.dtype),
+    )
+    prompts, probe = prompts_of(decoder), Probe(decoder, share=False)
+    for prompt, together in zip(prompts, probe.read(prompts, masked=True), strict=True):
+        [alone] = probe.read([prompt], masked=True)
+        np.testing.assert_array_equal(together.signal, alone.signal)
+        np.testing.assert_array_equal(together.masked, alone.masked)
+        for name in SUMS:
+            np.testing.assert_array_equal(together.sums[name], alone.sums[name], err_msg=name)
+
+
 def test_without_sharing_every_prompt_is_computed_in_full(folders):
     decoder = load_decoder(folders("llama"))
     trees = family()
