@@ -15,6 +15,7 @@ from layerrank.attention.extract import SIGNAL, extract
 from layerrank.attention.signal import SUMS, Signal
 from layerrank.attention.store import SignalWriter, read_metadata, read_signals
 from layerrank.core.files import file_digest, write_candidates, write_qrels
+from layerrank.models.identity import read_record
 from layerrank.prompts.icr import PromptSettings
 
 LAYERS, HEADS = 36, 32
@@ -24,15 +25,23 @@ LAYERS, HEADS = 36, 32
 def signal_stores(settings: Settings, dtype: str) -> list[Path]:
     """Stores that hold a signal of every one of `settings.rows()`."""
     qids = {row.query.qid for row in settings.rows()}
-    own = sorted((settings.collection / settings.model.name / "attention").glob("base.shard-*.arrow"))
+    record, prompts = read_record(settings.model), PromptSettings(settings.family)
+    name = record.get("name") or settings.model.name
+    own = sorted((settings.collection / name / "attention").glob("base.shard-*.arrow"))
     if own and qids <= {qid for path in own for qid in read_metadata(path)["qids"]}:
         facts = read_metadata(own[0])
-        digest = file_digest(settings.candidates)
-        if (facts["dtype"], facts["signal"], facts["candidates"]) == (dtype, SIGNAL, digest):
+        wanted = {
+            "dtype": dtype,
+            "signal": SIGNAL,
+            "candidates": file_digest(settings.candidates),
+            "family": prompts.family,
+            "instruction": prompts.instruction,
+            "revision": record.get("revision", facts["revision"]),
+        }
+        if all(facts[key] == value for key, value in wanted.items()):
             return own
     path = settings.work / f"{dtype}.arrow"
     if not path.is_file() or set(read_metadata(path)["qids"]) != qids:
-        prompts = PromptSettings(settings.family)
         device = settings.device.type
         extract(candidates_file(settings), settings.model, path, prompts, dtype=dtype, device=device)
     return [path]

@@ -6,10 +6,8 @@ windows of an attention cell are read together in one job, or each in a job of i
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, cast
 
 import transformers
@@ -110,10 +108,10 @@ def _narrow(settings: Settings) -> Decoder:
         max_position_embeddings=int(load_config(settings.model).max_position_embeddings),
         eos_token_id=settings.tokenizer.eos_token_id,
     )
-    with tempfile.TemporaryDirectory(dir=settings.work) as folder:
-        transformers.LlamaForCausalLM(config).save_pretrained(folder)
-        settings.tokenizer.save_pretrained(folder)
-        return load_decoder(Path(folder), head=True, dtype=DTYPE, device=settings.device)
+    folder = settings.work / "narrow"
+    transformers.LlamaForCausalLM(config).save_pretrained(folder)
+    settings.tokenizer.save_pretrained(folder)
+    return load_decoder(folder, head=True, dtype=DTYPE, device=settings.device)
 
 
 def _cell(settings: Settings, name: str, mechanism: str, layers: int, window: LayerWindow | None = None) -> Cell:
