@@ -63,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="only show that everything runs")
     parser.add_argument("--short", action="store_true", help="leave out the longest prompts")
     parser.add_argument(
-        "--full", action="store_true", help="the synthetic stores of sweep and heads in their whole size (8 GB on disk)"
+        "--full", action="store_true", help="sweep, heads (8 GB on disk) and sharing in their whole size"
     )
     parser.add_argument("--work", type=Path, help="folder to keep signals in (default: a temporary one)")
     parser.add_argument("--note", default="", help="a remark on the machine, for the page")

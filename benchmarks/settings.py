@@ -30,7 +30,7 @@ class Settings:
         rounds: of everything that takes turns.
         quick: short prompts, few queries: shows that everything runs; its figures are no results.
         short: without the longest prompts.
-        full: the synthetic store of the sweep in its whole size.
+        full: what is smaller in the usual run in its whole size: sweep, heads and sharing.
         collection: folder of a collection's results (with candidates/base.jsonl.gz and base.qrels.txt), for what needs
             real texts and judgements.
         queries: of that collection, the first so many.

@@ -24,8 +24,8 @@ CELLS: Sequence[tuple[str, Mapping[str, Any], Mapping[str, Any], int]] = (
     ("pointwise", {}, {}, 6),
     ("pairwise", {"sort": "heapsort", "k": 2}, {}, 4),
     ("setwise", {"sort": "heapsort", "k": 2}, {}, 8),
-    ("listwise", {"size": 10}, {}, 20),
-    ("setwise", {"sort": "heapsort", "k": 1}, {"prompt": "setwise_reasoning", "max_new_tokens": 256}, 6),
+    ("listwise", {"size": 10}, {}, 12),
+    ("setwise", {"sort": "heapsort", "k": 1}, {"prompt": "setwise_reasoning", "max_new_tokens": 256}, 4),
 )
 """Frameworks, settings of generation, and the queries that keep each below a minute or two."""
 

@@ -71,7 +71,7 @@ def _cell(
             tries.append(model.client.tries - before)
 
     runs = {name: lambda name=name: rank(name) for name in models}
-    seconds = in_turns(runs, settings.rounds, settings.device)
+    seconds = in_turns(runs, max(1, settings.rounds - 1), settings.device)
     groups = {name: sum(one.cost.groups - one.cost.memo_hits for one in own) for name, own in found.items()}
     for name, own in seconds.items():
         yield row_of(SECTION, case, f"comparisons a second, {name}", "1/s", [groups[name] / one for one in own])
