@@ -65,7 +65,7 @@ def against(rows: Sequence[Row], before: Sequence[Row]) -> str:
     old = {(row.section, row.case, row.quantity): row for row in before}
     facts = {row.run: _facts(rows, row.run) for row in rows}
     old_facts = {row.run: _facts(before, row.run) for row in before}
-    lines = ["| section | case | ratio | before | now | change | |", "|---|---|---|---:|---:|---:|---|"]
+    lines = ["| section | case | ratio | before | now | better by | |", "|---|---|---|---:|---:|---:|---|"]
     compared, worse, foreign = 0, [], 0
     for row in rows:
         cost, was = _cost(row), old.get((row.section, row.case, row.quantity))
@@ -82,8 +82,8 @@ def against(rows: Sequence[Row], before: Sequence[Row]) -> str:
             mark = "**worse**, within the rounds' spread" if _overlap(row, was) else "**worse**"
             worse.append(f"{row.section}, {row.case}, {row.quantity}")
         shown = " | ".join(f"{number(each.value)} {each.unit}" for each in (was, row))
-        # less cost is better: a plus says better
-        lines.append(f"| {row.section} | {row.case} | {row.quantity} | {shown} | {-100 * change:+.1f} % | {mark} |")
+        better = 0.0 - round(100 * change, 1)
+        lines.append(f"| {row.section} | {row.case} | {row.quantity} | {shown} | {better:+.1f} % | {mark} |")
     new = sum(_cost(row) is not None for row in rows) - compared
     lines += ["", f"{compared} ratios in both results, {new} new; {foreign} of another machine or setting, not judged."]
     lines.append(f"Worse by more than {100 * ALLOWED:g} %: {len(worse) or 'none'} of {compared - foreign} judged.")

@@ -99,11 +99,12 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def replaced(kept: Sequence[Row], section: str, fresh: Sequence[Row], facts: Sequence[Row]) -> list[Row]:
-    """`kept` with a section's rows replaced; of facts, those of runs that other rows are of, and `facts`."""
+    """`kept` with a section's rows replaced; of what is said of runs, that of runs that other sections are of."""
     rows = [row for row in kept if section not in (row.section, row.case if row.section == MACHINE else None)]
-    rows += fresh
-    runs = {row.run for row in rows if not row.fact} - {row.run for row in facts}
-    return [row for row in rows if not row.fact or row.run in runs] + list(facts)
+    own = {row.run for row in facts}
+    runs = {row.run for row in rows if row.section != MACHINE} | own
+    rows = [row for row in rows if row.run in runs and not (row.fact and row.run in own)]
+    return [*rows, *fresh, *facts]
 
 
 def begun(rows: Sequence[Row], section: str, run: str) -> tuple[list[Row], float]:

@@ -75,6 +75,7 @@ def test_a_section_measured_again_replaces_its_own_rows_and_keeps_the_facts_of_o
     }
     assert (rows.done(both, "one"), rows.done(both, "two")) == ({"store"}, {"tokens"})
     [_, *fresh] = of("two", "store")
+    both.append(rows.Row("machine", "run", "seconds", "s", 99.0, run="one"))  # of no section: goes with its run
     assert {row.run for row in rows.replaced(both, "store", fresh, [facts])} == {"two"}
     rows.write_rows(tmp_path / "performance.tsv", both)
     assert [(row.section, row.run) for row in rows.read_rows(tmp_path / "performance.tsv")] == [
