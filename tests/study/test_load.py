@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -213,3 +214,45 @@ def test_every_key_of_every_schema_has_a_description():
 
     for path in [*sorted((BASE / "workflow/schemas").glob("*.yaml")), entries.PATH]:
         walk(yaml.safe_load(path.read_text()), path.name)
+
+
+def schemas():
+    """Every part of every schema, with where it stands."""
+
+    def walk(part, where):
+        if isinstance(part, dict):
+            yield where, part
+        for key, inner in part.items() if isinstance(part, dict) else enumerate(part):
+            if isinstance(inner, dict | list):
+                yield from walk(inner, f"{where}.{key}")
+
+    for path in [*sorted((BASE / "workflow/schemas").glob("*.yaml")), entries.PATH]:
+        yield from walk(yaml.safe_load(path.read_text()), path.name)
+
+
+def test_a_choice_between_schemas_says_in_words_what_is_allowed():
+    """A validator's own words for these are "not valid under any of the given schemas" and "False schema"."""
+    for where, part in schemas():
+        if {"oneOf", "anyOf", "not"} & part.keys() and not where.endswith((".if", ".if.not")):
+            assert part.get("words"), where
+        for key, inner in part.get("properties", {}).items():
+            assert inner is not False, f"{where}.{key}"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"explorer": {"chosen": "bset"}}, "explorer.chosen: 'bset': changed, unstable, worst, all, or a list of ids"),
+        ({"explorer": {"chosen": 3}}, "explorer.chosen: 3: changed,"),
+        ({"systems": {"cells": {"setwise-likelihood": True}}}, "setwise-likelihood: True: false leaves the cell out"),
+        ({"systems": {"frameworks": {"listwise": {"size": [2]}}}}, "listwise.size: [2]: a number of passages"),
+        ({"title": 7}, "title: 7 (YAML reads it as a number: quote it): one line of text"),
+        ({"title": ["a"]}, "title: ['a']: one line of text"),
+    ],
+)
+def test_advice_to_quote_is_for_what_is_a_text(config, change, said):
+    from snakemake.utils import update_config
+
+    update_config(config, change)
+    with pytest.raises(UserError, match=re.escape(said)):
+        load(config)

@@ -202,7 +202,8 @@ def _one_line(error: jsonschema.ValidationError, what: str) -> str:
         missing = [key for key in error.validator_value if key not in error.instance]
         return f"{where}: {missing[0]!r} is missing"
     if "words" in schema:
-        read = "" if isinstance(error.instance, str) else f" ({_kind(error.instance)}: quote it)"
+        quote = schema.get("type") == "string" and not isinstance(error.instance, str | list | dict)
+        read = f" ({_kind(error.instance)}: quote it)" if quote else ""
         return f"{where}: {MASK if schema.get('secret') else shown(error.instance)}{read}: {schema['words']}"
     message = " ".join(error.message.split())
     if error.instance is False and "off" in schema.get("enum", ()):
