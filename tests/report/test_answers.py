@@ -76,7 +76,7 @@ def test_mechanisms_are_compared_within_each_framework(noise):
     )
     assert "worse in 1 of 3 comparisons: listwise against generation." in said
     assert "No difference is shown in 1 of 3 comparisons" in said
-    assert "25 % of the answers that generation wrote are not well-formed" in said
+    assert "25% of the answers that generation wrote are not well-formed" in said
     row = cells(answer, "setwise")
     assert row.cells[1].value == pytest.approx(systems["setwise-attention-all"].mean())
     difference = (systems["setwise-attention-all"] - systems["setwise-likelihood"]).mean()
@@ -118,7 +118,7 @@ def test_a_window_is_judged_by_what_it_saves_and_loses(noise):
     assert oracle.aside and oracle.cells[3].value is None
     assert cells(answer, "layers 0–3 (timed only)").cells[5].value == 75.0
     [said] = answer.statements
-    assert "the peak window takes 40 % of the work" in said and said.endswith("no difference shown.")
+    assert "the peak window takes 40% of the work" in said and said.endswith("no difference shown.")
 
 
 def test_too_few_queries_are_said_to_show_nothing(noise):

@@ -57,7 +57,7 @@ def test_of_one_pair():
         "+0.05]).",
         "All layers reach 0.500 nDCG@10; the place in the prompt alone 0.450, a random order 0.300: what does not rise "
         "above these has shown nothing.",
-        "62 % of the ranks that nDCG@10 reads hold judged passages; without the unjudged ones its mean changes by up "
+        "62% of the ranks that nDCG@10 reads hold judged passages; without the unjudged ones its mean changes by up "
         "to +0.050.",
     ]
     [row] = answer.table.sections[0].rows
@@ -70,9 +70,9 @@ def test_of_one_pair():
         ({"place": (-0.3, -0.4, -0.2)}, "passages further from it score higher (ρ = −0.30"),
         ({"length": (0.3, 0.2, 0.4)}, "follow the passage’s length: longer passages score higher"),
         ({"length": (-0.3, -0.4, -0.2)}, "shorter ones score higher"),
-        ({"audit": (0.5, 0.5, 1.0, 0.5)}, "100 % of the ranks"),
+        ({"audit": (0.5, 0.5, 1.0, 0.5)}, "100% of the ranks"),
         ({"audit": (0.5, 0.5, 0.5, 0.4)}, "by up to −0.100"),
-        ({"answers": 10, "rate": 0.3}, "30 % of the answers that generation wrote are not well-formed"),
+        ({"answers": 10, "rate": 0.3}, "30% of the answers that generation wrote are not well-formed"),
     ],
 )
 def test_words_follow_from_the_numbers(changes, words):
@@ -92,4 +92,4 @@ def test_of_several_pairs():
     assert "nearer to the query score higher in 1 and passages further from it in 1 of 3 pairs" in place
     assert "(ρ = −0.20 to +0.70)" in place and "in 0 and shorter ones in 0 of 3" in length
     assert "above that of place alone in 1, and above that of a random order in 2, of 3 pairs" in controls
-    assert judged.startswith("60 to 90 % of the ranks") and "−0.050" in judged
+    assert judged.startswith("60 to 90% of the ranks") and "−0.050" in judged

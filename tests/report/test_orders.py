@@ -104,10 +104,10 @@ def test_families_of_remedies_are_tested_against_what_they_remedy(comparisons):
 def test_the_page_says_what_the_numbers_say(layers, windows, comparisons):
     answer = place_or_relevance(layers, windows, comparisons, MEASURE, MARKS)
     owed, best, chosen, peak, averaged, calibrated, queries = answer.statements
-    assert "58 % of their variance to the passage and 33 % to its place" in owed
+    assert "58% of their variance to the passage and 33% to its place" in owed
     assert owed.endswith("outweighs the place in 1 of 3 layers.")
-    assert "first stage’s order, 1, has 0.700" in best and "0.400 over all orders, 0 % owed to the passage" in best
-    assert best.endswith("is layer 2, with 0.500, 70 % owed to the passage and 10 % to the place.")
+    assert "first stage’s order, 1, has 0.700" in best and "0.400 over all orders, 0% owed to the passage" in best
+    assert best.endswith("is layer 2, with 0.500, 70% owed to the passage and 10% to the place.")
     assert chosen.startswith("The best window ranks with τ = 0.10") and chosen.endswith("a significant loss.")
     assert peak.startswith("The peak window") and peak.endswith("no difference shown.")
     assert "averaged over 6 orders" in averaged and "a significant gain; of single layers they raise 2 of 3" in averaged
@@ -128,7 +128,7 @@ def test_several_pairs_are_named(layers, windows, comparisons):
     both = [pd.concat([frame, frame.assign(collection="d")]) for frame in (layers, windows, comparisons)]
     answer = place_or_relevance(*both, MEASURE, MARKS)
     owed, windows_, averaged, calibrated, *pairs, queries = answer.statements
-    assert owed.startswith("In 2 pairs of a model and a collection, scores of all layers together owe 58 % of their")
+    assert owed.startswith("In 2 pairs of a model and a collection, scores of all layers together owe 58% of their")
     assert windows_ == (
         "Over orders, against all layers: the best window, a significant loss in 2; the peak window, no difference "
         "shown in 2."
@@ -143,7 +143,7 @@ def test_many_pairs_are_only_counted(layers, windows, comparisons):
     many = [pd.concat([frame.assign(collection=name) for name in "cdefg"]) for frame in (layers, windows, comparisons)]
     many[1].loc[(many[1]["collection"] == "e") & (many[1]["window"] == "all"), "passage"] = 0.095
     owed, *_, queries = place_or_relevance(*many, MEASURE, MARKS).statements
-    assert "owe 10 to 58 % of their variance to the passage and 33 % to its place" in owed
+    assert "owe 10 to 58% of their variance to the passage and 33% to its place" in owed
     assert len(place_or_relevance(*many, MEASURE, MARKS).statements) == 5 and queries.startswith("On 40")
 
 

@@ -17,15 +17,15 @@ from layerrank.core.errors import UserError
 from layerrank.report.tables import effectiveness, render
 from layerrank.report.tables.describe import P_VALUE, Cell, Column, Section, Table, embolden, interval, row
 
-COLUMNS = (Column("System"), Column("nDCG@10", ".3f", group="cranfield", detail="95 % interval"), Column("n", ",d"))
+COLUMNS = (Column("System"), Column("nDCG@10", ".3f", group="cranfield", detail="95% interval"), Column("n", ",d"))
 TABLE = Table(
-    "Scores & more: 50 % of <all>",
+    "Scores & more: 50% of <all>",
     COLUMNS,
     (
         Section("model_a", (row(["bm25 | x_y", Cell(0.5, marks="↑", detail="[0.4, 0.6]"), 12345]),)),
         Section("", (row(["ceiling", Cell(-0.25, bold=True, shade=0.5), None], aside=True),)),
     ),
-    ("Small: 95 % bootstrap interval.",),
+    ("Small: 95% bootstrap interval.",),
 )
 
 
@@ -64,7 +64,7 @@ def test_tsv_is_data():
         "section",
         "System",
         "cranfield: nDCG@10",
-        "cranfield: nDCG@10 95 % interval",
+        "cranfield: nDCG@10 95% interval",
         "cranfield: nDCG@10 significance",
         "n",
     ]
@@ -75,7 +75,7 @@ def test_tsv_is_data():
 def test_html_is_whole_and_needs_nothing_from_outside():
     page = render.to_html(TABLE)
     tags = parse(page)
-    assert "Scores &amp; more: 50 % of &lt;all&gt;" in page and "<all>" not in page
+    assert "Scores &amp; more: 50% of &lt;all&gt;" in page and "<all>" not in page
     assert not re.search(r"https?://|src=|href=|@import|url\(", page)
     assert "<b>−0.250</b>" in page and "<sup>↑</sup>" in page and "12,345" in page and "–" in page
     assert [attrs for tag, attrs in tags.seen if tag == "tr" and attrs.get("class") == "aside"]
@@ -87,12 +87,12 @@ def test_markdown_has_one_field_a_column():
     lines = [line for line in render.to_markdown(TABLE).splitlines() if line.startswith("|")]
     assert {len(re.split(r"(?<!\\)\|", line)) for line in lines} == {len(COLUMNS) + 2}
     assert "**−0.250**" in lines[-1] and "*ceiling*" in lines[-1]
-    assert "50 % of \\<all\\>" in render.to_markdown(TABLE)
+    assert "50% of \\<all\\>" in render.to_markdown(TABLE)
 
 
 def test_latex_escapes_and_balances():
     text = render.to_latex(TABLE)
-    assert r"Scores \& more: 50 \% of $<$all$>$" in text and r"model\_a" in text
+    assert r"Scores \& more: 50\% of $<$all$>$" in text and r"model\_a" in text
     assert text.count(r"\begin{") == text.count(r"\end{") and text.count("{") == text.count("}")
     assert r"\toprule" in text and r"\bottomrule" in text and r"\cmidrule(lr){2-2}" in text
     body = [line for line in text.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]

@@ -31,8 +31,8 @@ def caveats(
     """
     columns = (
         Column("Model on collection"),
-        Column("place in the prompt", RHO, group="ρ among passages that are not relevant", detail="95 % interval"),
-        Column("passage length", RHO, group="ρ among passages that are not relevant", detail="95 % interval"),
+        Column("place in the prompt", RHO, group="ρ among passages that are not relevant", detail="95% interval"),
+        Column("passage length", RHO, group="ρ among passages that are not relevant", detail="95% interval"),
         Column("all layers", ".3f", group=measure),
         Column("place alone", ".3f", group=measure),
         Column("random order", ".3f", group=measure),
@@ -134,7 +134,7 @@ def _of_judgements(audit: dict[Pair, dict[str, Any]], measure: str) -> tuple[str
     if not gaps:
         return ()
     least, most = min(gaps), max(gaps)
-    share = f"{100 * least:.0f} %" if f"{least:.2f}" == f"{most:.2f}" else f"{100 * least:.0f} to {100 * most:.0f} %"
+    share = f"{100 * least:.0f}%" if f"{least:.2f}" == f"{most:.2f}" else f"{100 * least:.0f} to {100 * most:.0f}%"
     moved = max((float(one["condensed"]) - float(one["value"]) for one in audit.values()), key=abs)
     return (
         f"{share} of the ranks that {measure} reads hold judged passages; without the unjudged ones its mean changes "

@@ -35,8 +35,8 @@ def mechanisms(
     columns = (
         Column("Framework"),
         *(Column(name, ".3f", group=measure, detail="forward passes per query") for name in MECHANISMS),
-        Column("from likelihood", SIGNED, group="Attention’s difference", detail="95 % interval"),
-        Column("from generation", SIGNED, group="Attention’s difference", detail="95 % interval"),
+        Column("from likelihood", SIGNED, group="Attention’s difference", detail="95% interval"),
+        Column("from generation", SIGNED, group="Attention’s difference", detail="95% interval"),
     )
     sections = []
     counts: dict[str, list[str]] = {"better": [], "worse": [], "not shown to differ": [], "blind": []}

@@ -68,7 +68,7 @@ def _over_pairs(windows: pd.DataFrame, tests: Mapping[tuple[str, ...], dict[str,
         spans = []
         for name in ("passage", "place"):
             low, high = (percent(pick(one[name] for one in every)) for pick in (min, max))
-            spans.append(high if low == high else f"{low.removesuffix(' %')} to {high}")
+            spans.append(high if low == high else f"{low.removesuffix('%')} to {high}")
         said.append(
             f"In {len(every)} pairs of a model and a collection, scores of all layers together owe {spans[0]} of their "
             f"variance to the passage and {spans[1]} to its place."

@@ -29,10 +29,10 @@ def where(
         Column("Model on collection"),
         Column("layers", "d"),
         Column("shape of the curve", detail="because"),
-        Column("best layer", "d", detail="95 % interval"),
-        Column("its depth", ".2f", detail="95 % interval"),
-        Column("the first layers", SIGNED, group="Best layer, held out, less", detail="95 % interval"),
-        Column("the last layers", SIGNED, group="Best layer, held out, less", detail="95 % interval"),
+        Column("best layer", "d", detail="95% interval"),
+        Column("its depth", ".2f", detail="95% interval"),
+        Column("the first layers", SIGNED, group="Best layer, held out, less", detail="95% interval"),
+        Column("the last layers", SIGNED, group="Best layer, held out, less", detail="95% interval"),
         Column("best layer", ".3f", group=measure),
         Column("all layers", ".3f", group=measure),
         Column("BM25", ".3f", group=measure),
@@ -71,7 +71,7 @@ def where(
             else []
         ),
     )
-    notes = (f"Bands and intervals: 95 % bootstrap over queries. Measure: {measure}, all judged queries.",)
+    notes = (f"Bands and intervals: 95% bootstrap over queries. Measure: {measure}, all judged queries.",)
     return Answer(
         "Where in the layers does relevance emerge?",
         statements,

@@ -47,12 +47,12 @@ def windows(
     columns = (
         Column("Window"),
         Column(measure, ".3f"),
-        Column("from all layers", SIGNED, detail="95 % interval"),
+        Column("from all layers", SIGNED, detail="95% interval"),
         Column("p, corrected", P_VALUE),
         Column("work, %", ".0f", group="Of all layers"),
         *([Column("seconds, %", ".0f", group="Of all layers")] if len(latencies) else []),
         *([Column("Kendall τ", ".2f", group="Over input orders")] if orders else []),
-        *([Column("from all layers", SIGNED, group="Over input orders", detail="95 % interval")] if orders else []),
+        *([Column("from all layers", SIGNED, group="Over input orders", detail="95% interval")] if orders else []),
     )
     sections, statements, kinds, fallen = [], [], [], []
     tests = tests_of(comparisons, frames.OF_WINDOWS, measure, variant)
@@ -140,7 +140,7 @@ def _seconds(latency: pd.DataFrame) -> dict[str, float]:
 
 
 def _saved(subject: str, share: float, one: dict[str, Any], kind: str) -> str:
-    return f"{subject} takes {share:.0f} % of the work of all layers and changes the mean by {change(one)}: {kind}."
+    return f"{subject} takes {share:.0f}% of the work of all layers and changes the mean by {change(one)}: {kind}."
 
 
 def _tallied(kinds: Sequence[str]) -> list[str]:

@@ -56,7 +56,7 @@ def capital(text: str) -> str:
 
 def percent(share: float) -> str:
     """A share of variance in whole percents; an estimate below nothing is none."""
-    return f"{100 * max(float(share), 0.0):.0f} %"
+    return f"{100 * max(float(share), 0.0):.0f}%"
 
 
 def significance(marks: Marks) -> str:
@@ -88,7 +88,7 @@ def failures(costs: pd.DataFrame, where: str = "Category 6 counts them by cell."
         return []
     rate = 100 * float((written["failure_rate"] * written["answers"]).sum() / written["answers"].sum())
     return [
-        f"{rate:.0f} % of the answers that generation wrote are not well-formed: what cannot be read leaves passages "
+        f"{rate:.0f}% of the answers that generation wrote are not well-formed: what cannot be read leaves passages "
         f"in their order, so such a cell comes near its input. {where}"
     ]
 

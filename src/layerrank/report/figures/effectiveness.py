@@ -52,7 +52,7 @@ def draw_effectiveness(
     heads = 0.15 * max(title.count("\n") for title in titles)
     body = rows * (0.215 * lines + 0.75 + heads) + 0.35
     level = label_of(baseline)
-    subtitle = f"bars: 95 % bootstrap interval of the mean over queries · vertical line: {level}"
+    subtitle = f"bars: 95% bootstrap interval of the mean over queries · vertical line: {level}"
     margin = 0.075 * max(len(line) for label in labels for line in label.split("\n"))
     figure = new_figure(max(7.2, 0.4 + margin + 2.1 * columns), body, title, subtitle)
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True)

@@ -53,7 +53,7 @@ def draw_shares(orders: pd.DataFrame, *, title: str = "") -> Figure:
     first = layers.iloc[0]
     subtitle = (
         f"{int(first['queries'])} queries · {int(first['orders'])} orders, {int(first['shuffles'])} shuffled"
-        " · band and whiskers: 95 % bootstrap intervals"
+        " · band and whiskers: 95% bootstrap intervals"
     )
     figure = new_figure(7.4, 5.2, title, subtitle)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[1.0, 1.15])
@@ -179,7 +179,7 @@ def draw_slopes(by_order: pd.DataFrame, *, title: str = "") -> Figure:
     backwards = [name for name in names if name.endswith("reversed")]
     orders = [name for name in names if name not in backwards] + backwards
     measure = str(by_order["measure"].iloc[0])
-    subtitle = f"{int(by_order['queries'].max())} queries · bars: 95 % bootstrap intervals over queries"
+    subtitle = f"{int(by_order['queries'].max())} queries · bars: 95% bootstrap intervals over queries"
     figure = new_figure(7.4, 3.6, title, subtitle)
     axes = figure.add_subplot()
     windows = list(dict.fromkeys(by_order["window"]))

@@ -55,7 +55,7 @@ def draw_profile(
     """
     profile = profile.sort_values("layer")
     queries = int(profile["queries"].max())
-    band = "band: 95 % bootstrap interval" if np.isfinite(profile["low"]).any() else "no interval"
+    band = "band: 95% bootstrap interval" if np.isfinite(profile["low"]).any() else "no interval"
     subtitle = f"{queries} {'query' if queries == 1 else 'queries'} · {band}"
     subtitle += f" · {shape.words}" if shape else ""
     lanes = 0.24 * len(selections) + 0.15 if selections else 0.0

@@ -313,7 +313,7 @@ def legend_below(figure: Figure, handles: Sequence[Artist], **options: Any) -> N
 
 
 def value_limits(values: Sequence[float], *, floor: float | None = 0.0) -> tuple[float, float]:
-    """Limits around the finite `values` with 8 % air, not below `floor`; starts at the floor where that is near."""
+    """Limits around the finite `values` with 8% air, not below `floor`; starts at the floor where that is near."""
     finite = np.asarray([value for value in values if np.isfinite(value)], dtype=float)
     if finite.size == 0:
         return 0.0, 1.0

@@ -95,7 +95,7 @@ def _draw_levels(axes: Axes, levels: Sequence[Level], low: float, high: float) -
 def colour_floor(values: NDArray[np.float64]) -> tuple[float | None, str]:
     """Where the colours begin, and whether values lie below (`min`, else `neither`), as a colour bar says it.
 
-    That is the lowest value, but the 5 % quantile where the values below it would take over 40 % of the scale.
+    That is the lowest value, but the 5% quantile where the values below it would take over 40% of the scale.
     """
     finite = values[np.isfinite(values)]
     if finite.size == 0:

@@ -17,11 +17,11 @@ SHOWN = (
 )
 COLUMNS = (
     Column("System"),
-    Column("all passages", SIGNED, group="ρ with place in the prompt", detail="95 % interval"),
-    Column("not relevant", SIGNED, group="ρ with place in the prompt", detail="95 % interval"),
-    Column("all passages", SIGNED, group="ρ with passage length", detail="95 % interval"),
-    Column("not relevant", SIGNED, group="ρ with passage length", detail="95 % interval"),
-    Column("longest one that is not relevant above the best relevant one", ".0%", detail="95 % interval"),
+    Column("all passages", SIGNED, group="ρ with place in the prompt", detail="95% interval"),
+    Column("not relevant", SIGNED, group="ρ with place in the prompt", detail="95% interval"),
+    Column("all passages", SIGNED, group="ρ with passage length", detail="95% interval"),
+    Column("not relevant", SIGNED, group="ρ with passage length", detail="95% interval"),
+    Column("longest one that is not relevant above the best relevant one", ".0%", detail="95% interval"),
 )
 
 
@@ -50,7 +50,7 @@ def diagnostics_table(correlations: pd.DataFrame) -> Table:
         tuple(sections),
         (
             "ρ: Spearman’s rank correlation of score with place or length within a query, mean over queries. Small: "
-            "95 % bootstrap interval over queries.",
+            "95% bootstrap interval over queries.",
             "Place: in the prompt of whole-list attention, whose last passage stands next to the query; positive: "
             "later passages score higher. The first stage ordered the passages, so ρ over all of them shows relevance "
             "too; ρ over those that are not relevant shows the bias more plainly, and a shuffled order shows it best.",

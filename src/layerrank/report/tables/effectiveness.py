@@ -192,7 +192,7 @@ def effectiveness_table(
     where = f"{len(results.collections)} collections" if several else results.collections[0]
     model = results.models[0] if len(results.models) == 1 else f"{len(results.models)} models"
     own = "" if variant == "base" else f", variant {variant}"
-    spread = "" if values == "with-relevant-candidate" else " Small: 95 % bootstrap interval over queries."
+    spread = "" if values == "with-relevant-candidate" else " Small: 95% bootstrap interval over queries."
     notes = [
         f"{', '.join(measures)}: {VALUES[values]} ({results.queries(values)}).{spread}",
         "Bold: the best of each column" + (", by model." if len(results.models) > 1 else "."),
@@ -252,7 +252,7 @@ def comparison_table(results: Results, measures: Sequence[str], variant: str) ->
     columns = (
         Column("System"),
         Column("mean", FORM),
-        Column("difference", SIGNED, detail="95 % interval"),
+        Column("difference", SIGNED, detail="95% interval"),
         Column("dz", "+.2f"),
         Column("wins", "d", group="Queries"),
         Column("ties", "d", group="Queries"),
@@ -274,7 +274,7 @@ def comparison_table(results: Results, measures: Sequence[str], variant: str) ->
         sections.append(Section(title, tuple(_comparison_row(record) for record in records)))
     own = "" if variant == "base" else f", variant {variant}"
     notes = (
-        "Difference: system minus baseline in means over all judged queries. Small: 95 % bootstrap interval.",
+        "Difference: system minus baseline in means over all judged queries. Small: 95% bootstrap interval.",
         "dz: Cohen’s effect size for pairs, the mean of the differences over their standard deviation.",
         "Both tests are two-sided and paired by query; Holm’s correction covers all tests of one collection, model and "
         "measure. No test pools collections.",
@@ -298,7 +298,7 @@ def _by(frame: pd.DataFrame, key: Sequence[str]) -> dict[Any, Record]:
 
 def _columns(results: Results, measures: Sequence[str], values: str) -> tuple[Column, ...]:
     form = SIGNED if values == "differences" else FORM
-    detail = "" if values == "with-relevant-candidate" else "95 % interval"
+    detail = "" if values == "with-relevant-candidate" else "95% interval"
     several, grouped = len(results.collections) > 1, len(results.collections) > 1 and len(measures) > 1
     columns = [
         Column(collection if several and not grouped else measure, form, collection if grouped else "", detail)

@@ -19,9 +19,9 @@ from layerrank.report.tables.orders import difference, records, tests_over_order
 
 SIGNED = "+.3f"
 OVER_ORDERS_COLUMNS = (
-    Column("Kendall τ", ".2f", group="Over input orders", detail="95 % interval"),
-    Column("value", ".3f", group="Over input orders", detail="95 % interval"),
-    Column("difference", SIGNED, group="Over input orders", detail="95 % interval"),
+    Column("Kendall τ", ".2f", group="Over input orders", detail="95% interval"),
+    Column("value", ".3f", group="Over input orders", detail="95% interval"),
+    Column("difference", SIGNED, group="Over input orders", detail="95% interval"),
 )
 Chosen = Mapping[tuple[str, str, str], HeadSelection]
 """Files of `choose-heads`, by collection, model and rule."""
@@ -52,9 +52,9 @@ def heads_table(
     changes = tests_over_orders(comparisons, measure) if stable else {}
     columns = (
         Column("Reads", detail="heads, layers"),
-        Column(measure, ".3f", detail="95 % interval"),
+        Column(measure, ".3f", detail="95% interval"),
         Column("work, %", ".0f"),
-        Column("difference", SIGNED, detail="95 % interval"),
+        Column("difference", SIGNED, detail="95% interval"),
         Column("p, corrected", P_VALUE),
         *(OVER_ORDERS_COLUMNS if stable else ()),
     )
@@ -173,8 +173,8 @@ def head_transfer_table(transfer: pd.DataFrame) -> Table:
         Column("Rule"),
         Column("chosen on"),
         Column("heads", "d"),
-        Column(measure, ".3f", detail="95 % interval"),
-        Column("less its own", SIGNED, detail="95 % interval"),
+        Column(measure, ".3f", detail="95% interval"),
+        Column("less its own", SIGNED, detail="95% interval"),
         Column("in common, %", ".0f"),
     )
     sections: dict[str, list[Row]] = {}

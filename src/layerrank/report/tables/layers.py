@@ -24,12 +24,12 @@ SELECTION_COLUMNS = (
 SHAPE_COLUMNS = (
     Column("Profile"),
     Column("Shape", detail="because"),
-    Column("best layer", "d", detail="95 % interval"),
-    Column("its depth", ".2f", detail="95 % interval"),
-    Column("the first layers", "+.3f", group="Best layer, held out, less", detail="95 % interval"),
-    Column("the last layers", "+.3f", group="Best layer, held out, less", detail="95 % interval"),
-    Column("first layers", ".2f", group="Share of the rise lost by", detail="95 % interval"),
-    Column("last layers", ".2f", group="Share of the rise lost by", detail="95 % interval"),
+    Column("best layer", "d", detail="95% interval"),
+    Column("its depth", ".2f", detail="95% interval"),
+    Column("the first layers", "+.3f", group="Best layer, held out, less", detail="95% interval"),
+    Column("the last layers", "+.3f", group="Best layer, held out, less", detail="95% interval"),
+    Column("first layers", ".2f", group="Share of the rise lost by", detail="95% interval"),
+    Column("last layers", ".2f", group="Share of the rise lost by", detail="95% interval"),
     Column("bell", ".2f", group="Weighted R²"),
     Column("asymmetric", ".2f", group="Weighted R²"),
     Column("monotone", ".2f", group="Weighted R²"),
@@ -39,7 +39,7 @@ HELD_OUT = (("best_depth", ".2f"), ("rise", "+.3f"), ("fall", "+.3f"), ("lost_fi
 
 OVER_ORDERS_COLUMNS = (
     Column("Kendall τ", ".2f", group="Over input orders"),
-    Column("value", ".3f", group="Over input orders", detail="95 % interval"),
+    Column("value", ".3f", group="Over input orders", detail="95% interval"),
     Column("regret", ".3f", group="Over input orders", detail="against window"),
 )
 

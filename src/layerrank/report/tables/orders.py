@@ -24,16 +24,16 @@ def orders_table(windows: pd.DataFrame, comparisons: pd.DataFrame, measure: str,
     """
     columns = (
         Column("Window"),
-        Column("passage", ".2f", group="Share of the variance", detail="95 % interval"),
-        Column("place", ".2f", group="Share of the variance", detail="95 % interval"),
-        Column("Kendall τ", ".2f", group="Between orders", detail="95 % interval"),
+        Column("passage", ".2f", group="Share of the variance", detail="95% interval"),
+        Column("place", ".2f", group="Share of the variance", detail="95% interval"),
+        Column("Kendall τ", ".2f", group="Between orders", detail="95% interval"),
         Column("same first", ".2f", group="Between orders"),
         Column("first stage’s order", ".3f", group=measure),
-        Column("over orders", ".3f", group=measure, detail="95 % interval"),
+        Column("over orders", ".3f", group=measure, detail="95% interval"),
         Column("by order", ".3f", group=measure, detail="lowest, highest"),
-        Column("from all layers", SIGNED, group="Over orders", detail="95 % interval"),
-        Column("order-averaged", SIGNED, group="What it adds over orders", detail="95 % interval"),
-        Column("place-calibrated", SIGNED, group="What it adds over orders", detail="95 % interval"),
+        Column("from all layers", SIGNED, group="Over orders", detail="95% interval"),
+        Column("order-averaged", SIGNED, group="What it adds over orders", detail="95% interval"),
+        Column("place-calibrated", SIGNED, group="What it adds over orders", detail="95% interval"),
     )
     tests = tests_over_orders(comparisons, measure)
     sections: dict[str, list[Row]] = {}

@@ -35,7 +35,7 @@ def sensitivity_table(differences: pd.DataFrame, measure: str, variants: Setting
         Column("Variant"),
         Column("queries", "d"),
         Column("ceiling", ".3f"),
-        *(Column(parse_system(system).label, SIGNED, detail="95 % interval") for system in systems),
+        *(Column(parse_system(system).label, SIGNED, detail="95% interval") for system in systems),
     )
     sections = []
     for names, group in chosen.groupby(["collection", "model"], sort=False):
@@ -45,7 +45,7 @@ def sensitivity_table(differences: pd.DataFrame, measure: str, variants: Setting
         rows += _seeds(present, variants, systems, records)
         sections.append(Section(" · ".join(map(str, names)), tuple(rows)))
     notes = [
-        f"Difference of {measure} from the base study, in means over the queries that the variant ran. Small: 95 % "
+        f"Difference of {measure} from the base study, in means over the queries that the variant ran. Small: 95% "
         "bootstrap interval over queries; where it holds 0, no change is shown.",
         "Ceiling: the variant’s mean under an ideal re-ranking; another depth or truncation has another ceiling.",
     ]
