@@ -68,7 +68,7 @@ rule extract_attention:
     threads: PATHS.models.threads
     resources:
         gpu=PATHS.models.gpus,
-        mem_mb=PATHS.models.memory,
+        mem_mb=PATHS.attention.memory,
         runtime=PATHS.models.runtime,
     params:
         prompt=PATHS.attention.prompt,

@@ -17,7 +17,7 @@ rule measure_latency:
     threads: 8
     resources:
         gpu=PATHS.models.gpus,
-        mem_mb=PATHS.models.memory,
+        mem_mb=PATHS.attention.memory,
         runtime=PATHS.models.runtime,
     params:
         windows=CONFIG["latency"]["windows"],
@@ -52,7 +52,7 @@ rule measure_trained:
     threads: 8
     resources:
         gpu=PATHS.models.gpus,
-        mem_mb=PATHS.models.memory,
+        mem_mb=PATHS.ranking.trained_memory,
         runtime=PATHS.models.runtime,
     params:
         system=PATHS.ranking.trained_flags,

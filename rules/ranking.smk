@@ -44,7 +44,7 @@ rule rerank_online:
     threads: PATHS.models.threads
     resources:
         gpu=PATHS.models.gpus,
-        mem_mb=PATHS.models.memory,
+        mem_mb=PATHS.ranking.memory,
         runtime=PATHS.models.runtime,
     params:
         framework=PATHS.ranking.framework,
@@ -80,7 +80,7 @@ rule rerank_trained:
     threads: 8
     resources:
         gpu=PATHS.models.gpus,
-        mem_mb=PATHS.models.memory,
+        mem_mb=PATHS.ranking.trained_memory,
         runtime=PATHS.models.runtime,
     params:
         system=PATHS.ranking.trained_flags,

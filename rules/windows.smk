@@ -21,7 +21,7 @@ rule rerank_windows:
     threads: PATHS.models.threads
     resources:
         gpu=PATHS.models.gpus,
-        mem_mb=PATHS.models.memory,
+        mem_mb=PATHS.ranking.memory,
         runtime=PATHS.ranking.windows_runtime,
     params:
         framework=PATHS.ranking.framework,

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-BLOCK_ELEMENTS = 1 << 25
-"""Logits held at a time by explicit attention over a prefix."""
+from layerrank.attention.limits import BLOCK_ELEMENTS
 
 STEP = 192
 """Rows of fused attention at a time under a mask of ours: fewer than these, torch's kernel takes in small blocks."""

@@ -22,11 +22,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from layerrank.attention.kernels import BLOCK_ELEMENTS
+from layerrank.attention.limits import BLOCK_ELEMENTS, ROWS
 from layerrank.attention.signal import SUMS
 from layerrank.latency.flops import Sizes
 from layerrank.prompts.tree import Tree
-from layerrank.ranking.likelihood import ROWS
 
 FLOAT = 4
 FUSED = 256 * 512

@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from layerrank.attention.limits import ROWS
 from layerrank.attention.probe import Probe
 from layerrank.core.errors import UserError
 from layerrank.models.decoder import Decoder
@@ -31,9 +32,6 @@ from layerrank.prompts.chat import Chat, FrameworkPrompt
 from layerrank.prompts.tree import Tree
 from layerrank.prompts.trial import check_chat
 from layerrank.ranking.mechanism import Answer, Request, Returns, Work
-
-ROWS = 256
-"""Hidden states whose logits are held at once."""
 
 LEAST = 2.0**-24
 """The smallest difference of probabilities below 1 that float32 tells, in which servers compute."""

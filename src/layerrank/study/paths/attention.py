@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from layerrank.study import config as settings
+from layerrank.study import memory
 from layerrank.study.config import Study
 from layerrank.study.paths import places
 from layerrank.study.paths.places import Wildcards, variant_of
@@ -46,6 +47,11 @@ class Attention:
             for variant in self.variants
             for path in places.signal(self.study, collection, model, variant)
         ]
+
+    def memory(self, wildcards: Wildcards, threads: int, attempt: int) -> int:
+        """Main memory of a job that reads the signal, in MB; it grows with each attempt."""
+        names = wildcards.collection, wildcards.model, variant_of(wildcards)
+        return memory.of_reading(self.study, *names, threads) * attempt
 
     @cached_property
     def explored(self) -> bool:

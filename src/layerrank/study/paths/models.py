@@ -14,6 +14,7 @@ from layerrank.core.errors import UserError
 from layerrank.core.windows import ALL, fixed_window, rule_of
 from layerrank.models.identity import folder_name, pinned
 from layerrank.study import config as settings
+from layerrank.study import memory
 from layerrank.study.config import Study
 from layerrank.study.paths.places import PROMPTS, TRIAL, Input, Wildcards, model_of
 from layerrank.study.paths.words import as_json, flags, named, one_of
@@ -140,8 +141,8 @@ class Models:
         return int(self.study.models[wildcards.model]["threads"])
 
     def memory(self, wildcards: Wildcards, attempt: int) -> int:
-        """Its main memory, in MB."""
-        return int(self.entries[model_of(wildcards)]["mem_mb"]) * attempt
+        """Its main memory, in MB, where the model is served: what its entry states."""
+        return memory.stated(self.entries[model_of(wildcards)]) * attempt
 
     def runtime(self, wildcards: Wildcards, attempt: int) -> int:
         """Its time, in minutes."""

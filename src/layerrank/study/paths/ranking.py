@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from layerrank.study import memory
 from layerrank.study.config import BASE, Study
 from layerrank.study.paths import places
 from layerrank.study.paths.models import Models
-from layerrank.study.paths.places import PAIR, Input, Wildcards
+from layerrank.study.paths.places import PAIR, Input, Wildcards, variant_of
 from layerrank.study.paths.words import as_json, flags, in_variants, one_of
 from layerrank.study.systems import PlannedRun, systems, trained, windows_together
 
@@ -98,6 +99,11 @@ class Ranking:
         window = self.system(wildcards).window
         return flags({"window": window, "selection": next(iter(input.selection), None)})
 
+    def memory(self, wildcards: Wildcards, threads: int, attempt: int) -> int:
+        """Main memory of a job that ranks by it, in MB; it grows with each attempt."""
+        names = wildcards.collection, wildcards.model, wildcards.variant
+        return memory.of_ranking(self.study, self.system(wildcards), *names, threads) * attempt
+
     def failures_allowed(self, wildcards: Wildcards) -> float:
         """Share of answers that may fail: of a whole run, which parts are not judged by."""
         return 1.0 if hasattr(wildcards, "shard") else float(self.study.config["systems"]["max_failure_rate"])
@@ -114,6 +120,11 @@ class Ranking:
                 "tag": run.name,
             }
         )
+
+    def trained_memory(self, wildcards: Wildcards, threads: int, attempt: int) -> int:
+        """Main memory of a job that runs such a model, in MB; it grows with each attempt."""
+        run, names = self.trained[wildcards.ranker], (wildcards.collection, wildcards.ranker, variant_of(wildcards))
+        return memory.of_ranking(self.study, run, *names, threads) * attempt
 
     # A cell in every window of the grid.
 
