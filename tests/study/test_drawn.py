@@ -96,6 +96,7 @@ def check(paths):
             path = f"/{names['variant']}/{names['system']}.txt"
             made = [cached for cached, pattern in patterns.items() if re.search(rf"/{pattern}\.txt$", path)]
             assert made == [paths.ranking.system(job).cached], path
+            assert paths.ranking.memory(job, threads=1, attempt=2) > 0
             window = paths.ranking.system(job).window or ""
             assert (rule_of(window) is None) or rule_of(window) in paths.layers.selections
             assert (head_rule_of(window) is None) or head_rule_of(window) in paths.heads.rules
