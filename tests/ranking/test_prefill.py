@@ -22,7 +22,7 @@ from layerrank.ranking import engine as engines
 from layerrank.ranking import generation
 from layerrank.ranking.cells import Cell
 from layerrank.ranking.engine import Engine
-from layerrank.ranking.generation import Generation
+from layerrank.ranking.generation import ROOM, Generation
 from layerrank.ranking.mechanism import PADDING
 from layerrank.ranking.reranker import Reranker
 from layerrank.ranking.run import rerank
@@ -239,7 +239,7 @@ def test_rows_written_side_by_side_fit_and_are_of_about_one_length(lengths, room
     assert sorted(row for rows in groups for row in rows) == list(range(len(lengths)))
     for rows in groups:
         padded = max(lengths[row] for row in rows) * len(rows)
-        assert len(rows) == 1 or padded <= room
+        assert len(rows) == 1 or padded <= ROOM * room
         assert sum(lengths[row] for row in rows) >= (1 - PADDING) * padded
 
 
@@ -252,14 +252,14 @@ def test_a_cache_of_little_padding_within_the_budget(decoders, monkeypatch):
         made[-1] = made[-1].layers[0].keys.shape[0], made[-1].layers[0].keys.shape[2], given[2]
         return cache(*given, **named)
 
-    mechanism = Generation(decoder, load_prompts()["setwise"], batch_tokens=300)
+    mechanism = Generation(decoder, load_prompts()["setwise"], batch_tokens=200)
     monkeypatch.setattr(generation, "_cache", lambda *given, forget: watched(*given, forget=False))
     mechanism._stop = []
     prompts = family()
     mechanism.write(prompts, 4)
     assert len(made) > 2
     for count, longest, of in made:
-        assert count == 1 or count * (longest + 4) <= 300
+        assert count == 1 or count * (longest + 4) <= ROOM * 200
         assert sum(len(prompts[row]) + 4 for row in of) >= (1 - PADDING) * count * (longest + 4)
 
 

@@ -54,6 +54,13 @@ PREAMBLE = 16
 ROWS = 256
 """Prompts whose first tokens are chosen at once."""
 
+ROOM = 1.5
+"""Batch budgets that rows written side by side may fill, prompts, answers and padding counted.
+
+What rows share is computed once but held by each, so that a batch holds more than it computes. With room for no more
+than that, its last rows would be written by themselves, step after step.
+"""
+
 TAKE_ARGUMENTS = ("llama.cpp", "vllm", "sglang")
 """Engines that hand names to a chat template (`chat_template_kwargs`)."""
 
@@ -71,7 +78,7 @@ class Generation:
         template_arguments: Further names for the chat template.
         share: Compute once what prompts of a batch begin with, where the model allows it; else, and for a prompt by
             itself, the model reads padded prompts.
-        batch_tokens: Tokens of prompts and answers, padding counted, that are written side by side.
+        batch_tokens: The engine's budget of a batch, which bounds what is written side by side (`ROOM`).
     """
 
     def __init__(
@@ -172,12 +179,12 @@ class Generation:
         return written
 
     def _side_by_side(self, lengths: Mapping[int, int]) -> list[list[int]]:
-        """Rows by their lengths, longest first, in groups that fit the budget and of which little is padding."""
+        """Rows by their lengths, longest first, in groups that fit the room and of which little is padding."""
         groups: list[list[int]] = []
         longest = total = 0
         for row in sorted(lengths, key=lambda row: (-lengths[row], row)):
             padded = longest * (len(groups[-1]) + 1) if groups else 0
-            if groups and padded <= self.batch_tokens and total + lengths[row] >= (1 - PADDING) * padded:
+            if groups and padded <= ROOM * self.batch_tokens and total + lengths[row] >= (1 - PADDING) * padded:
                 groups[-1].append(row)
                 total += lengths[row]
             else:
