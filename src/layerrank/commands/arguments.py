@@ -296,6 +296,31 @@ def add_strategy(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strategy", default="masked_NA_calibration", metavar="NAME", help="(default: %(default)s)")
 
 
+def add_judged(parser: argparse.ArgumentParser) -> None:
+    """Add a stored signal with its judgements, of one cell of the study, and how it is scored."""
+    add_cell(parser)
+    add_signal(parser)
+    add_qrels(parser)
+    add_strategy(parser)
+    add_workers(parser)
+
+
+def add_rule(parser: argparse.ArgumentParser) -> None:
+    """Add --rule."""
+    parser.add_argument("--rule", type=json_object, required=True, metavar="JSON", help="the rule and its settings")
+
+
+def add_choice(parser: argparse.ArgumentParser, known_as: str, others: str) -> None:
+    """Add what a rule chooses by, and where to: --name, as in `known_as`, --rule, --collection, --others, --output."""
+    parser.add_argument(
+        "--name", type=label, required=True, metavar="NAME", help=f"the rule's name, as in the {known_as}"
+    )
+    add_rule(parser)
+    add_collection(parser)
+    parser.add_argument("--others", type=named_file, nargs="*", default=[], metavar="COLLECTION=FILE", help=others)
+    parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="JSON that re-ranking reads")
+
+
 def add_workers(parser: argparse.ArgumentParser) -> None:
     """Add --workers."""
     parser.add_argument("--workers", type=whole(1), default=1, metavar="N", help="processes (default: %(default)s)")

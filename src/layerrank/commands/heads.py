@@ -6,18 +6,18 @@ import argparse
 from typing import TYPE_CHECKING
 
 from layerrank.commands.arguments import (
-    add_cell,
-    add_collection,
+    add_choice,
+    add_judged,
     add_measure,
     add_qrels,
     add_resampling,
+    add_rule,
     add_signal,
     add_strategy,
     add_workers,
     cell_of,
     file,
     files_by_name,
-    json_object,
     label,
     named_file,
     new_file,
@@ -40,7 +40,7 @@ def _add_signals_in_orders(parser: argparse.ArgumentParser, use: str) -> None:
 
 
 def add_score_heads(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--rule", type=json_object, required=True, metavar="JSON", help="the rule and its settings")
+    add_rule(parser)
     add_signal(parser)
     _add_signals_in_orders(parser, "for a rule with `orders`")
     add_qrels(parser)
@@ -67,24 +67,11 @@ def run_score_heads(options: argparse.Namespace) -> None:
 
 
 def add_choose_heads(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--name", type=label, required=True, metavar="NAME", help="the rule's name, as in the system heads-NAME"
-    )
-    parser.add_argument("--rule", type=json_object, required=True, metavar="JSON", help="the rule and its settings")
-    add_collection(parser)
+    add_choice(parser, "system heads-NAME", "scores of other collections")
     parser.add_argument("--scores", type=file, required=True, metavar="FILE", help="its scores, from score-heads")
-    parser.add_argument(
-        "--others",
-        type=named_file,
-        nargs="*",
-        default=[],
-        metavar="COLLECTION=FILE",
-        help="scores of other collections",
-    )
     parser.add_argument(
         "--within", type=file, metavar="FILE", help="file of select-window, for a rule whose window is selected-RULE"
     )
-    parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="JSON that re-ranking reads")
     parser.add_argument("--ranked", type=new_file, metavar="FILE", help="the same with every head allowed, best first")
 
 
@@ -107,14 +94,10 @@ def run_choose_heads(options: argparse.Namespace) -> None:
 
 
 def add_map_heads(parser: argparse.ArgumentParser) -> None:
-    add_cell(parser)
-    add_signal(parser)
+    add_judged(parser)
     _add_signals_in_orders(parser, "for their stability")
-    add_qrels(parser)
     add_measure(parser)
-    add_strategy(parser)
     add_resampling(parser, 1000)
-    add_workers(parser)
     parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="TSV to write, a row a head")
 
 
@@ -137,16 +120,12 @@ def run_map_heads(options: argparse.Namespace) -> None:
 
 
 def add_count_heads(parser: argparse.ArgumentParser) -> None:
-    add_cell(parser)
-    add_signal(parser)
-    add_qrels(parser)
+    add_judged(parser)
     parser.add_argument(
         "--ranked", type=file, nargs="+", required=True, metavar="FILE", help="files of choose-heads --ranked"
     )
     add_measure(parser)
-    add_strategy(parser)
     add_resampling(parser, 1000)
-    add_workers(parser)
     parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="TSV, a row a rule and number")
 
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 
 from layerrank.commands.arguments import (
-    add_cell,
-    add_collection,
+    add_choice,
+    add_judged,
     add_measure,
-    add_qrels,
     add_resampling,
     add_signal,
-    add_strategy,
     add_workers,
     cell_of,
     file,
@@ -22,17 +20,8 @@ from layerrank.commands.arguments import (
 )
 
 
-def _add_judged(parser: argparse.ArgumentParser) -> None:
-    """Add a stored signal with its judgements, of one cell of the study, and how it is scored."""
-    add_cell(parser)
-    add_signal(parser)
-    add_qrels(parser)
-    add_strategy(parser)
-    add_workers(parser)
-
-
 def add_layer_profile(parser: argparse.ArgumentParser) -> None:
-    _add_judged(parser)
+    add_judged(parser)
     parser.add_argument("--measures", nargs="+", required=True, metavar="MEASURE", help="in ir_measures' syntax")
     add_resampling(parser, 1000)
     parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="TSV to write")
@@ -56,7 +45,7 @@ def run_layer_profile(options: argparse.Namespace) -> None:
 
 
 def add_sweep_windows(parser: argparse.ArgumentParser) -> None:
-    _add_judged(parser)
+    add_judged(parser)
     add_measure(parser)
     parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="Arrow file, a record per query")
     parser.add_argument("--table", type=new_file, required=True, metavar="FILE", help="TSV of means, a row a window")
@@ -79,25 +68,13 @@ def run_sweep_windows(options: argparse.Namespace) -> None:
 
 
 def add_select_window(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--name", type=label, required=True, metavar="NAME", help="the rule's name, as in the window selected-NAME"
-    )
-    parser.add_argument("--rule", type=json_object, required=True, metavar="JSON", help="the rule and its settings")
-    add_collection(parser)
+    others = "sweeps of other collections; of sweep-orders where the rule has `orders`"
+    add_choice(parser, "window selected-NAME", others)
     parser.add_argument("--model", type=label, required=True, metavar="NAME", help="model, as the study names it")
     parser.add_argument("--sweep", type=file, required=True, metavar="FILE", help="its sweep, from sweep-windows")
-    parser.add_argument(
-        "--others",
-        type=named_file,
-        nargs="*",
-        default=[],
-        metavar="COLLECTION=FILE",
-        help="sweeps of other collections; of sweep-orders where the rule has `orders`",
-    )
     parser.add_argument("--over-orders", type=file, metavar="FILE", help="its sweep over orders, from sweep-orders")
     add_signal(parser, required=False, use=", for label-free rules")
     add_workers(parser)
-    parser.add_argument("--output", type=new_file, required=True, metavar="FILE", help="JSON that re-ranking reads")
 
 
 def run_select_window(options: argparse.Namespace) -> None:

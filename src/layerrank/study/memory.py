@@ -26,7 +26,8 @@ UNKNOWN = 8000
 """MB of a model of which neither `mem_mb` nor the shape is given."""
 
 PROCESS, DEVICE = 800e6, 4e9
-"""Bytes of a process that has loaded torch and transformers, on a processor and with a GPU."""
+"""Bytes of a process that has loaded torch and transformers: on a processor (0.5e9 measured), and with a GPU (an
+estimate, not measured)."""
 
 MARGIN = 1.25
 """By how much a job asks for more than the formula says."""
