@@ -111,7 +111,8 @@ def _formula(built: Any, mechanism: str, works: list[Work], sizes: flops.Sizes, 
     if mechanism == "likelihood":
         return memory.likelihood(sizes, [work.prompt.tree for work in works], width, threads=threads)
     new = built.new_tokens(len(works[0].request.passages))
-    return memory.writing(sizes, [len(work.prompt) for work in works], new, width, threads=threads)
+    lengths = [len(work.prompt) for work in works]
+    return memory.writing(sizes, lengths, new, width, threads=threads, together=not built.padded)
 
 
 if __name__ == "__main__":

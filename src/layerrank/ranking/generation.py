@@ -172,10 +172,11 @@ class Generation:
         going = [row for row, [token] in enumerate(written) if new_tokens > 1 and token not in self._stop]
         groups = self._side_by_side({row: len(prompts[row]) + new_tokens for row in going})
         for number, rows in enumerate(groups):
-            cache = _cache(self.decoder, kept, rows, forget=number == len(groups) - 1)
             begun = [[*prompts[row], *written[row]] for row in rows]
-            for row, tokens in zip(rows, self._write_on(begun, new_tokens - 1, cache), strict=True):
-                written[row] += tokens
+            last = number == len(groups) - 1
+            tokens = self._write_on(begun, new_tokens - 1, _cache(self.decoder, kept, rows, forget=last))
+            for row, own in zip(rows, tokens, strict=True):
+                written[row] += own
         return written
 
     def _side_by_side(self, lengths: Mapping[int, int]) -> list[list[int]]:
