@@ -1,7 +1,13 @@
 """Tiny models are fastest on one thread: two only wait for each other, all the more where tests share the machine."""
 
-import pytest
-import torch
+import gc
+
+from layerrank.core import garbage
+
+garbage.collect_seldom()  # before the line below, which makes much and leaves nothing
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -13,6 +19,13 @@ def pytest_xdist_make_scheduler(config, log):
 
     config.option.loadscopereorder = False
     return ByFile(config, log)
+
+
+def pytest_collection_finish():
+    """What was imported and collected stays; no search for garbage goes through it again."""
+    garbage.collect_as_usual()
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(config, items):

@@ -102,11 +102,12 @@ def write_config(folder: Path, changes: Mapping[str, Any] | None = None) -> Path
 
 
 def snakemake(
-    folder: Path, *arguments: str, check: bool = True, fresh: bool = False, timeout: float = 900
+    folder: Path, *arguments: str, check: bool = True, fresh: Path | None = None, timeout: float = 900
 ) -> subprocess.CompletedProcess[str]:
     """Run Snakemake on the study in `folder` with two cores; with `check`, a failure shows its output.
 
-    Unless `fresh`, interpreters of Snakemake and of the jobs have imported what they need (support.warm).
+    Interpreters of Snakemake and of the jobs have imported what they need (support.warm), but, with `fresh`, for the
+    first of each kind.
     """
     command = [sys.executable, "-m", "snakemake", "-s", str(CHECKOUT / "Snakefile"), "--directory", str(folder)]
     command += ["--configfile", str(folder / "study.yaml"), "--cores", "2", *arguments]
@@ -116,7 +117,9 @@ def snakemake(
         text=True,
         timeout=timeout,
         cwd=CHECKOUT,
-        env=os.environ | {"COLUMNS": "200", "CUDA_VISIBLE_DEVICES": ""} | ({} if fresh else warm.environment()),
+        env=os.environ
+        | {"COLUMNS": "200", "CUDA_VISIBLE_DEVICES": ""}
+        | (warm.first_fresh(fresh) if fresh else warm.environment()),
     )
     if check and done.returncode:
         raise AssertionError(f"{' '.join(command)}\n{done.stdout}\n{done.stderr}")

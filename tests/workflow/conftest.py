@@ -15,7 +15,7 @@ def finished(tmp_path_factory, worker_id):
         if not done.exists():
             folder.mkdir(parents=True)
             studies.write_study(folder)
-            studies.snakemake(folder, fresh=True)
+            studies.snakemake(folder, fresh=base / "finished" / "fresh")
             done.touch()
     return folder
 

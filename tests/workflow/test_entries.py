@@ -1,11 +1,12 @@
 """The ways into the workflow: the root's Snakefile, workflow/Snakefile, a module of another workflow, odd folders."""
 
+import os
 import subprocess
 import sys
 
 import pytest
 import yaml
-from support import studies
+from support import studies, warm
 from support.studies import CHECKOUT
 
 from layerrank.study import plan
@@ -17,7 +18,8 @@ ODD = """ e's;u$HOME "l`t`s & |*?[x]!\\ ü#"""
 def dry_run(folder, *arguments):
     """What Snakemake prints of a dry run in a folder."""
     command = [sys.executable, "-m", "snakemake", "--cores", "1", "--dry-run", "--nolock", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
+    environment = os.environ | warm.environment()
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 

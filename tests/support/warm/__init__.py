@@ -1,8 +1,8 @@
 """Commands that start in no time: a process that has imported what commands of a study need runs each in a fork.
 
 What a study's jobs are and say is what it would be otherwise: the same shell lines, each in a process of its own. What
-this cannot see is what start-up itself does: the study that most tests are about is made by fresh interpreters, and
-tests/commands/test_imports.py starts each command in one.
+this cannot see is what start-up itself does: in the study that most tests are about, the first command of each kind is
+started in a fresh interpreter, and tests/commands/test_imports.py starts each stage in one.
 """
 
 from __future__ import annotations
@@ -35,3 +35,9 @@ def environment() -> dict[str, str]:
     atexit.register(server.stdin.close)
     assert server.stdout.readline() == b"ready\n"
     return {"TEST_WARM": str(address), "PYTHONPATH": str(HERE)}
+
+
+def first_fresh(folder: Path) -> dict[str, str]:
+    """The same, but for the first command of each kind, which starts as a user's; `folder` keeps which there were."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return environment() | {"TEST_FRESH": str(folder)}

@@ -39,6 +39,7 @@ def main(address: str) -> None:
     """Serve, until standard input ends."""
     for name in MODULES:
         importlib.import_module(name)
+    learn()
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     listener = socket.socket(socket.AF_UNIX)
@@ -52,6 +53,18 @@ def main(address: str) -> None:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             answer(connection)
         connection.close()
+
+
+def learn() -> None:
+    """Find out what each reading of the workflow asks of code that does not change: digests, Snakemake's plugins."""
+    from snakemake.cli import get_argument_parser
+
+    from layerrank.commands import SUBCOMMANDS
+    from layerrank.study.code import code_digest
+
+    get_argument_parser()
+    for name in SUBCOMMANDS:
+        code_digest(name)
 
 
 def answer(connection: socket.socket) -> NoReturn:

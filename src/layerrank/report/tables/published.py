@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -47,10 +48,11 @@ class Figure:
     source: str
 
 
-def published_figures() -> list[Figure]:
+@functools.cache
+def published_figures() -> tuple[Figure, ...]:
     """Every figure of published.yaml, in its order; single layers are the systems `listwise-attention-L<l>-<l>`."""
     blocks = yaml.safe_load(Path(__file__).with_name("published.yaml").read_text(encoding="utf-8"))
-    return [figure for block in blocks for figure in _figures(block)]
+    return tuple(figure for block in blocks for figure in _figures(block))
 
 
 def published_table(means: pd.DataFrame, profiles: pd.DataFrame, variant: str) -> Table:
