@@ -114,5 +114,7 @@ def hostile_page(views: Sequence[QueryView]) -> str:
             Preset("all layers", LayerWindow(0, layers - 1), {}),
             Preset("oracle <script>", LayerWindow(4, 4), {}, upper_bound=True),
         ],
-        links=[("answers", "../answers/where.html")],
+        links=[
+            (name, f"../answers/{name}.html", "") for name in ("where", "windows", "choice", "mechanisms", "caveats")
+        ],
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import re
@@ -327,16 +328,26 @@ def test_people_who_cannot_see_it_can_use_it(page, theme, kind):
     )[:2000]
 
 
-@pytest.mark.parametrize("width", [1024, 1280, 1440, 1920])
-def test_nothing_is_cut_off_at_any_width(page, width):
-    page.set_viewport_size({"width": width, "height": 900})
+@pytest.mark.parametrize(
+    ("width", "height"), [(390, 844), (1024, 900), (1280, 620), (1280, 900), (1440, 900), (1920, 900)]
+)
+def test_nothing_is_cut_off_at_any_width(page, width, height):
+    page.set_viewport_size({"width": width, "height": height})
     settle(page)
+    parts = page.evaluate("() => [...document.querySelectorAll('section')].map(s => [s.id, s.getBoundingClientRect()])")
+    for (one, a), (other, b) in itertools.combinations(parts, 2):
+        beside = a["right"] <= b["left"] or b["right"] <= a["left"]
+        assert beside or a["bottom"] <= b["top"] or b["bottom"] <= a["top"], (one, other)
+    assert all(box["height"] > 100 and box["width"] > 150 for _, box in parts)
     wide = page.evaluate("() => document.documentElement.scrollWidth")
     assert wide <= width
     cut = page.evaluate(
         "() => [...document.querySelectorAll('section')].filter(s => s.scrollWidth > s.clientWidth + 1).map(s => s.id)"
     )
     assert cut == []
+    over = "s => [s.id, s.scrollHeight - s.clientHeight]"
+    low = page.evaluate(f"() => [...document.querySelectorAll('#window, #windows')].map({over})")
+    assert max(by for _, by in low) <= 1, low
     page.set_viewport_size({"width": 1280, "height": 900})
 
 
@@ -472,3 +483,32 @@ def _cut(pieces, like):
     return tuple(
         (*own[: len(other) - 1], "".join(own[len(other) - 1 :])) for own, other in zip(pieces, like, strict=True)
     )
+
+
+def test_a_long_query_leaves_room_for_the_others(page, views, tmp_path):
+    texts = ["wing " * 500, "W" * 3000, "short"]
+    own_page(
+        page,
+        tmp_path,
+        [replace(view, query=replace(view.query, text=text)) for view, text in zip(views, texts, strict=False)],
+    )
+    tall = page.eval_on_selector_all("#queries li", "all => all.map(item => item.getBoundingClientRect().height)")
+    assert max(tall) < 160 and len(tall) == 3
+    assert page.evaluate("() => document.querySelector('#queries .scroll').scrollWidth") <= page.evaluate(
+        "() => document.querySelector('#queries .scroll').clientWidth"
+    )
+    assert page.get_attribute("#queries [data-qid='q0'] .asked", "title") == texts[0]
+
+
+@pytest.mark.parametrize("layers", [6, 30, 80])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_numbers_of_layers_do_not_overlap(page, tmp_path, layers, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    own_page(page, tmp_path, [hostile_view("q0", layers=layers)])
+    boxes = page.eval_on_selector_all(
+        "#window svg text[text-anchor=middle]", "all => all.map(t => t.getBoundingClientRect())"
+    )
+    page.set_viewport_size({"width": 1280, "height": 900})
+    assert len(boxes) >= 4
+    for one, other in itertools.pairwise(boxes):
+        assert one["right"] <= other["left"]

@@ -273,9 +273,7 @@
         const item = h(
           "button",
           { type: "button", onclick: () => open(q), "data-qid": head.queries[q].qid },
-          h("b", {}, head.queries[q].qid),
-          " ",
-          h("bdi", {}, head.queries[q].text),
+          h("span", { class: "asked", title: head.queries[q].text }, h("b", {}, head.queries[q].qid), " ", h("bdi", {}, head.queries[q].text)),
           note,
         );
         ui.items.set(q, [item, note]);
@@ -325,7 +323,8 @@
     ui.handles = ["first", "last"].map((which) =>
       s("rect", { class: "handle", y: top - 4, width: 8, height: height - top - bottom + 8, rx: 3, tabindex: 0, role: "slider", "aria-label": `${which} layer of the window`, "aria-valuemin": 0, "aria-valuemax": L - 1 }),
     );
-    const ticks = Array.from({ length: L }, (_, l) => l).filter((l) => L <= 40 || l % 5 === 0);
+    const every = [1, 2, 5, 10, 20].find((one) => one * step >= 16) ?? 50; // a label takes 16
+    const ticks = Array.from({ length: L }, (_, l) => l).filter((l) => l % every === 0);
     const svg = s(
       "svg",
       { viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": `${head.measure} by layer, with the chosen window` },
@@ -511,7 +510,7 @@
     return h(
       "p",
       { class: "legend" },
-      grades.map((one) => h("span", { class: `key ${one <= 0 ? "g0" : `g${Math.max(1, Math.ceil((3 * one) / head.largest))}`}` }, `grade ${one}`)),
+      grades.map((one) => h("span", { class: `key ${one <= 0 ? "g0" : `g${Math.max(1, Math.ceil((3 * one) / head.largest))}`}` }, `grade ${one}`.replace("-", "−"))),
       block.passages.some((one) => one.grade === null) ? h("span", { class: "key unjudged" }, "not judged") : null,
       " = the same score as its neighbour",
     );
