@@ -512,3 +512,19 @@ def test_numbers_of_layers_do_not_overlap(page, tmp_path, layers, width):
     assert len(boxes) >= 4
     for one, other in itertools.pairwise(boxes):
         assert one["right"] <= other["left"]
+
+
+def test_equal_scores_are_marked_and_near_ones_are_not(page, views, tmp_path):
+    """Scores that float32 cannot tell apart are no ties: ranks are of float64."""
+    own = views[0].views[0]
+    scores = own.scores.copy()
+    first, second, third, fourth = views[0].order(window_of(page))[:4]
+    scores[:, [first, second, third, fourth]] = [1.0 + 1e-12, 1.0, 0.5, 0.5]
+    scores[:, [i for i in range(6) if i not in (first, second, third, fourth)]] = [0.2, 0.1]
+    orders = np.argsort(-scores, axis=1, kind="stable")
+    own_page(page, tmp_path, [replace(views[0], views=(replace(own, scores=scores, orders=orders),))])
+    marked = page.eval_on_selector_all(
+        "#ranking .item", "all => all.map(g => [g.dataset.pid, g.querySelector('.rank').textContent])"
+    )
+    equal = {pid for pid, rank in marked if rank.startswith("=")}
+    assert equal == {views[0].passages[i].pid for i in (third, fourth)}

@@ -523,7 +523,7 @@
     const places = cols.map((col) => ranks(col.order));
     const last = cols.length - 1;
     const y = (place) => top + ROW * (place + 0.5);
-    const order = cols[last].order;
+    const order = cols[last].order, ties = block["ties" + state.v]; // of places p and p + 1
     for (let i = 0; i < size(); i++) {
       const known = places.map((rank) => rank[i]);
       let d = "", drawing = false;
@@ -538,7 +538,7 @@
       label.setAttribute("visibility", place === null ? "hidden" : "visible");
       if (place === null) continue;
       label.setAttribute("transform", `translate(0,${y(place)})`);
-      const tied = [place - 1, place + 1].some((other) => order[other] !== undefined && score(order[other]) === score(i));
+      const tied = [place - 1, place].some((upper) => upper >= 0 && upper < order.length - 1 && ties[here() * (order.length - 1) + upper]);
       label.children[2].textContent = (tied ? "=" : "") + (place + 1);
       label.setAttribute("aria-label", `rank ${place + 1}, first stage ${i + 1}, ${grade(i) === null ? "not judged" : "grade " + grade(i)}, score ${number(score(i))}: ${words(i, 80)}`);
       const chosen = i === state.p;

@@ -209,6 +209,8 @@ def _block(view: QueryView) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]
     for number, one in enumerate(view.views):
         arrays[f"orders{number}"] = one.orders.astype(small)
         arrays[f"scores{number}"] = one.scores.astype(np.float32)
+        ranked = np.take_along_axis(one.scores, one.orders, axis=1)  # told here: float32 makes ties of its own
+        arrays[f"ties{number}"] = (ranked[:, 1:] == ranked[:, :-1]).astype(np.uint8)
         if one.values is not None:
             arrays[f"values{number}"] = one.values.astype(np.float32)
     return meta, arrays
