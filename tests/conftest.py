@@ -22,7 +22,7 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 def pytest_collection_finish():
-    """What was imported and collected stays; no search for garbage goes through it again."""
+    """What was imported and collected stays: no search for garbage goes through it again."""
     garbage.collect_as_usual()
     gc.collect()
     gc.freeze()

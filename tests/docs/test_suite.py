@@ -67,3 +67,15 @@ def test_a_fork_has_the_folder_environment_and_standard_files_of_its_command(tmp
         check=False,
     )
     assert done.returncode == 7 and f"{tmp_path} told read" in done.stdout
+
+
+def test_the_first_command_of_each_kind_starts_in_an_interpreter_of_its_own(tmp_path):
+    (tmp_path / "Snakefile").write_text("import sys\nprint('torch' in sys.modules)\nsys.exit(7)\n")
+    environment = warm.first_fresh(tmp_path / "fresh")
+    told = [said(["snakemake", "--cores", "1"], tmp_path, environment)[1].split() for _ in range(2)]
+    assert told == [[b"False"], [b"True"]]
+    assert [path.name for path in (tmp_path / "fresh").iterdir()] == ["snakemake.--cores."]
+    said(["layerrank", "rerank", "--mechanism", "attention"], tmp_path, environment)
+    said(["layerrank", "rerank", "--mechanism", "likelihood"], tmp_path, environment)
+    kinds = {path.name for path in (tmp_path / "fresh").iterdir()}
+    assert kinds >= {"layerrank.rerank.attention", "layerrank.rerank.likelihood"}
