@@ -246,6 +246,20 @@ def test_a_measure_that_no_system_changes_is_said_and_not_shown():
     assert alone.columns[1].title == "R@15"
 
 
+def test_a_measure_that_no_system_changes_may_differ_between_collections():
+    table = means(collections=("cranfield", "fiqa"), measures=("nDCG@10", "R@15"))
+    for name, level in (("cranfield", 0.264), ("fiqa", 0.344)):
+        table.loc[(table["measure"] == "R@15") & (table["collection"] == name), "mean"] = level
+    own = results(table, measures=("nDCG@10", "R@15"))
+    shown = effectiveness.effectiveness_table(own, ["nDCG@10", "R@15"], "base")
+    assert not any("R@15" in column.name for column in shown.columns)
+    assert "Not shown: R@15, which is 0.264 on cranfield, 0.344 on fiqa for every system." in shown.notes
+    table.loc[(table["measure"] == "R@15").idxmax(), "mean"] = 0.3  # one system on one of them
+    own = results(table, measures=("nDCG@10", "R@15"))
+    shown = effectiveness.effectiveness_table(own, ["nDCG@10", "R@15"], "base")
+    assert any("R@15" in column.name for column in shown.columns)
+
+
 def test_controls_are_greyed_out_and_marks_say_where_nothing_can_be_shown():
     systems = {"bm25": 0.4, "listwise-attention-all": 0.5, "random": 0.9, "ceiling": 0.95}
     table = means(systems=systems)

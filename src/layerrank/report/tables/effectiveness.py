@@ -137,10 +137,21 @@ class Results:
         none = f" Nothing can be shown, whatever the data are, for {', '.join(listed)}." if blind else ""
         return self.marks.note({record["tests"] for record in tests}) + none
 
-    def equal(self, measure: str) -> float | None:
-        """The value of a measure that no system changes, such as recall at the depth of the candidates; else None."""
-        found = {f"{record['mean']:{FORM}}" for key, record in self.means.items() if key[2] == measure}
-        return float(found.pop()) if len(found) == 1 and len(self.means) > 1 else None
+    def equal(self, measure: str) -> str | None:
+        """The value of a measure that no system changes, such as recall at the depth of the candidates; else None.
+
+        Collections differ in it: then it is the value on each.
+        """
+        found: dict[str, list[str]] = {}
+        for (collection, _, own, _), record in self.means.items():
+            if own == measure:
+                found.setdefault(collection, []).append(f"{record['mean']:{FORM}}")
+        if not found or any(len(values) < 2 or len(set(values)) > 1 for values in found.values()):
+            return None
+        levels = {collection: values[0] for collection, values in found.items()}
+        if len(set(levels.values())) == 1:
+            return next(iter(levels.values()))
+        return ", ".join(f"{level} on {collection}" for collection, level in levels.items())
 
     def queries(self, values: str) -> str:
         """How many queries stand behind a mean, by collection."""
@@ -205,7 +216,7 @@ def effectiveness_table(
             f"({results.queries('with-relevant-candidate')})."
         )
     left_out = {measure: level for measure, level in equal.items() if measure not in measures}
-    notes += [f"Not shown: {measure}, which is {level:{FORM}} for every system." for measure, level in left_out.items()]
+    notes += [f"Not shown: {measure}, which is {level} for every system." for measure, level in left_out.items()]
     if several:
         notes.append("Mean: over collections, unweighted; nothing is tested over collections pooled.")
     notes.append(BOUNDS)
