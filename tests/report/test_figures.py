@@ -510,3 +510,16 @@ def test_drawing_needs_no_torch() -> None:
     code = f"import sys, {modules}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_mechanism_under_a_name_of_the_study_s_own_is_named_in_words_and_in_the_legend():
+    from layerrank.report.figures.style import encoding_handles, label_of
+
+    names = ["bm25", "setwise-lasttoken-L0-0", "setwise-lasttoken-all", "listwise-attention-all"]
+    assert [label_of(name) for name in names[1:3]] == ["Setwise lasttoken, layer 0", "Setwise lasttoken, all layers"]
+    assert [handle.get_label() for handle in encoding_handles(names)] == [
+        "attention",
+        "lasttoken",
+        "setwise",
+        "listwise",
+    ]

@@ -178,8 +178,9 @@ def look_of(name: str) -> Look:
 def label_of(name: str) -> str:
     """A system's name in words; a name of no known form as it is."""
     system = systems.parse_system(name)
-    known = look_of(name).mechanism != OTHER or name == systems.CEILING or system.framework == systems.TRAINED
-    return system.label if known else name
+    look = look_of(name)
+    told = (look.mechanism, look.framework) != (OTHER, OTHER) and (look.mechanism != OTHER or system.mechanism)
+    return system.label if told or name == systems.CEILING or system.framework == systems.TRAINED else name
 
 
 def tint(colour: str, strength: float) -> tuple[float, float, float]:
@@ -333,6 +334,11 @@ def encoding_handles(names: Sequence[str]) -> list[Line2D]:
         if mechanism not in (FIRST_STAGE, OTHER) and any(look.mechanism == mechanism for look in looks):
             marker = {**Look(OTHER, mechanism).marker, "marker": "h", "markersize": 7.5, "markeredgecolor": colour}
             handles.append(Line2D([], [], label=mechanism, **marker))
+    own = {
+        systems.parse_system(name).mechanism for name, look in zip(names, looks, strict=True) if look.mechanism == OTHER
+    }
+    if told := ", ".join(sorted(filter(None, own))):  # mechanisms under names of the study's own
+        handles.append(Line2D([], [], label=told, **{**Look(OTHER, OTHER).marker, "marker": "h", "markersize": 7.5}))
     for framework, shape in FRAMEWORK_MARKERS.items():
         if framework not in (FIRST_STAGE, OTHER) and any(look.framework == framework for look in looks):
             ink: dict[str, Any] = {"markerfacecolor": "white", "markeredgecolor": INK, "markersize": 6.0}
