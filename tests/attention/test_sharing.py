@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.products import in_double
 from support.reference import eager_pass, eager_signal
 from support.tiny import WINDOW
 
@@ -132,13 +133,7 @@ def test_bfloat16(folders, architecture, grouping):
 def test_in_bfloat16_a_prompt_is_the_same_whatever_shares_its_pass(folders, architecture, monkeypatch):
     """To the last bit, where the model's own products do not hang on the number of rows, as those of bfloat16 may."""
     decoder = load_decoder(folders(architecture), dtype="bfloat16")
-    monkeypatch.setattr(
-        torch.nn.functional,
-        "linear",
-        lambda states, weight, bias=None: (
-            states.double() @ weight.double().t() + (0 if bias is None else bias.double())
-        ).to(states.dtype),
-    )
+    in_double(monkeypatch)
     prompts, probe = prompts_of(decoder), Probe(decoder, share=False)
     for prompt, together in zip(prompts, probe.read(prompts, masked=True), strict=True):
         [alone] = probe.read([prompt], masked=True)

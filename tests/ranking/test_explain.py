@@ -142,6 +142,15 @@ def test_what_cannot_be_explained(folder, explanation):
         explanation.sentence("x")
 
 
+@pytest.mark.parametrize("name", ["none.jsonl", "none.txt"])
+def test_no_passage_is_no_page(folder, tmp_path, capsys, name):
+    (tmp_path / name).write_text("\n \n" if name.endswith(".txt") else "")
+    output = tmp_path / "page.html"
+    arguments = ["explain", "--model", str(folder), "--query", "what lifts?", "--output", str(output)]
+    assert main([*arguments, "--passages", str(tmp_path / name)]) == 2
+    assert f"{name}: it holds no passage" in capsys.readouterr().err and not output.exists()
+
+
 def test_from_the_shell(folder, tmp_path, capsys):
     (tmp_path / "passages.jsonl").write_text('{"_id": "a", "text": "Air flows."}\n{"_id": "b", "text": "Bread."}\n')
     arguments = ["explain", "--model", str(folder), "--family", "llama3", "--query", "what lifts?"]

@@ -35,6 +35,21 @@ def test_defaults_are_filled_at_any_depth():
         ({"colections": ["pocket"]}, ["key colections", "did you mean 'collections'"]),
         ({"first_stage": {"depht": 3}}, ["key first_stage.depht", "did you mean 'depth'"]),
         ({"first_stage": {"depth": 0}}, ["first_stage.depth", "0 is less than the minimum of 1"]),
+        (
+            {
+                "first_stage": {"depth": 1},
+                "variants": {"grid": {"depth": 1}},
+                "layers": {"selection": {"label-free": {"rule": "label-free"}}},
+            },
+            ["first_stage.depth: 1", "layers.selection.label-free", "two candidates"],
+        ),
+        (
+            {
+                "variants": {"one": {"depth": 1}},
+                "heads": {"variant": "one", "selection": {"label-free": {"rule": "label-free"}}},
+            },
+            ["variants.one.depth: 1", "heads.selection.label-free", "two candidates"],
+        ),
         ({"first_stage": {"depth": "many"}}, ["first_stage.depth", "'many' is not of type 'integer'"]),
         ({"collections": ["pockt"]}, ["collections", "'pockt'", "did you mean 'pocket'"]),
         ({"models": ["gpt"]}, ["models", "'gpt'", "smollm2-135m-instruct"]),

@@ -163,7 +163,8 @@ def drawn_studies(draw: st.DrawFn) -> dict[str, Any]:
     read = (*windows, *(f"heads-{name}" for name in heads))
     frameworks = _of_its_name(draw(_named(PARTS, _frameworks())), "framework", KINDS)
     mechanisms = _of_its_name(draw(_named(PARTS, _mechanisms(plain))), "mechanism", tuple(MECHANISMS))
-    depth = draw(st.integers(1, 20))
+    least = 2 if "label-free" in {rule["rule"] for rule in (*rules.values(), *heads.values())} else 1
+    depth = draw(st.integers(least, 20))
     names = {
         "title": TEXTS,
         "results": st.sampled_from(("results", "r r", "a/b")),
@@ -189,7 +190,7 @@ def drawn_studies(draw: st.DrawFn) -> dict[str, Any]:
         "systems.windows.*": st.sampled_from(read),
         "latency.windows.*": st.sampled_from(read),
     }
-    changed = Drawer(schema, {"depth": st.integers(1, depth)}).of(
+    changed = Drawer(schema, {"depth": st.integers(least, depth)}).of(
         schema["properties"]["variants"]["additionalProperties"]
     )
     variants = draw(_named(NAMES, changed.filter(bool)))

@@ -128,6 +128,7 @@ def add_explain(parser: argparse.ArgumentParser) -> None:
 def run_explain(options: argparse.Namespace) -> None:
     """Rank passages of one's own by attention and write a page that shows why; rank, id and score go to the screen."""
     from layerrank.core import files
+    from layerrank.core.errors import UserError
     from layerrank.core.reading import numbered_lines
     from layerrank.ranking.reranker import Reranker
 
@@ -136,6 +137,8 @@ def run_explain(options: argparse.Namespace) -> None:
     else:
         lines = numbered_lines(options.passages)
         passages = [{"id": str(number), "text": line} for number, line in lines if line.strip()]
+    if not passages:
+        raise UserError(f"{options.passages}: it holds no passage")
     reranker = Reranker(
         options.model,
         window=options.window,

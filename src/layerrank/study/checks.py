@@ -153,7 +153,9 @@ def _selection(study: Study) -> None:
         key = f"layers.selection.{name}"
         _bounds_alone(name, rule, key)
         with _at(key):
-            settings = parse_rule(rule).settings
+            parsed = parse_rule(rule)
+        settings = parsed.settings
+        _enough_candidates(study, key, parsed.kind.sees)
         if "window" in settings:
             with _at(f"{key}.window"):
                 given = LayerWindow.parse(settings["window"], layers=10_000)
@@ -171,6 +173,7 @@ def _heads(study: Study) -> None:
         with _at(key):
             parsed = parse_head_rule(rule)
         settings = parsed.settings
+        _enough_candidates(study, key, parsed.kind.sees, study.config["heads"]["variant"])
         if needs_masked(parsed) and not study.config["heads"]["masked"]:
             raise UserError(f"{where}: it scores by masked sums, which heads.masked: false leaves out of the signal")
         window = settings.get("window", ALL)
@@ -189,6 +192,14 @@ def _bounds_alone(name: str, rule: Entry, key: str) -> None:
         raise UserError(
             f"config key {key}: names that begin with 'oracle' are for the rule 'oracle' alone, an upper bound"
         )
+
+
+def _enough_candidates(study: Study, rule: str, sees: str, variant: str = BASE) -> None:
+    """A rule that compares rankings without judgements asks for something to rank."""
+    own = study.config["variants"].get(variant, {})
+    where = f"variants.{variant}.depth" if "depth" in own else "first_stage.depth"
+    if sees == "signals" and own.get("depth", study.config["first_stage"]["depth"]) < 2:
+        raise UserError(f"config key {where}: 1, but the rule {rule} compares rankings of two candidates or more")
 
 
 def _chosen_on(study: Study, part: str, name: str, settings: Mapping[str, Any]) -> None:
