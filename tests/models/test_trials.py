@@ -67,7 +67,7 @@ def test_other_versions_and_other_code_are_tried_again(fetched, tried, monkeypat
     assert tried.count("probe") == tried.count("check_model") == 2
     edited = tmp_path / "probe.py"
     edited.write_text("# edited")
-    monkeypatch.setattr(probes, "__file__", str(edited))
+    monkeypatch.setattr(probes, "CODE", (str(edited), *probes.CODE[1:]))
     Probe(load_decoder(fetched))
     assert tried.count("probe") == 3
     assert tried.count("check_model") == 2

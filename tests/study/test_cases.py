@@ -70,7 +70,7 @@ CASES = [
     (served(engine={"command": "serve {port}"}), "models entry mine key address: 'http://localhost:8000/v1': the engine has an address of its own"),
     (served(address=None, engine={"command": "vllm serve"}), "models entry mine key engine.command: 'vllm serve': a command says {port}"),
     (served(tokenizer=None), "models entry mine: 'tokenizer' is missing"),
-    (served(adapter={"source": "folder", "path": "x"}), "models entry mine key adapter: {'source': 'folder', 'path': 'x'} (YAML reads"),
+    (served(adapter={"source": "folder", "path": "x"}), "models entry mine key adapter: {'source': 'folder', 'path': 'x'}: no key of this source"),
     (models(mine=FOLDER | {"address": "http://a/v1"}), "models entry mine key address: 'http://a/v1': no key of this source"),
     (models(mine={"source": "folder", "path": "x"}), "models entry mine: 'family' is missing"),
     # names
