@@ -23,7 +23,7 @@ def filled(columns, because="of the rise, the first layers have lost 100%, the l
         Cell(_value(column) if column.form else cells[place], detail=details.get(column.detail, ""))
         for place, column in enumerate(columns)
     ]
-    section = Section("smollm2-135m-instruct on pocket", (row(found),) * 3)
+    section = Section("smollm2-135m-instruct on pocket · 10 queries · BM25 0.586, ceiling 0.773", (row(found),) * 3)
     return Table("A table", tuple(columns), (section,), ("A note.",))
 
 
@@ -47,19 +47,22 @@ PAGES = {
 
 @pytest.mark.skipif(chromium() is None, reason="no Chromium on this machine")
 def test_a_page_is_as_wide_as_its_window_and_a_table_fits_a_desk_s(tmp_path):
-    """On a phone a table scrolls inside its page; from 1,020 px up, the room that a report leaves, nothing has to."""
+    """On a phone a table scrolls inside its page; from 1,020 px up, the room that a report leaves, nothing has to.
+
+    Beside its list of items it leaves 890 px: enough for words, their table and a figure side by side.
+    """
     pytest.importorskip("playwright", reason="playwright drives the browser")
     with browser_page() as (page, wrong):
         for name, text in PAGES.items():
             path = tmp_path / f"{name}.html"
             path.write_text(text, encoding="utf-8")
             page.goto(path.as_uri())
-            for width in (390, 1020, 1180, 1280, 1440, 1660, 1920):
+            for width in (390, 890, 1020, 1180, 1280, 1440, 1660, 1920):
                 page.set_viewport_size({"width": width, "height": 900})
                 wide = page.evaluate("() => document.documentElement.scrollWidth")
                 assert wide <= width, (name, width, wide)
                 table = page.evaluate("() => (e => [e.scrollWidth, e.clientWidth])(document.querySelector('.scroll'))")
-                assert width < 1020 or table[0] <= table[1] + 1, (name, width, table)
+                assert width < (890 if name == "words" else 1020) or table[0] <= table[1] + 1, (name, width, table)
         assert wrong == []
 
 
