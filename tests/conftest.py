@@ -33,3 +33,11 @@ def pytest_collection_modifyitems(config, items):
         from support import scheduling
 
         scheduling.sort(items)
+
+
+@pytest.fixture(params=["alone", "padded"])
+def grouping(request, monkeypatch):
+    """Each prompt of a pass with kernels of its own, as on a processor, or all padded to share them, as on a device."""
+    if request.param == "padded":
+        monkeypatch.setattr("layerrank.attention.probe._grouped", lambda places, device: [list(range(len(places)))])
+    return request.param

@@ -14,7 +14,6 @@ from support.reference import eager_pass, eager_signal
 from support.tiny import WINDOW
 
 from layerrank.attention import kernels
-from layerrank.attention import probe as probe_module
 from layerrank.attention.pack import pack
 from layerrank.attention.probe import Probe
 from layerrank.attention.signal import SUMS
@@ -27,14 +26,6 @@ READ = ("llama", "qwen3", "qwen2_window", "mistral_window", "gemma2", "gemma3", 
 FLOAT32 = 1e-5
 BFLOAT16 = 0.03
 """As in test_probe: three hundredths of the largest value, some four roundings of eight bits."""
-
-
-@pytest.fixture(params=["alone", "padded"])
-def grouping(request, monkeypatch):
-    """Each tree with kernels of its own, as on the processor, or all padded to share them, as on a device."""
-    if request.param == "padded":
-        monkeypatch.setattr(probe_module, "_grouped", lambda places, device: [list(range(len(places)))])
-    return request.param
 
 
 def tokens(count, seed):

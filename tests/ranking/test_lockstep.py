@@ -3,6 +3,7 @@
 from collections import Counter
 
 import pytest
+from support.killed import killed_after
 from support.lists import drawn
 from support.products import in_double
 from support.tiny import LAYERS, save_tiny
@@ -13,7 +14,6 @@ from layerrank.core import files
 from layerrank.core.errors import UserError
 from layerrank.core.windows import LayerWindow
 from layerrank.models.decoder import load_decoder
-from layerrank.ranking import engine as engines
 from layerrank.ranking.cells import Cell
 from layerrank.ranking.engine import Engine, shared_out
 from layerrank.ranking.run import System, rerank, rerank_together
@@ -229,21 +229,11 @@ def test_a_window_that_joins_later_and_one_that_changes_are_all_there_is_to_rank
     assert [path.name for path in tmp_path.glob(".*") if not path.name.endswith(".stale")] == []
 
 
-def test_a_kill_in_the_middle_goes_on_for_every_window(tmp_path, folder, reads, monkeypatch):
+def test_a_kill_in_the_middle_goes_on_for_every_window(tmp_path, folder, reads):
     expected = files_of(tmp_path / "whole", folder, WINDOWS)
-    whole = engines.Engine.rank
     read = {qid for batch in reads for qid, *_ in batch}
-
-    def killed(self, candidates):
-        for number, ranked in enumerate(whole(self, candidates)):
-            if number == 4:  # one query in every window, the next in one of three
-                raise KeyboardInterrupt
-            yield ranked
-
-    monkeypatch.setattr(engines.Engine, "rank", killed)
-    with pytest.raises(KeyboardInterrupt):
+    with killed_after(4):  # one query in every window, the next in one of three
         files_of(tmp_path, folder, WINDOWS, queries_at_once=1)
-    monkeypatch.setattr(engines.Engine, "rank", whole)
     reads.clear()
     found = files_of(tmp_path, folder, WINDOWS)
     assert {name: run for name, (run, _) in found.items()} == {name: run for name, (run, _) in expected.items()}

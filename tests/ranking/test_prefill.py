@@ -9,16 +9,15 @@ import torch
 import transformers
 from hypothesis import given
 from hypothesis import strategies as st
+from support.killed import killed_after
 from support.lists import drawn
 from support.tiny import ARCHITECTURES, WINDOW, save_tiny
 
-from layerrank.attention import probe as probe_module
 from layerrank.attention.probe import Kept, Probe
 from layerrank.core import files
 from layerrank.core.errors import UserError
 from layerrank.models.decoder import load_decoder
 from layerrank.prompts.chat import load_prompts
-from layerrank.ranking import engine as engines
 from layerrank.ranking import generation
 from layerrank.ranking.cells import Cell
 from layerrank.ranking.engine import Engine
@@ -99,14 +98,6 @@ def folders(tmp_path_factory):
 @pytest.fixture(scope="module")
 def decoders(folders):
     return {dtype: load_decoder(folders["qwen3"], head=True, dtype=dtype) for dtype in ("float32", "bfloat16")}
-
-
-@pytest.fixture(params=["alone", "padded"])
-def grouping(request, monkeypatch):
-    """Each tree with kernels of its own, as on the processor, or all padded to share them, as on a device."""
-    if request.param == "padded":
-        monkeypatch.setattr(probe_module, "_grouped", lambda places, device: [list(range(len(places)))])
-    return request.param
 
 
 def alone(decoder, prompt):
@@ -290,7 +281,7 @@ def test_what_cannot_share_is_read_as_before(folders, monkeypatch, tmp_path):
         assert mechanism.write(prompts, NEW) == expected
 
 
-def test_a_killed_run_goes_on_from_the_middle_of_shared_work(tmp_path, folders, monkeypatch):
+def test_a_killed_run_goes_on_from_the_middle_of_shared_work(tmp_path, folders):
     cell = Cell("pairwise", "generation", {"k": 3})
 
     def run(name):
@@ -300,18 +291,8 @@ def test_a_killed_run_goes_on_from_the_middle_of_shared_work(tmp_path, folders, 
         return output.read_bytes(), files.read_costs(costs)
 
     expected, whole = run("whole")
-    rank = engines.Engine.rank
-
-    def killed(self, candidates):
-        for number, one in enumerate(rank(self, candidates)):
-            if number == 2:
-                raise KeyboardInterrupt
-            yield one
-
-    monkeypatch.setattr(engines.Engine, "rank", killed)
-    with pytest.raises(KeyboardInterrupt):
+    with killed_after(2):
         run("resumed")
-    monkeypatch.setattr(engines.Engine, "rank", rank)
     again, costs = run("resumed")
     assert again == expected
     names = ("qid", "groups", "prompt_tokens", "generated_tokens", "layer_tokens", "outcomes")

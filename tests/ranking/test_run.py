@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from support.killed import killed_after
 from support.tiny import save_tiny
 
 import layerrank
@@ -110,27 +111,11 @@ def test_parts_must_be_of_the_same_queries(tmp_path, model):
         join_shards(runs, spent[::-1], output=tmp_path / "o", costs=tmp_path / "c", tag="cell")
 
 
-def killed_after(count, monkeypatch):
-    """Let the engine give so many queries, then end as if the process were killed."""
-    whole = engines.Engine.rank
-
-    def rank(self, candidates):
-        for number, ranked in enumerate(whole(self, candidates)):
-            if number == count:
-                raise KeyboardInterrupt
-            yield ranked
-
-    monkeypatch.setattr(engines.Engine, "rank", rank)
-    return lambda: monkeypatch.setattr(engines.Engine, "rank", whole)
-
-
 def test_a_killed_cell_goes_on_from_its_finished_queries(tmp_path, model, monkeypatch):
     whole = tmp_path / "whole"
     expected = run(whole, model)[0].read_bytes()
-    revive = killed_after(3, monkeypatch)
-    with pytest.raises(KeyboardInterrupt):
+    with killed_after(3):
         run(tmp_path, model, queries_at_once=1)
-    revive()
     partial = tmp_path / ".run.txt.partial.jsonl"
     assert len(partial.read_text().splitlines()) == 4
     with partial.open("a") as stream:
@@ -172,10 +157,8 @@ def test_a_finished_cell_that_was_kept_is_not_ranked_again(tmp_path, model, monk
     ],
 )
 def test_defect_9_what_was_begun_with_other_settings_is_set_aside(tmp_path, model, monkeypatch, caplog, change):
-    revive = killed_after(2, monkeypatch)
-    with pytest.raises(KeyboardInterrupt):
+    with killed_after(2):
         run(tmp_path, model, queries_at_once=1)
-    revive()
     fresh = run(tmp_path / "fresh", model, **change)[0].read_bytes()
     with caplog.at_level(logging.WARNING):
         assert run(tmp_path, model, **change)[0].read_bytes() == fresh

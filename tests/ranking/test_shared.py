@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.killed import killed_after
 from support.lists import drawn
 from support.oracle import Oracle, candidates
 from support.tiny import save_tiny
@@ -19,7 +20,6 @@ from layerrank.core import files
 from layerrank.core.windows import LayerWindow
 from layerrank.models.decoder import load_decoder
 from layerrank.prompts.tree import Tree
-from layerrank.ranking import engine as engines
 from layerrank.ranking.cells import Cell
 from layerrank.ranking.engine import Engine
 from layerrank.ranking.frameworks import make_sorter
@@ -211,7 +211,7 @@ def test_all_pairs_take_about_half(decoders):
     assert computed < 0.55 * written
 
 
-def test_a_killed_run_goes_on_from_the_middle_of_shared_work(tmp_path, folder, monkeypatch):
+def test_a_killed_run_goes_on_from_the_middle_of_shared_work(tmp_path, folder):
     cell = cell_of("pairwise", {"k": 3}, "likelihood", {})
 
     def run(name):
@@ -221,18 +221,8 @@ def test_a_killed_run_goes_on_from_the_middle_of_shared_work(tmp_path, folder, m
         return output.read_bytes(), files.read_costs(costs)
 
     expected, whole = run("whole")
-    rank = engines.Engine.rank
-
-    def killed(self, candidates):
-        for number, one in enumerate(rank(self, candidates)):
-            if number == 2:
-                raise KeyboardInterrupt
-            yield one
-
-    monkeypatch.setattr(engines.Engine, "rank", killed)
-    with pytest.raises(KeyboardInterrupt):
+    with killed_after(2):
         run("resumed")
-    monkeypatch.setattr(engines.Engine, "rank", rank)
     again, costs = run("resumed")
     assert again == expected
     for one, other in zip(costs, whole, strict=True):

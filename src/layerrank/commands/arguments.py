@@ -231,6 +231,11 @@ def add_resampling(parser: argparse.ArgumentParser, resamples: int = 2000) -> No
     )
 
 
+def resampling_of(options: argparse.Namespace) -> dict[str, int]:
+    """The arguments of `add_resampling` and `add_workers`, by name."""
+    return {name: getattr(options, name) for name in ("seed", "resamples", "workers")}
+
+
 def add_evaluations(parser: argparse.ArgumentParser) -> None:
     """Add --evaluations."""
     parser.add_argument(

@@ -21,6 +21,7 @@ from layerrank.commands.arguments import (
     label,
     named_file,
     new_file,
+    resampling_of,
 )
 
 if TYPE_CHECKING:
@@ -112,9 +113,7 @@ def run_map_heads(options: argparse.Namespace) -> None:
         options.measure,
         options.strategy,
         orders=files_by_name(options.orders),
-        seed=options.seed,
-        resamples=options.resamples,
-        workers=options.workers,
+        **resampling_of(options),
     )
     frames.write_frame(options.output, frames.in_cell(found, frames.HEADS, *cell_of(options)))
 
@@ -141,9 +140,7 @@ def run_count_heads(options: argparse.Namespace) -> None:
         [read_head_selection(path) for path in options.ranked],
         options.measure,
         options.strategy,
-        seed=options.seed,
-        resamples=options.resamples,
-        workers=options.workers,
+        **resampling_of(options),
     )
     frames.write_frame(options.output, frames.in_cell(found, frames.HEAD_COUNTS, *cell_of(options)))
 
@@ -212,8 +209,6 @@ def run_transfer_heads(options: argparse.Namespace) -> None:
         chosen,
         options.measure,
         options.strategy,
-        seed=options.seed,
-        resamples=options.resamples,
-        workers=options.workers,
+        **resampling_of(options),
     )
     frames.write_frame(options.output, found)

@@ -17,6 +17,7 @@ from layerrank.commands.arguments import (
     label,
     named_file,
     new_file,
+    resampling_of,
 )
 
 
@@ -37,9 +38,7 @@ def run_layer_profile(options: argparse.Namespace) -> None:
         files.read_qrels(options.qrels),
         options.measures,
         options.strategy,
-        seed=options.seed,
-        resamples=options.resamples,
-        workers=options.workers,
+        **resampling_of(options),
     )
     frames.write_frame(options.output, frames.in_cell(profile, frames.PROFILE, *cell_of(options)))
 
@@ -123,12 +122,11 @@ def run_layer_shape(options: argparse.Namespace) -> None:
     from layerrank.core import files, frames
     from layerrank.layers import shape
 
-    settings = {name: getattr(options, name) for name in ("seed", "resamples", "workers")}
     shapes = shape.layer_shapes(
-        options.signal, files.read_qrels(options.qrels), options.measures, options.strategy, **settings
+        options.signal, files.read_qrels(options.qrels), options.measures, options.strategy, **resampling_of(options)
     )
     if options.neighbours is not None:
-        neighbours = shape.neighbour_agreement(options.signal, options.strategy, **settings)
+        neighbours = shape.neighbour_agreement(options.signal, options.strategy, **resampling_of(options))
         frames.write_frame(options.neighbours, frames.in_cell(neighbours, frames.NEIGHBOURS, *cell_of(options)))
     frames.write_frame(options.output, frames.in_cell(shapes, frames.SHAPE, *cell_of(options)))
 

@@ -18,6 +18,7 @@ from layerrank.commands.arguments import (
     files_by_name,
     named_file,
     new_file,
+    resampling_of,
     whole,
 )
 
@@ -131,9 +132,7 @@ def run_evaluate_orders(options: argparse.Namespace) -> None:
         options.strategy,
         swept=read_order_sweep(options.sweep),
         level=options.relevance_level,
-        seed=options.seed,
-        resamples=options.resamples,
-        workers=options.workers,
+        **resampling_of(options),
     )
     frames.write_frame(options.output, frames.in_cell(found.values, frames.VALUES, *cell_of(options)))
     for path, table, columns in (
