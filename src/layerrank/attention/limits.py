@@ -4,4 +4,4 @@ BLOCK_ELEMENTS = 1 << 25
 """Logits held at a time by explicit attention over a prefix."""
 
 ROWS = 256
-"""Rows of final states whose logits over the vocabulary a likelihood holds at a time."""
+"""Rows of final states whose logits over the vocabulary are held at a time."""

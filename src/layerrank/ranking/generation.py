@@ -16,6 +16,7 @@ import torch
 import transformers
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
+from layerrank.attention.limits import ROWS
 from layerrank.attention.probe import CODE, TOLERANCE, Kept, Probe, rope_depends_on_length
 from layerrank.core.errors import UserError
 from layerrank.models.decoder import Decoder
@@ -50,9 +51,6 @@ REASONING = 1024
 
 PREAMBLE = 16
 """Further new tokens by `chat`, where no beginning of the answer can be put into the model's mouth."""
-
-ROWS = 256
-"""Prompts whose first tokens are chosen at once."""
 
 ROOM = 1.5
 """Batch budgets that rows written side by side may fill, prompts, answers and padding counted.
